@@ -1,1 +1,2 @@
+//! The kubectl plugin.
 fn main() {}

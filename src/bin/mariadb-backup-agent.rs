@@ -1,1 +1,2 @@
+//! The agent in the cluster.
 fn main() {}

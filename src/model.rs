@@ -1,0 +1,18 @@
+//! What is: values and judgements about them.
+//!
+//! Nothing in here waits, reads a clock, touches the world or knows Kubernetes types; whatever is
+//! needed comes in as an argument. That is what makes every decision of the product a table test.
+
+pub mod backup_id;
+pub mod catalogue;
+pub mod cluster;
+pub mod event;
+pub mod galera;
+pub mod manifest;
+pub mod obligation;
+pub mod order;
+pub mod outcome;
+pub mod report;
+pub mod settings;
+pub mod space;
+pub mod version;

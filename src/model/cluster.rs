@@ -1,0 +1,95 @@
+//! Our own view of a cluster as Kubernetes holds it: only what decisions need.
+
+use super::obligation::Obligation;
+
+/// A cluster: a StatefulSet, its pods, the claim backups go to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterView {
+    /// Namespace of everything below.
+    pub namespace: String,
+    /// The StatefulSet's name.
+    pub statefulset: String,
+    /// Its UID.
+    pub uid: String,
+    /// Replicas it asks for.
+    pub replicas: i32,
+    /// Its pods that exist, by ordinal.
+    pub pods: Vec<PodView>,
+    /// How its server is run.
+    pub server: ServerSpec,
+    /// What is owed to it.
+    pub obligation: Option<Obligation>,
+}
+
+/// One replica's pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodView {
+    /// Its name, `<statefulset>-<ordinal>`.
+    pub name: String,
+    /// Its ordinal.
+    pub ordinal: u32,
+    /// Its UID.
+    pub uid: String,
+    /// Its address, once it has one.
+    pub ip: Option<String>,
+    /// Its node, once scheduled.
+    pub node: Option<String>,
+    /// Its Ready condition.
+    pub ready: bool,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// The claim of its data volume.
+    pub claim: Option<ClaimView>,
+}
+
+/// A PersistentVolumeClaim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimView {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Its phase: `Bound`, `Pending`, `Lost`.
+    pub phase: String,
+    /// Access modes as Kubernetes writes them.
+    pub access_modes: Vec<String>,
+    /// Nodes its volume can be mounted on; `None` when any will do or it is not bound yet.
+    pub nodes: Option<Vec<String>>,
+    /// Whether an unbound claim waits for its first pod, as it should under `WaitForFirstConsumer`.
+    pub waits_for_consumer: bool,
+}
+
+/// How a cluster's server is run, for a runner that must fit beside it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerSpec {
+    /// Name of the server's container.
+    pub container: String,
+    /// Its image, which also holds the right mariadb-backup.
+    pub image: String,
+    /// When the node pulls the image.
+    pub image_pull_policy: Option<String>,
+    /// Secrets for pulling it.
+    pub image_pull_secrets: Vec<String>,
+    /// Name of the volumeClaimTemplate the data lies on.
+    pub claim_template: String,
+    /// Where the container mounts it.
+    pub mount_path: String,
+    /// Which directory of the volume it mounts; empty for the root.
+    pub sub_path: String,
+    /// SQL port.
+    pub port: u16,
+    /// User the server runs as.
+    pub run_as_user: Option<i64>,
+    /// Group the server runs as.
+    pub run_as_group: Option<i64>,
+    /// Group that owns its volumes.
+    pub fs_group: Option<i64>,
+}
+
+impl ClusterView {
+    /// Returns the pod of that name.
+    #[must_use]
+    pub fn pod(&self, name: &str) -> Option<&PodView> {
+        self.pods.iter().find(|pod| pod.name == name)
+    }
+}

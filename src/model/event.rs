@@ -1,0 +1,85 @@
+//! The reports an agent sends while it works: one JSON document a line on standard output.
+//!
+//! Runner and conductor speak the same language; the conductor repeats its runner's events in its
+//! own stream under its own sequence numbers. A reader keeps what it knows by sequence number, so
+//! a stream that is cut, repeated or re-attached ends with the same picture. Kinds a reader does
+//! not know are skipped, so an old plugin can follow a new agent.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The version of [`Event`] this build writes.
+pub const EVENT_SCHEMA: u32 = 1;
+
+/// One line of the report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Version of this document's shape.
+    pub schema: u32,
+    /// Counts up by one within one process, from 1.
+    pub seq: u64,
+    /// When the sender wrote it.
+    pub time: Timestamp,
+    /// The part of the run it belongs to.
+    pub phase: Phase,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// The phases of a run, as shown to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Backup phase 1: checks, choice of the replica, obligation, desync.
+    Isolate,
+    /// Backup phase 2: the copy, and the replica's way back.
+    Copy,
+    /// Backup phase 3: manifest, catalogue, retention.
+    Record,
+    /// Comparing stored bytes with what was recorded.
+    Verify,
+    /// A phase this build does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum EventKind {
+    /// A phase began.
+    Started,
+    /// A step was taken; the text is for people.
+    Step {
+        /// A sentence without a full stop.
+        message: String,
+    },
+    /// Bytes went by.
+    #[serde(rename_all = "camelCase")]
+    Progress {
+        /// Bytes handled so far, before compression.
+        done_bytes: u64,
+        /// Bytes expected in all: an estimate, which the end may miss.
+        total_bytes: u64,
+        /// Bytes written to the store so far.
+        written_bytes: u64,
+    },
+    /// Something the reader should know, although the run goes on.
+    Warned {
+        /// A sentence without a full stop.
+        message: String,
+    },
+    /// The runner has checked everything it can check beforehand and waits for the go-ahead.
+    Ready,
+    /// A phase ended well.
+    Finished,
+    /// A phase failed; the outcome says more.
+    Failed {
+        /// What failed, in one sentence.
+        message: String,
+    },
+    /// A kind this build does not know.
+    #[serde(other)]
+    Unknown,
+}

@@ -1,0 +1,42 @@
+//! What is owed to the cluster: recorded before the act, cleared after.
+//!
+//! An obligation is an annotation on the StatefulSet, so that it outlives every process of ours.
+//! While it stands, nothing else may be done to the cluster; whoever comes next settles it first.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// The annotation on the StatefulSet.
+pub const OBLIGATION_ANNOTATION: &str = "mariadb-backup.io/obligation";
+
+/// The version of [`Obligation`] this build writes and reads.
+pub const OBLIGATION_SCHEMA: u32 = 1;
+
+/// One thing owed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Obligation {
+    /// Version of this document's shape.
+    pub schema: u32,
+    /// What is owed.
+    pub debt: Debt,
+    /// The run that owes it: the name of its Job.
+    pub run: String,
+    /// When it was recorded.
+    pub since: Timestamp,
+}
+
+/// What can be owed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Debt {
+    /// A replica was, or was about to be, desynced.
+    Desync {
+        /// Its pod.
+        pod: String,
+        /// The UID of that pod: another one has another server, which starts in sync.
+        pod_uid: String,
+        /// The runner's pod, which must be gone before anybody else acts.
+        runner: String,
+    },
+}

@@ -1,0 +1,159 @@
+//! The conductor's ports: the cluster, its members, runners, the Lease and the catalogue.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Clock, EventSink, PortError};
+use crate::model::catalogue::Catalogue;
+use crate::model::cluster::{ClaimView, ClusterView};
+use crate::model::event::Event;
+use crate::model::galera::Member;
+use crate::model::obligation::Obligation;
+use crate::model::order::{RunnerOrder, ServerAddress};
+
+/// Everything a conductor needs, in one place.
+pub struct ConductorPorts<'a> {
+    /// The cluster as Kubernetes holds it.
+    pub cluster: &'a dyn Cluster,
+    /// Its members, by SQL.
+    pub galera: &'a dyn Galera,
+    /// Runner pods.
+    pub runners: &'a dyn Runners,
+    /// The catalogue.
+    pub catalogue: &'a dyn CatalogueStore,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Where reports go.
+    pub events: &'a dyn EventSink,
+}
+
+/// The cluster as Kubernetes holds it.
+#[async_trait]
+pub trait Cluster: Send + Sync {
+    /// Looks at the StatefulSet, its pods and their claims.
+    async fn view(&self) -> Result<ClusterView, PortError>;
+
+    /// Looks at one claim.
+    async fn claim(&self, name: &str) -> Result<ClaimView, PortError>;
+
+    /// Returns the cluster's stored settings; empty when there are none.
+    async fn settings(&self) -> Result<BTreeMap<String, String>, PortError>;
+
+    /// Records an obligation. Fails with [`super::Reason::Conflict`] while another one stands.
+    async fn record_obligation(&self, obligation: &Obligation) -> Result<(), PortError>;
+
+    /// Clears the obligation of that run; no error when it is not there any more.
+    async fn clear_obligation(&self, run: &str) -> Result<(), PortError>;
+
+    /// Waits until that pod, and no successor of it, is Ready. `false` when time ran out.
+    async fn wait_until_ready(&self, pod: &str, uid: &str, limit: Duration) -> Result<bool, PortError>;
+}
+
+/// The members of the group, reached one by one.
+#[async_trait]
+pub trait Galera: Send + Sync {
+    /// Asks one member for its state.
+    async fn member(&self, server: &ServerAddress) -> Result<Member, PortError>;
+
+    /// Closes the gate for runners on that server.
+    ///
+    /// Fails with [`super::Reason::Conflict`] when another run holds it, which is how a second run
+    /// on one server is excluded even where the Lease is lost.
+    async fn close_gate(&self, server: &ServerAddress) -> Result<Box<dyn Gate>, PortError>;
+
+    /// Brings a desynced member back: waits for its queue to drain, sets `wsrep_desync=OFF`.
+    async fn set_desync_off(&self, server: &ServerAddress) -> Result<(), PortError>;
+}
+
+/// A closed gate. Dropped without [`Gate::open`], it tells the waiting runner to give up.
+#[async_trait]
+pub trait Gate: Send {
+    /// Lets the runner go ahead.
+    ///
+    /// The returned value stays with the conductor as its sign of life on that server.
+    async fn open(&mut self) -> Result<(), PortError>;
+}
+
+/// What a runner is and where it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunnerSpec {
+    /// Name of its pod.
+    pub name: String,
+    /// What it shall do.
+    pub order: RunnerOrder,
+    /// The replica beside which it must run, with that replica's data claim mounted read-only.
+    pub beside: Option<Beside>,
+    /// Claim of the store, mounted at the order's store path.
+    pub store_claim: String,
+    /// Whether the store is mounted read-only.
+    pub store_read_only: bool,
+    /// Secret with the account that may desync, mounted for the runner.
+    pub operator_secret: Option<String>,
+    /// Secret with the account mariadb-backup uses.
+    pub backup_secret: Option<String>,
+}
+
+/// The replica a runner works beside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// The replica's pod.
+    pub pod: String,
+    /// The claim of its data volume.
+    pub claim: String,
+}
+
+/// Runner pods.
+#[async_trait]
+pub trait Runners: Send + Sync {
+    /// Starts a runner and waits until its agent runs.
+    ///
+    /// Fails with the reason of a pod that does not start: image, claim, scheduling, Secret.
+    async fn start(&self, spec: &RunnerSpec, limit: Duration) -> Result<Box<dyn Runner>, PortError>;
+
+    /// Deletes a runner's pod and waits until none of its processes can be left.
+    async fn remove(&self, name: &str) -> Result<(), PortError>;
+}
+
+/// A running runner.
+#[async_trait]
+pub trait Runner: Send {
+    /// Waits for the next thing to know about it.
+    async fn next(&mut self) -> Result<RunnerNews, PortError>;
+}
+
+/// What can be known about a runner.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RunnerNews {
+    /// It reported something.
+    Event(Event),
+    /// It ended.
+    Ended {
+        /// Its last word; `None` when it was killed before it could say one.
+        last_word: Option<String>,
+        /// How its container ended: exit code, signal, OOM kill, pod lost.
+        how: String,
+    },
+}
+
+/// The catalogue's ConfigMap.
+#[async_trait]
+pub trait CatalogueStore: Send + Sync {
+    /// Reads it; an empty one with no version when there is none.
+    async fn read(&self) -> Result<(Catalogue, Option<String>), PortError>;
+
+    /// Writes it over the version that was read. Fails with [`super::Reason::Conflict`] when
+    /// somebody else has written meanwhile.
+    async fn write(&self, catalogue: &Catalogue, version: Option<&str>) -> Result<(), PortError>;
+}
+
+/// The cluster's Lease, held.
+#[async_trait]
+pub trait Lease: Send + Sync {
+    /// Returns when the Lease is no longer surely ours.
+    async fn lost(&self);
+
+    /// Gives it back.
+    async fn release(&self) -> Result<(), PortError>;
+}
