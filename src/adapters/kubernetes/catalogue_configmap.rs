@@ -1,0 +1,74 @@
+//! The catalogue in its ConfigMap.
+//!
+//! The ConfigMap's version that was read guards every write, so two writers cannot lose each
+//! other's backups. Keys and labels of others in the same ConfigMap are left alone: it may have been
+//! made, and may still be written, by the original product.
+
+use async_trait::async_trait;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::{Client, ResourceExt};
+use serde_json::json;
+
+use super::error::port_error;
+use crate::model::catalogue::Catalogue;
+use crate::ports::conductor::CatalogueStore;
+use crate::ports::{PortError, Reason};
+
+/// The largest ConfigMap the API takes, with room left for its metadata.
+const LIMIT_BYTES: usize = (1 << 20) - (16 << 10);
+
+/// A catalogue in a ConfigMap.
+pub struct ConfigMapCatalogue {
+    maps: Api<ConfigMap>,
+    namespace: String,
+    name: String,
+}
+
+impl ConfigMapCatalogue {
+    /// The catalogue in that ConfigMap, which need not exist yet.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, name: &str) -> Self {
+        Self { maps: Api::namespaced(client, namespace), namespace: namespace.to_owned(), name: name.to_owned() }
+    }
+
+    fn cannot(&self, verb: &str) -> String {
+        format!("cannot {verb} ConfigMap {}/{}", self.namespace, self.name)
+    }
+}
+
+#[async_trait]
+impl CatalogueStore for ConfigMapCatalogue {
+    async fn read(&self) -> Result<(Catalogue, Option<String>), PortError> {
+        let map = self.maps.get_opt(&self.name).await.map_err(|error| port_error(self.cannot("read"), error))?;
+        let Some(map) = map else { return Ok((Catalogue::default(), None)) };
+        let version = map.resource_version();
+        let catalogue = Catalogue::read(&map.data.unwrap_or_default()).map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            PortError::new(Reason::Other, self.cannot("understand"))
+                .caused_by(format!("{error}{cause}"))
+                .with_hint(format!("kubectl get configmap {} -n {} -o yaml", self.name, self.namespace))
+        })?;
+        Ok((catalogue, version))
+    }
+
+    async fn write(&self, catalogue: &Catalogue, version: Option<&str>) -> Result<(), PortError> {
+        let data = catalogue.write();
+        let bytes: usize = data.values().map(String::len).sum();
+        if bytes > LIMIT_BYTES {
+            let cause = format!("{bytes} bytes are more than the {LIMIT_BYTES} a ConfigMap can hold");
+            return Err(PortError::new(Reason::NoSpace, self.cannot("write")).caused_by(cause));
+        }
+        let written = if let Some(version) = version {
+            // The version in the patch makes the server refuse it when somebody else has written meanwhile.
+            let patch = json!({"metadata": {"resourceVersion": version}, "data": data});
+            self.maps.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await
+        } else {
+            let mut map = ConfigMap { data: Some(data), ..ConfigMap::default() };
+            map.metadata.name = Some(self.name.clone());
+            map.labels_mut().insert("app.kubernetes.io/managed-by".to_owned(), "kubectl-mariadb-backup".to_owned());
+            self.maps.create(&PostParams::default(), &map).await
+        };
+        written.map(drop).map_err(|error| port_error(self.cannot("write"), error))
+    }
+}

@@ -1,0 +1,302 @@
+//! Follows one container of one pod: its start, its reports, its end.
+//!
+//! The log is where reports come from, the pod's status is where the end comes from; neither is
+//! trusted for the other's part. Both are reached through connections that break (API server
+//! restarts, a kubelet that goes away), so each is opened again with a bounded pause, and reports
+//! are told apart by their sequence number. What a container said before it ended is read to the
+//! end before the end is told. No waiting here ends because the API is away: limits are the caller's.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::io::{AsyncBufRead, AsyncBufReadExt, Lines};
+use futures::stream::{BoxStream, StreamExt};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Event as KubernetesEvent, Pod};
+use kube::api::{Api, ListParams, LogParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, ResourceExt};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::backoff::Pause;
+use super::error::port_error;
+use super::pod_state::{End, Stage, stage};
+use crate::model::event::Event;
+use crate::ports::conductor::{Runner, RunnerNews};
+use crate::ports::{PortError, Reason};
+
+/// How long a start that looks hopeless may still come right: a pull is tried again, a Secret may come.
+const STUCK_GRACE: Duration = Duration::from_secs(15);
+/// How often a start that takes its time is explained by the pod's events.
+const EXPLAIN_EVERY: Duration = Duration::from_secs(5);
+/// How long the rest of the log of an ended container may take.
+const READ_OUT_LIMIT: Duration = Duration::from_secs(15);
+/// How much longer than its grace period a deleted pod may need to vanish before its node counts as lost.
+const DELETION_MARGIN: Duration = Duration::from_mins(1);
+/// A log is read again from a little before the newest report: its times are cut to seconds.
+const OVERLAP: SignedDuration = SignedDuration::from_secs(3);
+
+/// A container being followed.
+pub struct PodFollower {
+    pods: Api<Pod>,
+    events: Api<KubernetesEvent>,
+    namespace: String,
+    name: String,
+    container: String,
+    sights: BoxStream<'static, Result<Option<Pod>, watcher::Error>>,
+    uid: Option<String>,
+    stage: Stage,
+    /// When a pod that is being deleted counts as lost.
+    lost_at: Option<Instant>,
+    log: Log,
+    newest: Option<(u64, Timestamp)>,
+    /// Whether the log of an ended container is being read for the last time.
+    reading_out: bool,
+}
+
+type LogLines = Lines<std::pin::Pin<Box<dyn AsyncBufRead + Send>>>;
+
+/// The connection to the log.
+enum Log {
+    Closed {
+        until: Instant,
+    },
+    Open(LogLines),
+    /// There is none any more.
+    Gone,
+}
+
+impl PodFollower {
+    /// Prepares to follow a container; nothing is asked of the API before the first wait.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, pod: &str, container: &str) -> Self {
+        let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+        let sights = watcher::watch_object(pods.clone(), pod).backoff(Pause::default()).boxed();
+        Self {
+            pods,
+            events: Api::namespaced(client, namespace),
+            namespace: namespace.to_owned(),
+            name: pod.to_owned(),
+            container: container.to_owned(),
+            sights,
+            uid: None,
+            stage: Stage::Waiting("the API has not shown it yet".to_owned()),
+            lost_at: None,
+            log: Log::Closed { until: Instant::now() },
+            newest: None,
+            reading_out: false,
+        }
+    }
+
+    /// Waits until the container runs, or has run.
+    ///
+    /// # Errors
+    /// Says why it does not: at once where it never will, after a short grace where that is nearly
+    /// sure, and when `limit` ran out.
+    pub async fn wait_until_started(&mut self, limit: Duration) -> Result<(), PortError> {
+        let deadline = Instant::now() + limit;
+        let mut explain_at = Instant::now() + EXPLAIN_EVERY;
+        let mut stuck_since = None;
+        let mut explained = None;
+        loop {
+            let reason = match &self.stage {
+                Stage::Running | Stage::Ended(_) => return Ok(()),
+                Stage::NeverRan(why) => return Err(self.not_started(Reason::Other, why, explained)),
+                Stage::Stuck(why) | Stage::Waiting(why) => why.clone(),
+            };
+            let stuck = matches!(self.stage, Stage::Stuck(_)) || explained.as_deref().is_some_and(is_hopeless);
+            stuck_since = if stuck { stuck_since.or(Some(Instant::now())) } else { None };
+            let give_up_at = stuck_since.map_or(deadline, |since: Instant| deadline.min(since + STUCK_GRACE));
+            tokio::select! {
+                sight = self.sights.next() => self.look(sight)?,
+                () = sleep_until(explain_at) => {
+                    explained = self.newest_warning().await;
+                    explain_at = Instant::now() + EXPLAIN_EVERY;
+                }
+                () = sleep_until(give_up_at) => {
+                    let kind = if stuck { Reason::Other } else { Reason::TimedOut };
+                    let explained = self.newest_warning().await.or(explained);
+                    return Err(self.not_started(kind, &reason, explained));
+                }
+            }
+        }
+    }
+
+    fn not_started(&self, reason: Reason, why: &str, event: Option<String>) -> PortError {
+        // The condition of an unscheduled pod and its newest event are one sentence twice.
+        let event = event.filter(|event| !event.contains(why) && !why.contains(event.as_str()));
+        let cause = event.map_or_else(|| why.to_owned(), |event| format!("{why}; {event}"));
+        PortError::new(reason, format!("pod {}/{} did not start", self.namespace, self.name))
+            .caused_by(cause)
+            .with_hint(format!("kubectl describe pod {} -n {}", self.name, self.namespace))
+    }
+
+    /// The newest warning among the pod's events: what a volume or a Secret lacks is said nowhere else.
+    async fn newest_warning(&self) -> Option<String> {
+        let about = ListParams::default().fields(&format!("involvedObject.name={},type=Warning", self.name));
+        let events = timeout(EXPLAIN_EVERY, self.events.list(&about)).await.ok()?;
+        // A right to read events that is missing must not stop a run that could go on without it.
+        let newest =
+            events.ok()?.items.into_iter().max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))?;
+        Some(format!("{}: {}", newest.reason.unwrap_or_default(), newest.message.unwrap_or_default().trim()))
+    }
+
+    /// Takes in what the watch says.
+    fn look(&mut self, sight: Option<Result<Option<Pod>, watcher::Error>>) -> Result<(), PortError> {
+        let pod = match sight {
+            Some(Ok(pod)) => pod,
+            Some(Err(error)) => return self.look_failed(error),
+            None => return Err(PortError::new(Reason::Other, format!("the watch of pod {} ended", self.name))),
+        };
+        let successor = |pod: &Pod| self.uid.is_some() && self.uid != pod.metadata.uid;
+        let Some(pod) = pod.filter(|pod| !successor(pod)) else {
+            let how = if self.uid.is_some() { "its pod was deleted" } else { "there is no such pod" };
+            self.log = Log::Gone;
+            if !matches!(self.stage, Stage::Ended(_)) {
+                self.stage = Stage::Ended(End { last_word: None, how: how.to_owned() });
+            }
+            return Ok(());
+        };
+        self.uid = pod.uid();
+        self.stage = stage(&pod, &self.container);
+        self.lost_at = self.lost_at.or_else(|| {
+            pod.metadata.deletion_timestamp.as_ref()?;
+            let grace = u64::try_from(pod.metadata.deletion_grace_period_seconds.unwrap_or(0)).unwrap_or(0);
+            Some(Instant::now() + Duration::from_secs(grace) + DELETION_MARGIN)
+        });
+        Ok(())
+    }
+
+    fn look_failed(&self, error: watcher::Error) -> Result<(), PortError> {
+        let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
+            tracing::debug!(pod = %self.name, "watch interrupted, trying again");
+            return Ok(());
+        };
+        let error = port_error(format!("cannot watch pod {}/{}", self.namespace, self.name), error);
+        if matches!(error.reason, Reason::Forbidden | Reason::Credentials) {
+            return Err(error);
+        }
+        tracing::debug!(pod = %self.name, "API not reached, trying again");
+        Ok(())
+    }
+
+    /// Takes in a line of the log: a report not seen before, or nothing.
+    fn take(&mut self, line: &str) -> Option<Event> {
+        let Ok(event) = serde_json::from_str::<Event>(line) else {
+            tracing::debug!(pod = %self.name, line, "not a report");
+            return None;
+        };
+        if self.newest.is_some_and(|(seq, _)| event.seq <= seq) {
+            return None;
+        }
+        self.newest = Some((event.seq, event.time));
+        Some(event)
+    }
+
+    /// Reads what is left of the log of an ended container; `None` when there is nothing new.
+    async fn rest_of_log(&mut self) -> Option<Event> {
+        loop {
+            if let Log::Closed { .. } = self.log {
+                // Whatever goes wrong here costs reports, never the truth: that is the last word.
+                let lines = timeout(READ_OUT_LIMIT, open(&self.pods, &self.name, &self.container, self.newest, false));
+                self.log = Log::Open(lines.await.ok()?.ok()?);
+            }
+            let Log::Open(lines) = &mut self.log else { return None };
+            let line = timeout(READ_OUT_LIMIT, lines.next()).await.ok()??.ok()?;
+            if let Some(event) = self.take(&line) {
+                return Some(event);
+            }
+        }
+    }
+
+    /// Waits for the next thing while the container runs; `None` when only its stage changed.
+    async fn next_while_running(&mut self) -> Result<Option<Event>, PortError> {
+        let lost_at = self.lost_at.unwrap_or_else(|| Instant::now() + Duration::from_hours(24));
+        let running = self.stage == Stage::Running;
+        tokio::select! {
+            line = next_line(&mut self.log, &self.pods, &self.name, &self.container, self.newest), if running => {
+                return Ok(line.and_then(|line| self.take(&line)));
+            }
+            sight = self.sights.next() => self.look(sight)?,
+            () = sleep_until(lost_at), if self.lost_at.is_some() => {
+                let how = "its pod was deleted and its node does not confirm that it ended".to_owned();
+                self.stage = Stage::Ended(End { last_word: None, how });
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether a pod's event names a thing that is not there, rather than one that takes time.
+fn is_hopeless(event: &str) -> bool {
+    event.starts_with("FailedMount: ") && event.contains("not found")
+}
+
+async fn open(
+    pods: &Api<Pod>,
+    pod: &str,
+    container: &str,
+    newest: Option<(u64, Timestamp)>,
+    follow: bool,
+) -> Result<LogLines, kube::Error> {
+    let since_time = newest.and_then(|(_, time)| time.checked_sub(OVERLAP).ok());
+    let wishes = LogParams { container: Some(container.to_owned()), follow, since_time, ..LogParams::default() };
+    let stream: std::pin::Pin<Box<dyn AsyncBufRead + Send>> = Box::pin(pods.log_stream(pod, &wishes).await?);
+    Ok(stream.lines())
+}
+
+/// Returns the next line of a running container's log, or `None` after a connection that broke.
+///
+/// May be dropped at any await: a half-read line stays in the stream, a half-open one is opened again.
+async fn next_line(
+    log: &mut Log,
+    pods: &Api<Pod>,
+    pod: &str,
+    container: &str,
+    newest: Option<(u64, Timestamp)>,
+) -> Option<String> {
+    const PAUSE: Duration = Duration::from_secs(1);
+    if let Log::Closed { until } = *log {
+        sleep_until(until).await;
+        match open(pods, pod, container, newest, true).await {
+            Ok(lines) => *log = Log::Open(lines),
+            Err(error) => {
+                tracing::debug!(pod, %error, "log not opened, trying again");
+                *log = Log::Closed { until: Instant::now() + PAUSE };
+                return None;
+            }
+        }
+    }
+    let Log::Open(lines) = log else { return None };
+    if let Some(Ok(line)) = lines.next().await {
+        return Some(line);
+    }
+    *log = Log::Closed { until: Instant::now() + PAUSE };
+    None
+}
+
+#[async_trait]
+impl Runner for PodFollower {
+    async fn next(&mut self) -> Result<RunnerNews, PortError> {
+        loop {
+            if let Stage::NeverRan(how) = &self.stage {
+                return Ok(RunnerNews::Ended { last_word: None, how: how.clone() });
+            }
+            if let Stage::Ended(end) = &self.stage {
+                // From here on the log is read anew, without following: it has an end now.
+                let End { last_word, how } = end.clone();
+                if !self.reading_out && !matches!(self.log, Log::Gone) {
+                    self.log = Log::Closed { until: Instant::now() };
+                }
+                self.reading_out = true;
+                if let Some(event) = self.rest_of_log().await {
+                    return Ok(RunnerNews::Event(event));
+                }
+                return Ok(RunnerNews::Ended { last_word, how });
+            }
+            if let Some(event) = self.next_while_running().await? {
+                return Ok(RunnerNews::Event(event));
+            }
+        }
+    }
+}
