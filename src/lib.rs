@@ -30,6 +30,9 @@
 //! - `plan` functions are pure; `run` functions take a plan and decide nothing but how to fail.
 
 pub mod adapters;
+pub mod backup;
 pub mod exit_code;
 pub mod model;
+pub mod obligations;
 pub mod ports;
+pub mod verify;

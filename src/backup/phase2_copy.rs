@@ -1,0 +1,62 @@
+//! Phase 2, copy: the runner desyncs its replica, copies it and brings it back; this side follows,
+//! and brings the replica back itself when the runner could not.
+//!
+//! The phase ends with the replica Synced and Ready and the obligation cleared, also after a failed
+//! copy. Where that is not possible, the obligation stays and the error says so.
+
+use super::phase1_isolate::{Isolated, failure_of};
+use super::{BackupError, BackupPlan};
+use crate::model::event::{EventKind, Phase};
+use crate::model::outcome::{End, Failure, Outcome};
+use crate::model::report::CopyReport;
+use crate::obligations;
+use crate::ports::conductor::{ConductorPorts, RunnerNews};
+
+/// A backup that lies on its volume with its manifest, made by a replica that is back in sync.
+///
+/// Made only by this phase, so that nothing can be recorded before the replica is back.
+pub struct Copied {
+    pub(super) report: CopyReport,
+}
+
+/// Follows the copy to its end and makes sure that the replica is back.
+///
+/// # Errors
+/// [`BackupError::Copy`] when the copy failed and the replica is back;
+/// [`BackupError::Rejoin`] when it may not be.
+pub async fn run(plan: &BackupPlan, isolated: Isolated, ports: &ConductorPorts<'_>) -> Result<Copied, BackupError> {
+    ports.events.send(Phase::Copy, EventKind::Started);
+    let Isolated { mut runner, gate } = isolated;
+    let copied = loop {
+        match runner.next().await {
+            Ok(RunnerNews::Event(event)) => ports.events.send(event.phase, event.kind),
+            Ok(RunnerNews::Ended { last_word, how }) => break result_of(last_word.as_deref(), &how, ports),
+            Err(lost) => break Err(Failure::of(&lost)),
+        }
+    };
+    // The runner has brought the replica back where it could; settling finds that out by asking, and
+    // does it where the runner was killed.
+    obligations::settle(&plan.obligation, plan.limits.resync, ports)
+        .await
+        .map_err(|source| BackupError::Rejoin { pod: plan.target.pod.clone(), source })?;
+    drop(gate);
+    match copied {
+        Ok(report) => {
+            ports.events.send(Phase::Copy, EventKind::Finished);
+            Ok(Copied { report })
+        }
+        Err(failure) => Err(BackupError::Copy { pod: plan.target.pod.clone(), failure }),
+    }
+}
+
+fn result_of(last_word: Option<&str>, how: &str, ports: &ConductorPorts<'_>) -> Result<CopyReport, Failure> {
+    match last_word.map(serde_json::from_str::<Outcome<CopyReport>>) {
+        Some(Ok(Outcome { end: End::Done(report), warnings, .. })) => {
+            for message in warnings {
+                ports.events.send(Phase::Copy, EventKind::Warned { message });
+            }
+            Ok(report)
+        }
+        _ => Err(failure_of(last_word, how)),
+    }
+}
