@@ -110,12 +110,12 @@ impl PodFollower {
             tokio::select! {
                 sight = self.sights.next() => self.look(sight)?,
                 () = sleep_until(explain_at) => {
-                    explained = self.newest_warning().await;
+                    explained = newest_warning(&self.events, &self.name).await;
                     explain_at = Instant::now() + EXPLAIN_EVERY;
                 }
                 () = sleep_until(give_up_at) => {
                     let kind = if stuck { Reason::Other } else { Reason::TimedOut };
-                    let explained = self.newest_warning().await.or(explained);
+                    let explained = newest_warning(&self.events, &self.name).await.or(explained);
                     return Err(self.not_started(kind, &reason, explained));
                 }
             }
@@ -129,16 +129,6 @@ impl PodFollower {
         PortError::new(reason, format!("pod {}/{} did not start", self.namespace, self.name))
             .caused_by(cause)
             .with_hint(format!("kubectl describe pod {} -n {}", self.name, self.namespace))
-    }
-
-    /// The newest warning among the pod's events: what a volume or a Secret lacks is said nowhere else.
-    async fn newest_warning(&self) -> Option<String> {
-        let about = ListParams::default().fields(&format!("involvedObject.name={},type=Warning", self.name));
-        let events = timeout(EXPLAIN_EVERY, self.events.list(&about)).await.ok()?;
-        // A right to read events that is missing must not stop a run that could go on without it.
-        let newest =
-            events.ok()?.items.into_iter().max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))?;
-        Some(format!("{}: {}", newest.reason.unwrap_or_default(), newest.message.unwrap_or_default().trim()))
     }
 
     /// Takes in what the watch says.
@@ -225,6 +215,15 @@ impl PodFollower {
         }
         Ok(None)
     }
+}
+
+/// The newest warning among the pod's events: what a volume or a Secret lacks is said nowhere else.
+async fn newest_warning(events: &Api<KubernetesEvent>, pod: &str) -> Option<String> {
+    let about = ListParams::default().fields(&format!("involvedObject.name={pod},type=Warning"));
+    let events = timeout(EXPLAIN_EVERY, events.list(&about)).await.ok()?;
+    // A right to read events that is missing must not stop a run that could go on without it.
+    let newest = events.ok()?.items.into_iter().max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))?;
+    Some(format!("{}: {}", newest.reason.unwrap_or_default(), newest.message.unwrap_or_default().trim()))
 }
 
 /// Whether a pod's event names a thing that is not there, rather than one that takes time.

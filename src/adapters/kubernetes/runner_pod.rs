@@ -1,0 +1,171 @@
+//! The manifest of a runner's pod: the server's own image beside the server, with the agent put in.
+//!
+//! The pod passes Pod Security `restricted`. Its labels are its own: with the server's it would match
+//! the cluster's Services and anti-affinity.
+
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use serde_json::{Value, json};
+
+use crate::model::cluster::ServerSpec;
+use crate::model::order::RunnerTask;
+use crate::ports::conductor::RunnerSpec;
+
+/// The container with the agent.
+pub(crate) const CONTAINER: &str = "runner";
+
+/// The uid of servers whose manifest names none: `mysql` in the official images.
+const USUAL_UID: i64 = 999;
+
+/// Where the init container puts the agent.
+const AGENT_DIRECTORY: &str = "/agent";
+
+/// Who a runner belongs to.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// Namespace of everything.
+    pub namespace: String,
+    /// The StatefulSet of the cluster.
+    pub statefulset: String,
+    /// The conductor's pod: when it is deleted, Kubernetes stops its runners.
+    pub pod: String,
+    /// That pod's UID.
+    pub pod_uid: String,
+    /// Image with the agent.
+    pub agent_image: String,
+    /// Secrets for pulling images.
+    pub image_pull_secrets: Vec<String>,
+    /// Seconds a stopped runner gets to bring its replica back.
+    pub grace_secs: u64,
+}
+
+/// Builds the manifest.
+///
+/// `template` is the server's pod: the runner tolerates what the server tolerates.
+pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec, template: Option<&PodSpec>) -> Pod {
+    let order = serde_json::to_string(&spec.order).expect("an order is plain strings and numbers");
+    let group = server.run_as_group.or(server.fs_group).unwrap_or(USUAL_UID);
+    let manifest = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": spec.name,
+            "namespace": owner.namespace,
+            "labels": {
+                "app.kubernetes.io/name": "mariadb-backup",
+                "app.kubernetes.io/component": "runner",
+                "app.kubernetes.io/managed-by": "kubectl-mariadb-backup",
+                "mariadb-backup.io/statefulset": owner.statefulset,
+            },
+            "ownerReferences": [{
+                "apiVersion": "v1", "kind": "Pod", "name": owner.pod, "uid": owner.pod_uid, "controller": true,
+            }],
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "serviceAccountName": "mariadb-backup-runner",
+            "automountServiceAccountToken": false,
+            "enableServiceLinks": false,
+            "terminationGracePeriodSeconds": owner.grace_secs,
+            "affinity": affinity(spec),
+            "tolerations": template.and_then(|pod| pod.tolerations.clone()).unwrap_or_default(),
+            "imagePullSecrets": pull_secrets(owner, server),
+            "securityContext": {
+                "runAsNonRoot": true,
+                "runAsUser": server.run_as_user.unwrap_or(USUAL_UID),
+                "runAsGroup": group,
+                "fsGroup": server.fs_group,
+                // Never chown -R a volume that a server is using.
+                "fsGroupChangePolicy": "OnRootMismatch",
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "initContainers": [{
+                "name": "agent",
+                "image": owner.agent_image,
+                "imagePullPolicy": "IfNotPresent",
+                "args": ["install", AGENT_DIRECTORY],
+                "volumeMounts": [{"name": "agent", "mountPath": AGENT_DIRECTORY}],
+                "securityContext": container_security(),
+            }],
+            "containers": [{
+                "name": CONTAINER,
+                "image": server.image,
+                "imagePullPolicy": server.image_pull_policy,
+                "command": [format!("{AGENT_DIRECTORY}/mariadb-backup-agent")],
+                "args": ["run", "--order", order],
+                "resources": {"requests": {"cpu": "100m", "memory": "192Mi"}},
+                "volumeMounts": mounts(spec, server),
+                "securityContext": container_security(),
+            }],
+            "volumes": volumes(spec),
+        },
+    });
+    serde_json::from_value(manifest).expect("the manifest above is a pod")
+}
+
+fn affinity(spec: &RunnerSpec) -> Value {
+    let Some(beside) = &spec.beside else { return json!({}) };
+    json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
+        "labelSelector": {"matchLabels": {"statefulset.kubernetes.io/pod-name": beside.pod}},
+        "topologyKey": "kubernetes.io/hostname",
+    }]}})
+}
+
+fn container_security() -> Value {
+    json!({
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "capabilities": {"drop": ["ALL"]},
+    })
+}
+
+fn pull_secrets(owner: &Owner, server: &ServerSpec) -> Vec<Value> {
+    let mut names: Vec<_> = server.image_pull_secrets.iter().chain(&owner.image_pull_secrets).collect();
+    names.sort();
+    names.dedup();
+    names.into_iter().map(|name| json!({"name": name})).collect()
+}
+
+/// What a secret is called as a volume, and where the order expects it.
+fn secrets(spec: &RunnerSpec) -> Vec<(&'static str, &str, &str)> {
+    let RunnerTask::Copy(order) = &spec.order.task else { return Vec::new() };
+    let operator = spec.operator_secret.as_deref().map(|name| ("operator", name, order.operator_credentials.as_str()));
+    let backup = spec.backup_secret.as_deref().map(|name| ("backup", name, order.backup_credentials.as_str()));
+    operator.into_iter().chain(backup).collect()
+}
+
+fn mounts(spec: &RunnerSpec, server: &ServerSpec) -> Vec<Value> {
+    let store = match &spec.order.task {
+        RunnerTask::Copy(order) => &order.store,
+        RunnerTask::Check(order) => &order.store,
+    };
+    let mut mounts = vec![
+        json!({"name": "agent", "mountPath": AGENT_DIRECTORY, "readOnly": true}),
+        json!({"name": "tmp", "mountPath": "/tmp"}),
+        json!({"name": "store", "mountPath": store, "readOnly": spec.store_read_only}),
+    ];
+    if spec.beside.is_some() {
+        // The very path the server uses: mariadb-backup asks the server where its files are.
+        let mut data = json!({"name": "data", "mountPath": server.mount_path, "readOnly": true});
+        if !server.sub_path.is_empty() {
+            data["subPath"] = json!(server.sub_path);
+        }
+        mounts.push(data);
+    }
+    mounts
+        .extend(secrets(spec).iter().map(|(name, _, path)| json!({"name": name, "mountPath": path, "readOnly": true})));
+    mounts
+}
+
+fn volumes(spec: &RunnerSpec) -> Vec<Value> {
+    let mut volumes = vec![
+        json!({"name": "agent", "emptyDir": {}}),
+        json!({"name": "tmp", "emptyDir": {}}),
+        json!({"name": "store", "persistentVolumeClaim": {"claimName": spec.store_claim}}),
+    ];
+    if let Some(beside) = &spec.beside {
+        volumes.push(json!({"name": "data", "persistentVolumeClaim": {"claimName": beside.claim}}));
+    }
+    volumes
+        .extend(secrets(spec).iter().map(|(name, secret, _)| json!({"name": name, "secret": {"secretName": secret}})));
+    volumes
+}

@@ -1,0 +1,92 @@
+//! Runner pods: made, waited for, followed and removed.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, DeleteParams, PostParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, ResourceExt};
+
+use super::backoff::Pause;
+use super::error::port_error;
+use super::pod_follow::PodFollower;
+use super::runner_pod::{CONTAINER, Owner, manifest};
+use crate::model::cluster::ServerSpec;
+use crate::ports::conductor::{Runner, RunnerSpec, Runners};
+use crate::ports::{PortError, Reason};
+
+/// How much longer than its grace period a deleted pod may take before its node counts as lost.
+const REMOVAL_MARGIN: Duration = Duration::from_mins(1);
+
+/// Runner pods beside one cluster's servers.
+pub struct RunnerPods {
+    client: Client,
+    owner: Owner,
+    server: ServerSpec,
+}
+
+impl RunnerPods {
+    /// Runners of that owner, fitted to that server.
+    #[must_use]
+    pub fn new(client: Client, owner: Owner, server: ServerSpec) -> Self {
+        Self { client, owner, server }
+    }
+
+    fn pods(&self) -> Api<Pod> {
+        Api::namespaced(self.client.clone(), &self.owner.namespace)
+    }
+
+    /// Waits until a deleted pod is gone; its UID tells it from a successor.
+    async fn wait_until_gone(&self, name: &str, uid: &str) {
+        let mut sights = watcher::watch_object(self.pods(), name).backoff(Pause::default()).boxed();
+        while let Some(sight) = sights.next().await {
+            match sight {
+                Ok(Some(pod)) if pod.uid().as_deref() == Some(uid) => {}
+                Ok(_) => return,
+                Err(error) => tracing::debug!(pod = name, %error, "watch interrupted, trying again"),
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Runners for RunnerPods {
+    async fn start(&self, spec: &RunnerSpec, limit: Duration) -> Result<Box<dyn Runner>, PortError> {
+        let beside = match &spec.beside {
+            Some(beside) => {
+                let what = format!("cannot read pod {}/{}", self.owner.namespace, beside.pod);
+                Some(self.pods().get(&beside.pod).await.map_err(|error| port_error(what, error))?)
+            }
+            None => None,
+        };
+        let template = beside.as_ref().and_then(|pod| pod.spec.as_ref());
+        let pod = manifest(spec, &self.owner, &self.server, template);
+        let what = format!("cannot create runner pod {}/{}", self.owner.namespace, spec.name);
+        self.pods().create(&PostParams::default(), &pod).await.map_err(|error| port_error(what, error))?;
+        let mut follower = PodFollower::new(self.client.clone(), &self.owner.namespace, &spec.name, CONTAINER);
+        follower.wait_until_started(limit).await?;
+        Ok(Box::new(follower))
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), PortError> {
+        let what = || format!("cannot remove runner pod {}/{name}", self.owner.namespace);
+        let Some(pod) = self.pods().get_opt(name).await.map_err(|error| port_error(what(), error))? else {
+            return Ok(());
+        };
+        let deleted = self.pods().delete(name, &DeleteParams::default()).await;
+        match deleted.map_err(|error| port_error(what(), error)) {
+            Err(error) if error.reason == Reason::Missing => return Ok(()),
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        let grace = pod.spec.and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(30);
+        let limit = Duration::from_secs(u64::try_from(grace).unwrap_or(0)) + REMOVAL_MARGIN;
+        let uid = pod.metadata.uid.unwrap_or_default();
+        tokio::time::timeout(limit, self.wait_until_gone(name, &uid)).await.map_err(|_| {
+            PortError::new(Reason::TimedOut, what())
+                .caused_by(format!("it is still there after {} s: its node may be lost", limit.as_secs()))
+        })
+    }
+}
