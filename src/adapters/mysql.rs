@@ -1,0 +1,4 @@
+//! MariaDB servers, by SQL.
+
+pub mod members;
+pub mod session;

@@ -1,0 +1,77 @@
+//! The members of a group as the conductor reaches them: by SQL, one by one.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::session::{Credentials, SqlSession};
+use crate::model::galera::Member;
+use crate::model::order::ServerAddress;
+use crate::ports::conductor::{Galera, Gate};
+use crate::ports::{PortError, Reason};
+
+/// How long OFF may take: it returns at once unless the server is stuck.
+const DESYNC_LIMIT: Duration = Duration::from_mins(1);
+
+/// The members, reached with one account.
+pub struct GaleraMembers {
+    credentials: Credentials,
+    gate: String,
+}
+
+impl GaleraMembers {
+    /// Reaches members with that account; `gate` names the advisory lock runners wait for.
+    #[must_use]
+    pub fn new(credentials: Credentials, gate: &str) -> Self {
+        Self { credentials, gate: gate.to_owned() }
+    }
+}
+
+#[async_trait]
+impl Galera for GaleraMembers {
+    async fn member(&self, server: &ServerAddress) -> Result<Member, PortError> {
+        let mut session = SqlSession::connect(server, &self.credentials).await?;
+        let member = session.member().await?;
+        session.close().await;
+        Ok(member)
+    }
+
+    async fn close_gate(&self, server: &ServerAddress) -> Result<Box<dyn Gate>, PortError> {
+        let mut session = SqlSession::connect(server, &self.credentials).await?;
+        if !session.take_lock(&self.gate, Duration::ZERO).await? {
+            let what = format!("another run is at work on MariaDB at {}: it holds the lock {}", server.host, self.gate);
+            return Err(PortError::new(Reason::Conflict, what)
+                .with_hint("kubectl get pods -l app.kubernetes.io/name=mariadb-backup shows the runs there are"));
+        }
+        Ok(Box::new(AdvisoryGate { session, name: self.gate.clone() }))
+    }
+
+    async fn set_desync_off(&self, server: &ServerAddress) -> Result<(), PortError> {
+        let mut session = SqlSession::connect(server, &self.credentials).await?;
+        session.set_desync(false, DESYNC_LIMIT).await?;
+        session.close().await;
+        Ok(())
+    }
+}
+
+/// The name of the lock that tells a released gate from a conductor that died.
+#[must_use]
+pub fn go_lock(gate: &str) -> String {
+    format!("{gate}.go")
+}
+
+struct AdvisoryGate {
+    session: SqlSession,
+    name: String,
+}
+
+#[async_trait]
+impl Gate for AdvisoryGate {
+    async fn open(&mut self) -> Result<(), PortError> {
+        if !self.session.take_lock(&go_lock(&self.name), Duration::ZERO).await? {
+            let what = format!("the lock {} is held by somebody else", go_lock(&self.name));
+            return Err(PortError::new(Reason::Conflict, what));
+        }
+        self.session.release_lock(&self.name).await
+    }
+}
