@@ -25,6 +25,9 @@ use crate::obligations::SettleError;
 use crate::ports::PortError;
 use crate::ports::conductor::{ConductorPorts, RunnerSpec};
 
+/// How much longer than its own limits a runner may take before it counts as lost.
+const COPY_MARGIN: Duration = Duration::from_mins(2);
+
 /// Everything seen before deciding.
 #[derive(Clone, Debug)]
 pub struct Observed {
@@ -69,6 +72,8 @@ pub struct BackupPlan {
 pub struct Limits {
     /// Until the runner's containers run, and again until its checks are done.
     pub start: Duration,
+    /// Until a runner that was told to go ahead has ended: its own limits and some room.
+    pub copy: Duration,
     /// Until a replica has caught up, and again until it is Synced and Ready.
     pub resync: Duration,
 }
@@ -89,7 +94,11 @@ pub fn plan(
     }
     let target = target::choose(observed, request.replica.as_deref())?;
     let backup = BackupId::Full(run.backup.clone());
-    let limits = Limits { start: settings.start_timeout, resync: settings.resync_timeout };
+    let limits = Limits {
+        start: settings.start_timeout,
+        copy: settings.copy_timeout + 2 * settings.resync_timeout + COPY_MARGIN,
+        resync: settings.resync_timeout,
+    };
     let inputs = phase1_isolate::Inputs { observed, request, settings, run, target: &target, backup: &backup };
     let runner = phase1_isolate::runner(&inputs);
     let obligation = phase1_isolate::obligation(&inputs, &runner.name);

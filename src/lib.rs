@@ -30,6 +30,7 @@
 //! - `plan` functions are pure; `run` functions take a plan and decide nothing but how to fail.
 
 pub mod adapters;
+pub mod agent;
 pub mod backup;
 pub mod exit_code;
 pub mod model;

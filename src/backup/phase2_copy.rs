@@ -6,11 +6,12 @@
 
 use super::phase1_isolate::{Isolated, failure_of};
 use super::{BackupError, BackupPlan};
+use crate::exit_code::ExitCode;
 use crate::model::event::{EventKind, Phase};
 use crate::model::outcome::{End, Failure, Outcome};
 use crate::model::report::CopyReport;
 use crate::obligations;
-use crate::ports::conductor::{ConductorPorts, RunnerNews};
+use crate::ports::conductor::{ConductorPorts, Runner, RunnerNews};
 
 /// A backup that lies on its volume with its manifest, made by a replica that is back in sync.
 ///
@@ -27,11 +28,11 @@ pub struct Copied {
 pub async fn run(plan: &BackupPlan, isolated: Isolated, ports: &ConductorPorts<'_>) -> Result<Copied, BackupError> {
     ports.events.send(Phase::Copy, EventKind::Started);
     let Isolated { mut runner, gate } = isolated;
-    let copied = loop {
-        match runner.next().await {
-            Ok(RunnerNews::Event(event)) => ports.events.send(event.phase, event.kind),
-            Ok(RunnerNews::Ended { last_word, how }) => break result_of(last_word.as_deref(), &how, ports),
-            Err(lost) => break Err(Failure::of(&lost)),
+    let copied = tokio::select! {
+        copied = follow(runner.as_mut(), ports) => copied,
+        () = ports.clock.sleep(plan.limits.copy) => {
+            let what = format!("runner {} is lost: no end within {} s", plan.runner.name, plan.limits.copy.as_secs());
+            Err(Failure::new(ExitCode::FailedInCluster, what))
         }
     };
     // The runner has brought the replica back where it could; settling finds that out by asking, and
@@ -46,6 +47,16 @@ pub async fn run(plan: &BackupPlan, isolated: Isolated, ports: &ConductorPorts<'
             Ok(Copied { report })
         }
         Err(failure) => Err(BackupError::Copy { pod: plan.target.pod.clone(), failure }),
+    }
+}
+
+async fn follow(runner: &mut dyn Runner, ports: &ConductorPorts<'_>) -> Result<CopyReport, Failure> {
+    loop {
+        match runner.next().await {
+            Ok(RunnerNews::Event(event)) => ports.events.send(event.phase, event.kind),
+            Ok(RunnerNews::Ended { last_word, how }) => return result_of(last_word.as_deref(), &how, ports),
+            Err(lost) => return Err(Failure::of(&lost)),
+        }
     }
 }
 

@@ -1,0 +1,62 @@
+//! The agent's command line: read by Job manifests, not by people.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use super::{conduct, last_word};
+use crate::exit_code::ExitCode;
+
+/// Where Kubernetes looks for a container's last word.
+const TERMINATION_MESSAGE: &str = "/dev/termination-log";
+
+/// The half of kubectl mariadb-backup that works inside the cluster.
+#[derive(Debug, Parser)]
+#[command(name = "mariadb-backup-agent", version)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Carry out an order from the plugin: the Job's pod
+    Conduct {
+        /// The order, a JSON document
+        #[arg(long)]
+        order: String,
+        /// Namespace of this pod
+        #[arg(long, env = "POD_NAMESPACE")]
+        namespace: String,
+        /// Name of this pod
+        #[arg(long, env = "POD_NAME")]
+        pod: String,
+        /// UID of this pod
+        #[arg(long, env = "POD_UID")]
+        pod_uid: String,
+        /// Name of this pod's Job
+        #[arg(long, env = "JOB_NAME")]
+        job: String,
+        /// Directory with the operator account's username and password
+        #[arg(long, default_value = crate::backup::phase1_isolate::OPERATOR_CREDENTIALS_PATH)]
+        credentials: PathBuf,
+        /// File for the outcome
+        #[arg(long, default_value = TERMINATION_MESSAGE)]
+        termination_message: PathBuf,
+    },
+}
+
+/// Runs the command and returns the exit code.
+pub async fn run(arguments: Arguments) -> ExitCode {
+    match arguments.command {
+        Command::Conduct { order, namespace, pod, pod_uid, job, credentials, termination_message } => {
+            let identity = conduct::Identity { namespace, pod, pod_uid, job, credentials };
+            let outcome = conduct::conduct(&order, &identity, std::io::stdout()).await;
+            if let Err(error) = last_word::write(&outcome, &termination_message) {
+                tracing::error!(%error, path = %termination_message.display(), "outcome not written");
+                return ExitCode::Error;
+            }
+            outcome.code()
+        }
+    }
+}
