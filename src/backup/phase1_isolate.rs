@@ -18,6 +18,7 @@ use crate::model::order::{BackupRequest, CopyOrder, ORDER_VERSION, RunnerOrder, 
 use crate::model::outcome::{End, Failure, Outcome};
 use crate::model::report::CopyReport;
 use crate::model::settings::Settings;
+use crate::obligations;
 use crate::ports::conductor::{Beside, ConductorPorts, Gate, Runner, RunnerNews, RunnerSpec};
 use crate::ports::{PortError, Reason};
 
@@ -134,7 +135,8 @@ pub struct Isolated {
 /// Starts the runner, waits for its checks, records the obligation, opens the gate.
 ///
 /// # Errors
-/// Whatever failed, the replica was not touched, the runner is gone and no obligation stands.
+/// Whatever failed, the replica is as it was, the runner is gone and no obligation stands; where that
+/// cannot be made sure of, the error is [`BackupError::Rejoin`] and the obligation stays.
 pub async fn run(plan: &BackupPlan, ports: &ConductorPorts<'_>) -> Result<Isolated, BackupError> {
     ports.events.send(Phase::Isolate, EventKind::Started);
     for warning in &plan.warnings {
@@ -143,34 +145,44 @@ pub async fn run(plan: &BackupPlan, ports: &ConductorPorts<'_>) -> Result<Isolat
     let target = &plan.target;
     ports.events.step(Phase::Isolate, format!("chose replica {} on node {}: {}", target.pod, target.node, target.why));
     let untouched = |source| BackupError::Isolate { pod: target.pod.clone(), source };
-    let gate = ports.galera.close_gate(&target.server).await.map_err(untouched)?;
-    match isolate(plan, gate, ports).await {
-        Ok(isolated) => {
-            ports.events.send(Phase::Isolate, EventKind::Finished);
-            Ok(isolated)
-        }
+    let mut gate = ports.galera.close_gate(&target.server).await.map_err(untouched)?;
+    let runner = match prepare(plan, ports).await {
+        Ok(runner) => runner,
         Err(error) => {
-            give_up(plan, ports).await;
-            Err(error)
+            // The gate is closed, so this runner has not touched anything.
+            if let Err(left) = ports.runners.remove(&plan.runner.name).await {
+                ports.events.send(Phase::Isolate, EventKind::Warned { message: left.to_string() });
+            }
+            return Err(error);
         }
+    };
+    if let Err(error) = commit(plan, gate.as_mut(), ports).await {
+        // An answer that is lost leaves open whether the gate is: only asking the replica tells.
+        obligations::settle(&plan.obligation, plan.limits.resync, ports)
+            .await
+            .map_err(|source| BackupError::Rejoin { pod: target.pod.clone(), source })?;
+        return Err(untouched(error));
     }
+    ports.events.send(Phase::Isolate, EventKind::Finished);
+    Ok(Isolated { runner, gate })
 }
 
-async fn isolate(
-    plan: &BackupPlan,
-    mut gate: Box<dyn Gate>,
-    ports: &ConductorPorts<'_>,
-) -> Result<Isolated, BackupError> {
+/// Starts the runner and waits for its checks. Changes nothing about the cluster's data or state.
+async fn prepare(plan: &BackupPlan, ports: &ConductorPorts<'_>) -> Result<Box<dyn Runner>, BackupError> {
     let pod = &plan.target.pod;
     let untouched = |source| BackupError::Isolate { pod: pod.clone(), source };
     let mut runner = ports.runners.start(&plan.runner, plan.limits.start).await.map_err(untouched)?;
     ports.events.step(Phase::Isolate, format!("runner {} runs beside {pod}", plan.runner.name));
     checked(plan, runner.as_mut(), ports).await?;
     still_the_same(plan, ports).await.map_err(untouched)?;
-    ports.cluster.record_obligation(&plan.obligation).await.map_err(untouched)?;
-    ports.events.step(Phase::Isolate, format!("recorded the obligation to bring {pod} back"));
-    gate.open().await.map_err(untouched)?;
-    Ok(Isolated { runner, gate })
+    Ok(runner)
+}
+
+/// Records the obligation, then lets the runner go ahead.
+async fn commit(plan: &BackupPlan, gate: &mut dyn Gate, ports: &ConductorPorts<'_>) -> Result<(), PortError> {
+    ports.cluster.record_obligation(&plan.obligation).await?;
+    ports.events.step(Phase::Isolate, format!("recorded the obligation to bring {} back", plan.target.pod));
+    gate.open().await
 }
 
 /// Waits until the runner has made its own checks, and passes its reports on.
@@ -207,19 +219,6 @@ async fn still_the_same(plan: &BackupPlan, ports: &ConductorPorts<'_>) -> Result
             format!("replica {} was restarted, or is not Ready any more, since it was chosen", plan.target.pod),
         )
         .with_hint("try again when every replica is Ready")),
-    }
-}
-
-/// Removes what this phase made. The gate is closed, so the runner has not touched anything.
-async fn give_up(plan: &BackupPlan, ports: &ConductorPorts<'_>) {
-    let mut left = Vec::new();
-    if let Err(error) = ports.runners.remove(&plan.runner.name).await {
-        left.push(error.to_string());
-    } else if let Err(error) = ports.cluster.clear_obligation(&plan.obligation.run).await {
-        left.push(error.to_string());
-    }
-    for message in left {
-        ports.events.send(Phase::Isolate, EventKind::Warned { message });
     }
 }
 

@@ -1,0 +1,66 @@
+//! The backup's three phases over the simulated world: the journal of a good run, and what each kind
+//! of failure leaves behind.
+
+use mariadb_backup::exit_code::ExitCode;
+
+use crate::world::{RunnerScript, World};
+
+#[test]
+fn a_good_run_records_before_it_desyncs_and_clears_before_it_lists() {
+    let world = World::default();
+    let report = world.back_up("job").unwrap().unwrap();
+    let state = world.lock();
+    assert_eq!(
+        state.journal,
+        [
+            "close the gate of db-2",
+            "start job-runner-2",
+            "hear that the runner is ready",
+            "look at the cluster",
+            "record the obligation",
+            "open the gate",
+            "hear that the runner ended",
+            "remove job-runner-2",
+            "look at the cluster",
+            "ask db-2",
+            "ask db-2",
+            "wait until db-2 is Ready",
+            "clear the obligation",
+            "read the catalogue",
+            "write the catalogue",
+            "remove job-runner-2",
+        ]
+    );
+    assert_eq!(state.catalogue.backups(), [report.backup]);
+    assert_eq!(state.obligation, None);
+}
+
+#[test]
+fn a_failed_copy_brings_the_replica_back_and_lists_nothing() {
+    let world = World::default().with_script(RunnerScript::CopyFails);
+    let failure = world.back_up("job").unwrap().unwrap_err();
+    let state = world.lock();
+    assert_eq!(failure.code, ExitCode::FailedInCluster);
+    assert!(failure.message.ends_with("no space left on the volume"), "{}", failure.message);
+    assert_eq!((state.desynced, state.obligation.is_none(), state.catalogue.backups().len()), ([false; 3], true, 0));
+}
+
+#[test]
+fn a_killed_runner_is_made_up_for_by_its_conductor() {
+    let world = World::default().with_script(RunnerScript::Killed);
+    let failure = world.back_up("job").unwrap().unwrap_err();
+    let state = world.lock();
+    assert!(failure.message.contains("exit code 137 (SIGKILL)"), "{}", failure.message);
+    assert!(state.journal.contains(&"desync OFF on db-2".to_owned()), "{:?}", state.journal);
+    assert_eq!((state.desynced, state.obligation.is_none(), state.catalogue.backups().len()), ([false; 3], true, 0));
+}
+
+#[test]
+fn a_runner_that_refuses_leaves_nothing() {
+    let world = World::default().with_script(RunnerScript::Refuses);
+    let failure = world.back_up("job").unwrap().unwrap_err();
+    let state = world.lock();
+    assert_eq!(failure.code, ExitCode::Refused);
+    assert!(!state.journal.contains(&"record the obligation".to_owned()), "{:?}", state.journal);
+    assert!(!state.runner_exists());
+}
