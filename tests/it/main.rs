@@ -5,5 +5,6 @@
 
 mod architecture;
 mod backup_phases;
+mod backup_plan;
 mod fault_sweep;
 mod world;

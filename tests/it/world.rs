@@ -332,7 +332,7 @@ impl Cluster for World {
     async fn clear_obligation(&self, run: &str) -> Result<(), PortError> {
         self.effect("clear the obligation", |state| {
             assert!(
-                !state.obligation.as_ref().is_some_and(|owed| owed.run == run) || state.desynced == [false; REPLICAS],
+                state.obligation.as_ref().is_none_or(|owed| owed.run != run) || state.desynced == [false; REPLICAS],
                 "the obligation was cleared with a replica desynced"
             );
             state.obligation = state.obligation.take().filter(|owed| owed.run != run);
@@ -488,7 +488,7 @@ impl Clock for World {
 
     async fn sleep(&self, time: Duration) {
         // The long limits of a phase never run out in this world; short pauses make its clock go.
-        if time > Duration::from_secs(60) {
+        if time > Duration::from_mins(1) {
             std::future::pending::<()>().await;
         }
         self.lock().now += 1;
