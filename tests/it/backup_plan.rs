@@ -72,7 +72,8 @@ fn every_finding_is_told_at_once() {
 
 #[test]
 fn each_trouble_refuses_before_any_change() {
-    let changes: [(fn(&mut Member), Trouble); 6] = [
+    type Change = (fn(&mut Member), Trouble);
+    let changes: [Change; 6] = [
         (|member| member.ready = false, Trouble::WsrepNotReady),
         (|member| member.connected = false, Trouble::NotConnected),
         (|member| member.cluster_status = "non-Primary".to_owned(), Trouble::NotPrimary("non-Primary".to_owned())),
@@ -93,7 +94,7 @@ fn each_trouble_refuses_before_any_change() {
 fn a_missing_pod_a_silent_server_and_a_split_history_are_found() {
     let mut observed = three_synced();
     observed.cluster.pods.remove(0);
-    observed.members.remove(0);
+    observed.members = observed.members.split_off(1);
     observed.members[0].1 = Err("connection refused".to_owned());
     member(&mut observed, 1).state_uuid = "another".to_owned();
     assert_eq!(

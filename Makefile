@@ -1,0 +1,59 @@
+# The one front door, the same for people and CI. `make help` lists it.
+#
+# Everything works from a fresh clone on a Debian 12 machine as root: what is missing is installed
+# first (see tests/prerequisites.sh). Results are kept outside the clone, keyed by content, so the
+# second time is fast.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The oldest C library the agent must run with: it is put into server images older than this machine.
+AGENT_TARGET := x86_64-unknown-linux-gnu
+AGENT_GLIBC := 2.28
+AGENT_OUT := target/$(AGENT_TARGET)/release
+
+include tests/ground/ground.mk
+
+.PHONY: help prerequisites binaries demo test check lint ring12 ring3 bench
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+prerequisites:
+	@tests/prerequisites.sh
+
+# Both binaries for release, linked against an old C library.
+binaries: prerequisites
+	@cargo zigbuild --quiet --locked --release --bins --target $(AGENT_TARGET).$(AGENT_GLIBC)
+	@mkdir -p target/agent
+	@cp -u $(AGENT_OUT)/mariadb-backup-agent $(AGENT_OUT)/kubectl-mariadb_backup target/agent/
+
+demo: prerequisites ## From nothing: a real cluster, a real backup, verified; leaves the cluster up
+	@tests/demo.sh
+
+check: lint ring12 ## The fast loop: format, lints, docs, licences, rings 1 and 2
+
+lint: prerequisites
+	cargo fmt --check
+	cargo clippy --quiet --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --document-private-items
+	cargo deny --offline check bans licenses sources
+
+# The release agent is what ring 2 runs in an old server image.
+ring12: binaries ground-rootfs
+	GROUND_ROOTFS="$$($(GROUND) rootfs --series 10.11)" GROUND_ROOTFS_OLD="$$($(GROUND) rootfs --series 10.5)" \
+	  AGENT_RELEASE="$(CURDIR)/target/agent/mariadb-backup-agent" cargo test --locked --lib --bins --test it
+	cargo test --quiet --locked --doc
+
+test: ## Everything: all three rings, from a fresh machine
+	@$(MAKE) check
+	@$(MAKE) ground-test
+	@$(MAKE) ring3
+
+ring3: ground ## Ring 3 alone: promises and faults on the real cluster
+	eval "$$($(GROUND) env)" && GROUND="$(GROUND)" cargo test --locked --test e2e -- --test-threads=1
+
+bench: binaries ground-rootfs ## Time and memory as ratios to the raw tools, in one run
+	@tests/bench.sh

@@ -1,0 +1,11 @@
+//! Ring 3: every promise on a real Kubernetes with a real Galera, driven through the real kubectl.
+//!
+//! Run by `make ring3`, which brings the ground up. One test at a time: they share one cluster, break
+//! it, and leave it healthy.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
+
+mod backup;
+mod faults;
+mod ground;
+mod refusals;
+mod stock_tools;

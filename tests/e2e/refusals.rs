@@ -1,0 +1,110 @@
+//! Bad input and bad states: a clear error with its code, and nothing changed.
+
+use crate::ground::{Cluster, Ran, kubectl, only_on_the_ground, run, scratch_file, until};
+
+/// Everything a refused run must leave as it was, as one text.
+fn state_of(cluster: &Cluster) -> String {
+    let set = cluster.kubectl_json(&["get", "statefulset", "mariadb-server"]);
+    let desynced: Vec<_> =
+        (0..3).map(|n| cluster.status(&format!("mariadb-server-{n}"), "wsrep_desync_count")).collect();
+    let annotations = &set["metadata"]["annotations"];
+    format!("{annotations} {} {desynced:?} {:?}", set["metadata"]["generation"], cluster.listed())
+}
+
+#[track_caller]
+fn changes_nothing(cluster: &Cluster, refused: impl FnOnce() -> Ran) -> Ran {
+    let before = state_of(cluster);
+    let ran = refused();
+    assert_eq!(state_of(cluster), before, "something was changed by:\n{}", ran.stderr);
+    assert!(ran.stderr.contains("error: "), "no error was told:\n{}", ran.stderr);
+    ran
+}
+
+#[test]
+fn a_replica_that_is_not_synced_is_refused_and_a_foreign_desync_is_left_alone() {
+    only_on_the_ground();
+    let cluster = Cluster::demo();
+    cluster.healthy();
+    cluster.sql("mariadb-server-1", "SET GLOBAL wsrep_desync = ON");
+    until("the replica is desynced", || {
+        (cluster.status("mariadb-server-1", "wsrep_local_state_comment") == "Donor/Desynced").then_some(())
+    });
+    changes_nothing(&cluster, || cluster.plugin(&["create"]).ends_with(6)).says("mariadb-server-1 is Donor/Desynced");
+    assert_ne!(cluster.status("mariadb-server-1", "wsrep_desync_count"), "0", "somebody else's desync was ended");
+    cluster.sql("mariadb-server-1", "SET GLOBAL wsrep_desync = OFF");
+    cluster.healthy();
+}
+
+#[test]
+fn an_unknown_context_and_an_unknown_namespace_are_named() {
+    only_on_the_ground();
+    let cluster = Cluster::demo();
+    changes_nothing(&cluster, || cluster.plugin(&["create", "--context", "nowhere"]).ends_with(1)).says("nowhere");
+    let ran = run("kubectl", &["mariadb-backup", "create", "-n", "nowhere"]).ends_with(1);
+    ran.says("nowhere").says("hint: ");
+}
+
+#[test]
+fn a_wrong_password_is_a_matter_of_credentials() {
+    only_on_the_ground();
+    let cluster = Cluster::demo();
+    for (secret, flag) in [("wrong-operator", "--operator-secret"), ("wrong-backup", "--backup-secret")] {
+        run("kubectl", &["delete", "secret", secret, "-n", &cluster.namespace, "--ignore-not-found"]);
+        let literals = ["--from-literal=username=backup", "--from-literal=password=wrong"];
+        cluster.kubectl(&[&["create", "secret", "generic", secret][..], &literals].concat());
+        changes_nothing(&cluster, || cluster.plugin(&["create", flag, secret]).ends_with(12)).says("1045");
+        cluster.kubectl(&["delete", "secret", secret]);
+    }
+}
+
+#[test]
+fn a_claim_that_cannot_be_bound_is_refused_with_its_reason() {
+    only_on_the_ground();
+    let cluster = Cluster::demo();
+    let claim = r#"{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"never"},"spec":{
+        "accessModes":["ReadWriteOnce"],"storageClassName":"ground-none","resources":{"requests":{"storage":"1Gi"}}}}"#;
+    let file = scratch_file("never-claim", claim);
+    cluster.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    std::fs::remove_file(file).unwrap();
+    changes_nothing(&cluster, || cluster.plugin(&["create", "--store-claim", "never"]).ends_with(6)).says("never");
+    cluster.kubectl(&["delete", "pvc", "never"]);
+    changes_nothing(&cluster, || cluster.plugin(&["create", "--store-claim", "missing"]).ends_with(10)).says("missing");
+}
+
+#[test]
+fn a_user_without_rights_is_told_which_one_is_missing() {
+    only_on_the_ground();
+    let cluster = Cluster::demo();
+    let ran = changes_nothing(&cluster, || cluster.plugin(&["create", "--as", "nobody"]).ends_with(1));
+    ran.says("forbidden").says("hint: ");
+}
+
+#[test]
+fn two_clusters_in_a_namespace_have_to_be_told_apart() {
+    only_on_the_ground();
+    let cluster = Cluster::demo();
+    let mut copy = cluster.kubectl_json(&["get", "statefulset", "mariadb-server"]);
+    copy["metadata"] = serde_json::json!({"name": "mariadb-other", "namespace": cluster.namespace});
+    copy["spec"]["replicas"] = serde_json::json!(0);
+    let file = scratch_file("second-cluster", &copy.to_string());
+    kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    std::fs::remove_file(file).unwrap();
+    // Its settings are what would tell them apart, so this asks without any.
+    let settings = cluster.kubectl(&["get", "configmap", "mariadb-server-backup", "-o", "json"]);
+    cluster.kubectl(&["delete", "configmap", "mariadb-server-backup"]);
+    let ran = cluster.plugin(&["create"]);
+    let saved = scratch_file("settings", &settings);
+    kubectl(&["create", "-f", saved.to_str().unwrap()]);
+    std::fs::remove_file(saved).unwrap();
+    kubectl(&["delete", "statefulset", "mariadb-other", "-n", &cluster.namespace]);
+    ran.ends_with(2).says("mariadb-other").says("mariadb-server");
+}
+
+#[test]
+fn a_server_image_without_the_tool_is_refused_by_name() {
+    only_on_the_ground();
+    let cluster = Cluster::new("toolless", &["--image-variant", "nobackup"]);
+    cluster.healthy();
+    changes_nothing(&cluster, || cluster.plugin(&["create"]).ends_with(6)).says("mariadb-backup");
+    assert_eq!(cluster.obligation(), None);
+}
