@@ -1,0 +1,147 @@
+package host
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// CgroupRoot is the group all nodes of the ground lie in.
+const CgroupRoot = "mariadb-backup-ground"
+
+const cgroupMount = "/sys/fs/cgroup"
+
+const cgroup2Magic = 0x63677270
+
+// CgroupV2 tells whether the machine has the unified hierarchy only.
+func CgroupV2() bool {
+	var stat unix.Statfs_t
+	return unix.Statfs(cgroupMount, &stat) == nil && stat.Type == cgroup2Magic
+}
+
+// hierarchies lists the mounted hierarchies a container may have groups in.
+func hierarchies() []string {
+	if CgroupV2() {
+		return []string{cgroupMount}
+	}
+	entries, _ := os.ReadDir(cgroupMount)
+	var folders []string
+	for _, entry := range entries {
+		// Symbolic links such as cpu -> cpu,cpuacct are left out.
+		if entry.IsDir() {
+			folders = append(folders, filepath.Join(cgroupMount, entry.Name()))
+		}
+	}
+	return folders
+}
+
+// MakeNodeCgroups makes the group of a node in every hierarchy.
+func MakeNodeCgroups(node string) error {
+	for _, hierarchy := range hierarchies() {
+		parent := filepath.Join(hierarchy, CgroupRoot)
+		for _, folder := range []string{parent, filepath.Join(parent, node)} {
+			if err := makeCgroup(folder); err != nil {
+				return fmt.Errorf("cannot make cgroup %s: %w", folder, err)
+			}
+		}
+	}
+	return nil
+}
+
+func makeCgroup(folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	if CgroupV2() {
+		return delegateControllers(filepath.Dir(folder))
+	}
+	// A new cpuset group is empty and takes no process until it is filled.
+	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+		value, err := os.ReadFile(filepath.Join(filepath.Dir(folder), file))
+		if err != nil {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(folder, file), value, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// delegateControllers lets the groups below a group use its controllers.
+func delegateControllers(folder string) error {
+	controllers, err := os.ReadFile(filepath.Join(folder, "cgroup.controllers"))
+	if err != nil {
+		return err
+	}
+	for _, controller := range strings.Fields(string(controllers)) {
+		if err := os.WriteFile(filepath.Join(folder, "cgroup.subtree_control"), []byte("+"+controller), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RemoveCgroups removes the group of one node, or of all with an empty name.
+func RemoveCgroups(node string) error {
+	for _, hierarchy := range hierarchies() {
+		if err := removeTree(filepath.Join(hierarchy, CgroupRoot, node)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeTree removes groups from the leaves up; their files cannot be removed.
+func removeTree(top string) error {
+	var folders []string
+	err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			folders = append(folders, path)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	sort.Slice(folders, func(a, b int) bool { return len(folders[a]) > len(folders[b]) })
+	for _, folder := range folders {
+		if err := os.Remove(folder); err != nil && !os.IsNotExist(err) {
+			return fmt.Errorf("cannot remove cgroup: %w", err)
+		}
+	}
+	return nil
+}
+
+// CgroupsLeft tells whether any group of the ground is there.
+func CgroupsLeft() bool {
+	for _, hierarchy := range hierarchies() {
+		if _, err := os.Stat(filepath.Join(hierarchy, CgroupRoot)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// PodCgroups returns the groups of a pod in one controller, the pod's first.
+func PodCgroups(controller, node, podUID string) []string {
+	hierarchy := filepath.Join(cgroupMount, controller)
+	if CgroupV2() {
+		hierarchy = cgroupMount
+	}
+	var found []string
+	for _, class := range []string{"", "burstable", "besteffort"} {
+		pod := filepath.Join(hierarchy, CgroupRoot, node, "kubepods", class, "pod"+podUID)
+		if _, err := os.Stat(pod); err != nil {
+			continue
+		}
+		containers, _ := filepath.Glob(pod + "/*/")
+		found = append(append(found, pod), containers...)
+	}
+	return found
+}

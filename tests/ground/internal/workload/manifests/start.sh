@@ -1,0 +1,121 @@
+# Starts one replica, whatever came before: the first start of all, a restart of
+# one, of all in any order, after a clean stop, a crash, or a restore.
+#
+# The rule: join whoever serves already; else start the cluster if the data says
+# that this replica was the last to leave; else wait until every replica has told
+# how far its data is, and let the furthest one start the cluster. Waiting here,
+# not in the server, keeps a slow peer from being answered by a crash.
+set -u
+
+datadir=/var/lib/mysql
+ordinal=${POD_NAME##*-}
+side_port=4569
+state_file=/tmp/ground-state
+server=(mariadbd --defaults-file=/etc/ground-config/server.cnf
+  --wsrep-node-name="$POD_NAME" --wsrep-node-address="$POD_IP")
+
+say() { echo "$(date -u +%H:%M:%S) start: $*"; }
+peer_name() { echo "$STATEFULSET-$1.$DISCOVERY"; }
+answers() { timeout 1 bash -c "exec 3<>/dev/tcp/$1/4567" 2>/dev/null; }
+resolves() { getent ahostsv4 "$1" >/dev/null; }
+
+# A peer that listens on the group port has a server that is up.
+some_peer_serves() {
+  local n
+  for ((n = 0; n < REPLICAS; n++)); do
+    [ "$n" = "$ordinal" ] && continue
+    answers "$(peer_name "$n")" && return 0
+  done
+  return 1
+}
+
+# Only names that resolve now: one that does not makes the server give up.
+peer_addresses() {
+  local n list=""
+  for ((n = 0; n < REPLICAS; n++)); do
+    [ "$n" = "$ordinal" ] && continue
+    resolves "$(peer_name "$n")" && list+=",$(peer_name "$n")"
+  done
+  echo "gcomm://${list#,}"
+}
+
+is_fresh() { [ ! -d "$datadir/mysql" ]; }
+saved() { sed -n "s/^$1: *//p" "$datadir/grastate.dat" 2>/dev/null; }
+safe_to_bootstrap() { [ "$(saved safe_to_bootstrap)" = 1 ]; }
+
+# Prints "uuid seqno": of a clean stop from grastate.dat, else what InnoDB says.
+own_position() {
+  if is_fresh; then echo "- -2"; return; fi
+  local uuid seqno position
+  uuid=$(saved uuid) seqno=$(saved seqno)
+  if [ -n "$uuid" ] && [ "${seqno:--1}" -ge 0 ]; then echo "$uuid $seqno"; return; fi
+  position=$("${server[@]}" --wsrep-recover --log-error=/tmp/recover.log >/dev/null 2>&1
+    sed -n 's/.*Recovered position: *//p' /tmp/recover.log | tail -n 1)
+  case $position in
+    00000000-*|"") echo "- -1" ;;
+    *) echo "${position%:*} ${position##*:}" ;;
+  esac
+}
+
+# Succeeds when every replica has told its position and this one's is the
+# furthest, the lowest ordinal on a tie. Positions of different histories cannot
+# be compared; then nobody starts and a person must choose.
+is_furthest() {
+  local n uuid seqno own_seqno history="-"
+  own_seqno=$(cut -d' ' -f2 "$state_file")
+  for ((n = 0; n < REPLICAS; n++)); do
+    if [ "$n" = "$ordinal" ]; then
+      read -r uuid seqno <"$state_file"
+    else
+      read -r uuid seqno < <(timeout 1 bash -c "cat </dev/tcp/$(peer_name "$n")/$side_port" 2>/dev/null) || return 1
+    fi
+    [ -n "${seqno:-}" ] || return 1
+    if [ "$uuid" != - ]; then
+      [ "$history" = - ] || [ "$history" = "$uuid" ] || { say "replicas hold different histories"; return 1; }
+      history=$uuid
+    fi
+    if [ "$seqno" -gt "$own_seqno" ] || { [ "$seqno" = "$own_seqno" ] && [ "$n" -lt "$ordinal" ]; }; then return 1; fi
+  done
+  return 0
+}
+
+join() {
+  local uuid seqno position=()
+  read -r uuid seqno <"$state_file"
+  [ "$uuid" = - ] || position=(--wsrep-start-position="$uuid:$seqno")
+  say "joining with position $uuid:$seqno"
+  exec "${server[@]}" "${position[@]}" --wsrep-cluster-address="$(peer_addresses)"
+}
+
+bootstrap() {
+  local first=()
+  if is_fresh; then
+    say "making the first data"
+    # The empty address only satisfies a check; no group is joined while installing.
+    mariadb-install-db --defaults-file=/etc/ground-config/server.cnf --skip-test-db --wsrep-cluster-address=gcomm:// >/tmp/install.log 2>&1 ||
+      { cat /tmp/install.log; exit 1; }
+    first=(--init-file=/etc/ground-config/init.sql)
+  elif [ -f "$datadir/grastate.dat" ]; then
+    sed -i 's/^safe_to_bootstrap:.*/safe_to_bootstrap: 1/' "$datadir/grastate.dat"
+  fi
+  say "starting the cluster: $1"
+  exec "${server[@]}" "${first[@]}" --wsrep-new-cluster --wsrep-cluster-address=gcomm://
+}
+
+own_position >"$state_file"
+say "position $(cat "$state_file")"
+some_peer_serves && join
+safe_to_bootstrap && bootstrap "it was the last to leave, or was told to start"
+# Ordered: while this one is not ready there are no others that could have data.
+if [ "$POLICY" = OrderedReady ] && [ "$ordinal" = 0 ] && is_fresh; then bootstrap "it is the first of all"; fi
+
+socat "TCP-LISTEN:$side_port,fork,reuseaddr" "OPEN:$state_file,rdonly" 2>/dev/null &
+teller=$!
+for ((try = 0; try < 600; try++)); do
+  if some_peer_serves; then kill $teller; join; fi
+  # Peers read this one's position for another moment before the server answers them.
+  if is_furthest; then (sleep 5; kill $teller) & bootstrap "its data is the furthest"; fi
+  sleep 0.2
+done
+say "no peer serves and not every replica has told its position"
+exit 1
