@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod event;
 pub mod galera;
 pub mod manifest;
+pub mod names;
 pub mod obligation;
 pub mod order;
 pub mod outcome;

@@ -1,12 +1,19 @@
 //! The Kubernetes API.
 
+pub mod apply;
 mod backoff;
 pub mod catalogue_configmap;
+pub mod client;
 pub mod cluster;
 mod error;
+pub mod finder;
+pub mod kubeconfig;
 pub mod lease;
+pub mod orders;
 pub mod pod_follow;
 mod pod_state;
+pub mod preflight;
+mod proxy;
 pub mod runner_pod;
 pub mod runners;
 mod view;

@@ -1,0 +1,142 @@
+//! Finds Galera clusters in a namespace, by what their StatefulSets look like.
+//!
+//! Only collects the signs; which cluster is meant is decided by whoever asked.
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, Container, Namespace};
+use kube::api::{Api, ListParams};
+use kube::{Client, ResourceExt};
+
+use super::error::port_error;
+use crate::model::settings::Settings;
+use crate::ports::{PortError, Reason};
+
+/// The port by which Galera members talk to each other.
+const GALERA_PORT: i32 = 4567;
+
+/// A StatefulSet, and what speaks for its being a Galera cluster of MariaDB.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its name.
+    pub name: String,
+    /// Whether it looks like Galera.
+    pub is_galera: bool,
+    /// Whether backups were set up for it.
+    pub is_set_up: bool,
+}
+
+/// Looks for StatefulSets.
+pub struct Finder {
+    client: Client,
+    namespace: String,
+}
+
+impl Finder {
+    /// A finder in one namespace.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self { client, namespace: namespace.to_owned() }
+    }
+
+    /// Lists the StatefulSets of the namespace.
+    pub async fn all(&self) -> Result<Vec<Found>, PortError> {
+        let sets: Api<StatefulSet> = Api::namespaced(self.client.clone(), &self.namespace);
+        let what = format!("cannot list StatefulSets in namespace {}", self.namespace);
+        let sets = sets.list(&ListParams::default()).await.map_err(|error| port_error(what, error))?;
+        let set_up = self.set_up().await;
+        let found = |set: StatefulSet| {
+            let name = set.name_any();
+            let is_set_up = set_up.contains(&Settings::config_map_name(&name));
+            Found { is_galera: looks_like_galera(&set), is_set_up, name }
+        };
+        Ok(sets.items.into_iter().map(found).collect())
+    }
+
+    /// Whether a StatefulSet of that name exists.
+    pub async fn exists(&self, name: &str) -> Result<bool, PortError> {
+        let sets: Api<StatefulSet> = Api::namespaced(self.client.clone(), &self.namespace);
+        let what = format!("cannot read StatefulSet {}/{name}", self.namespace);
+        Ok(sets.get_metadata_opt(name).await.map_err(|error| port_error(what, error))?.is_some())
+    }
+
+    /// Names of the namespace's `ConfigMap`s; none where they may not be listed, as this is only a sign.
+    async fn set_up(&self) -> Vec<String> {
+        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
+        let list = maps.list_metadata(&ListParams::default()).await;
+        list.map(|list| list.items.iter().map(ResourceExt::name_any).collect()).unwrap_or_default()
+    }
+
+    /// Whether the namespace exists; `None` when we may not know.
+    ///
+    /// The API answers lists in a namespace that does not exist with an empty list.
+    pub async fn namespace_exists(&self) -> Result<Option<bool>, PortError> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        match namespaces.get_metadata_opt(&self.namespace).await {
+            Ok(found) => Ok(Some(found.is_some())),
+            Err(error) => {
+                let error = port_error(format!("cannot read namespace {}", self.namespace), error);
+                if error.reason == Reason::Forbidden { Ok(None) } else { Err(error) }
+            }
+        }
+    }
+}
+
+fn looks_like_galera(set: &StatefulSet) -> bool {
+    let Some(spec) = &set.spec else { return false };
+    let Some(pod) = &spec.template.spec else { return false };
+    let has_data = spec.volume_claim_templates.as_ref().is_some_and(|templates| !templates.is_empty());
+    let maps = pod.volumes.iter().flatten().filter_map(|volume| volume.config_map.as_ref());
+    let map_hint = maps.map(|map| map.name.to_lowercase()).any(|name| is_hint(&name));
+    has_data && (map_hint || pod.containers.iter().any(is_member))
+}
+
+/// Whether a container looks like a member: by port, by its settings, or by its image alone.
+fn is_member(container: &Container) -> bool {
+    let ports = container.ports.iter().flatten();
+    let by_port =
+        ports.into_iter().any(|port| port.container_port == GALERA_PORT || port.name.as_deref().is_some_and(is_hint));
+    let env = container.env.iter().flatten();
+    let mut env = env.flat_map(|variable| [Some(&variable.name), variable.value.as_ref()]).flatten();
+    let mut words = container.command.iter().chain(&container.args).flatten();
+    let image = container.image.as_deref().unwrap_or_default();
+    by_port || env.any(|text| is_hint(text)) || words.any(|text| is_hint(text)) || image.contains("mariadb")
+}
+
+fn is_hint(text: &str) -> bool {
+    let text = text.to_lowercase();
+    text.contains("wsrep") || text.contains("galera")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(container: &serde_json::Value) -> StatefulSet {
+        serde_json::from_value(serde_json::json!({"spec": {"selector": {}, "serviceName": "s",
+            "volumeClaimTemplates": [{"metadata": {"name": "data"}}],
+            "template": {"spec": {"containers": [container]}}}}))
+        .unwrap()
+    }
+
+    #[test]
+    fn every_flavour_is_recognized_and_others_are_not() {
+        let cases = [
+            (serde_json::json!({"name": "c", "image": "x", "ports": [{"containerPort": 4567}]}), true),
+            (serde_json::json!({"name": "c", "image": "x", "ports": [{"containerPort": 1, "name": "galera"}]}), true),
+            (serde_json::json!({"name": "c", "image": "x", "env": [{"name": "MARIADB_GALERA_CLUSTER_NAME"}]}), true),
+            (serde_json::json!({"name": "c", "image": "x", "args": ["--wsrep-on=ON"]}), true),
+            (serde_json::json!({"name": "c", "image": "registry/mariadb:10.11"}), true),
+            (serde_json::json!({"name": "c", "image": "postgres:17", "ports": [{"containerPort": 5432}]}), false),
+        ];
+        for (container, expected) in cases {
+            assert_eq!(looks_like_galera(&set(&container)), expected, "{container}");
+        }
+    }
+
+    #[test]
+    fn without_data_there_is_nothing_to_back_up() {
+        let mut without = set(&serde_json::json!({"name": "c", "image": "mariadb"}));
+        without.spec.as_mut().unwrap().volume_claim_templates = None;
+        assert!(!looks_like_galera(&without));
+    }
+}

@@ -1,0 +1,155 @@
+//! Orders: Jobs, and the pods they become.
+//!
+//! A Job says little about itself: its pod may be late for reasons only its events tell (a quota, a
+//! service account that is not there), and gone long before the Job is.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event as KubernetesEvent, Pod};
+use kube::api::{Api, ListParams, PostParams};
+use kube::{Client, ResourceExt};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::backoff::Pause;
+use super::error::port_error;
+use crate::model::names::{JOB_LABEL, MANAGER, MANAGER_LABEL, STATEFULSET_LABEL};
+use crate::ports::{PortError, Reason};
+
+/// How long a Job that cannot make its pod may still come right.
+const REFUSED_GRACE: Duration = Duration::from_secs(10);
+
+/// How long one look may take before it counts as failed.
+const LOOK_LIMIT: Duration = Duration::from_secs(10);
+
+/// Jobs of one namespace.
+pub struct Orders {
+    jobs: Api<Job>,
+    pods: Api<Pod>,
+    events: Api<KubernetesEvent>,
+    namespace: String,
+}
+
+/// A run that was ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderedRun {
+    /// The Job's name.
+    pub job: String,
+    /// When it was ordered.
+    pub ordered: Option<Timestamp>,
+}
+
+/// One look at a Job that is to make a pod.
+enum Look {
+    Pod(String),
+    Refused(String),
+    Nothing,
+}
+
+impl Orders {
+    /// Orders in one namespace.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self {
+            jobs: Api::namespaced(client.clone(), namespace),
+            pods: Api::namespaced(client.clone(), namespace),
+            events: Api::namespaced(client, namespace),
+            namespace: namespace.to_owned(),
+        }
+    }
+
+    /// Creates a Job, or only has the server check it.
+    pub async fn create(&self, job: &Job, dry_run: bool) -> Result<Job, PortError> {
+        let wishes = PostParams { dry_run, field_manager: Some(MANAGER.to_owned()) };
+        let what = format!("cannot create a Job in namespace {}", self.namespace);
+        self.jobs.create(&wishes, job).await.map_err(|error| port_error(what, error))
+    }
+
+    /// Lists the runs that were ordered here and are remembered, the newest first.
+    pub async fn runs(&self, statefulset: Option<&str>) -> Result<Vec<OrderedRun>, PortError> {
+        let of_set = statefulset.map(|name| format!(",{STATEFULSET_LABEL}={name}")).unwrap_or_default();
+        let ours = ListParams::default().labels(&format!("{MANAGER_LABEL}={MANAGER}{of_set}"));
+        let what = format!("cannot list Jobs in namespace {}", self.namespace);
+        let jobs = self.jobs.list(&ours).await.map_err(|error| port_error(what, error))?;
+        let run =
+            |job: Job| OrderedRun { job: job.name_any(), ordered: job.metadata.creation_timestamp.map(|time| time.0) };
+        let mut runs: Vec<OrderedRun> = jobs.items.into_iter().map(run).collect();
+        runs.sort_by(|a, b| (b.ordered, &b.job).cmp(&(a.ordered, &a.job)));
+        Ok(runs)
+    }
+
+    /// Waits for the pod of a Job and returns its name.
+    ///
+    /// # Errors
+    /// Says why there is none: the Job is gone, its pod is gone, or it cannot make one.
+    pub async fn pod_of(&self, job: &str, limit: Duration) -> Result<String, PortError> {
+        let deadline = Instant::now() + limit;
+        let mut pauses = Pause::default();
+        let mut refused_since = None;
+        loop {
+            let look = timeout(LOOK_LIMIT, self.look(job)).await.unwrap_or(Ok(Look::Nothing));
+            let why = match look {
+                Ok(Look::Pod(pod)) => return Ok(pod),
+                Ok(Look::Refused(why)) => {
+                    let since = *refused_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() > REFUSED_GRACE {
+                        return Err(self.no_pod(job, Reason::Other).caused_by(why));
+                    }
+                    Some(why)
+                }
+                Ok(Look::Nothing) => None,
+                Err(error) if error.reason == Reason::Unreachable => Some(error.to_string()),
+                Err(error) => return Err(error),
+            };
+            if Instant::now() >= deadline {
+                let error = self.no_pod(job, Reason::TimedOut);
+                return Err(error.caused_by(why.unwrap_or_else(|| format!("nothing came within {limit:?}"))));
+            }
+            sleep(pauses.next().unwrap_or(LOOK_LIMIT)).await;
+        }
+    }
+
+    fn no_pod(&self, job: &str, reason: Reason) -> PortError {
+        PortError::new(reason, format!("Job {}/{job} has no pod", self.namespace))
+            .with_hint(format!("kubectl describe job {job} -n {}", self.namespace))
+    }
+
+    async fn look(&self, job: &str) -> Result<Look, PortError> {
+        let of_job = ListParams::default().labels(&format!("{JOB_LABEL}={job}"));
+        let what = format!("cannot list the pods of Job {}/{job}", self.namespace);
+        let pods = self.pods.list(&of_job).await.map_err(|error| port_error(what, error))?;
+        let newest =
+            pods.items.into_iter().max_by_key(|pod| pod.metadata.creation_timestamp.as_ref().map(|time| time.0));
+        if let Some(pod) = newest {
+            return Ok(Look::Pod(pod.name_any()));
+        }
+        let what = format!("cannot read Job {}/{job}", self.namespace);
+        let found = self.jobs.get_opt(job).await.map_err(|error| port_error(&what, error))?;
+        let Some(found) = found else {
+            let gone = PortError::new(Reason::Missing, format!("there is no Job {}/{job}", self.namespace));
+            return Err(gone.with_hint(format!("kubectl get jobs -n {} -l {MANAGER_LABEL}={MANAGER}", self.namespace)));
+        };
+        if let Some(end) = end_of(&found) {
+            let gone = PortError::new(Reason::Missing, format!("the pod of Job {}/{job} is gone", self.namespace));
+            return Err(gone.caused_by(format!("the Job is {end}, but only its pod could say more")));
+        }
+        Ok(self.refusal(job).await.map_or(Look::Nothing, Look::Refused))
+    }
+
+    /// Why the Job's controller could not make a pod, when it said so.
+    async fn refusal(&self, job: &str) -> Option<String> {
+        let about = format!("involvedObject.kind=Job,involvedObject.name={job},reason=FailedCreate");
+        let events = self.events.list(&ListParams::default().fields(&about)).await.ok()?;
+        events.items.into_iter().filter_map(|event| event.message).next_back()
+    }
+}
+
+/// How a Job ended, such as `Failed (DeadlineExceeded)`.
+fn end_of(job: &Job) -> Option<String> {
+    let conditions = job.status.as_ref()?.conditions.as_ref()?;
+    let end =
+        conditions.iter().find(|one| one.status == "True" && ["Complete", "Failed"].contains(&one.type_.as_str()))?;
+    let reason = end.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    Some(format!("{}{reason}", end.type_))
+}

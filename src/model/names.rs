@@ -1,0 +1,39 @@
+//! Names that two sides must agree on: plugin, conductor and runners, and people's own tools.
+//!
+//! Whatever stands here may be in somebody's selector, role or alert: it does not change.
+
+/// Value of `app.kubernetes.io/name` on everything this product makes.
+pub const APP: &str = "mariadb-backup";
+
+/// Value of `app.kubernetes.io/managed-by`, and the field manager of server-side apply.
+pub const MANAGER: &str = "kubectl-mariadb-backup";
+
+/// Label with [`APP`].
+pub const APP_LABEL: &str = "app.kubernetes.io/name";
+
+/// Label with [`MANAGER`].
+pub const MANAGER_LABEL: &str = "app.kubernetes.io/managed-by";
+
+/// Label with the StatefulSet a Job or pod works for.
+pub const STATEFULSET_LABEL: &str = "mariadb-backup.io/statefulset";
+
+/// Label with the word for a Job's task.
+pub const TASK_LABEL: &str = "mariadb-backup.io/task";
+
+/// Label that Kubernetes puts on the pods of a Job.
+pub const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
+
+/// What names of Jobs begin with; the task's word and a random end follow.
+pub const JOB_PREFIX: &str = "mariadb-phy-";
+
+/// Service account of the conductor, which holds all rights.
+pub const CONDUCTOR_ACCOUNT: &str = "mariadb-backup-conductor";
+
+/// Service account of runners, which holds none.
+pub const RUNNER_ACCOUNT: &str = "mariadb-backup-runner";
+
+/// The conductor's container in a Job's pod.
+pub const CONDUCTOR_CONTAINER: &str = "conductor";
+
+/// Where the conductor finds `username` and `password` of the account that may desync.
+pub const CONDUCTOR_CREDENTIALS: &str = "/etc/mariadb-backup/operator";
