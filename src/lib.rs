@@ -36,4 +36,5 @@ pub mod exit_code;
 pub mod model;
 pub mod obligations;
 pub mod ports;
+pub mod render;
 pub mod verify;

@@ -1,0 +1,97 @@
+//! Tables as kubectl prints them: upper-case headers, three spaces between columns, no borders.
+//!
+//! Cells come from the cluster, so they are made harmless: control characters are written out and a
+//! cell ends at its first line break. Nothing is wrapped or cut to the terminal's width, so that
+//! `cut`, `awk` and copy and paste work.
+
+/// Columns are at least this wide together with the gap, as kubectl's are.
+const MIN_WIDTH: usize = 6;
+const GAP: usize = 3;
+
+/// A table: headers, and rows of as many cells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    headers: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with those headers.
+    #[must_use]
+    pub fn new(headers: &[&'static str]) -> Self {
+        Self { headers: headers.to_vec(), rows: vec![] }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: &[String]) {
+        self.rows.push(cells.iter().map(|cell| harmless_cell(cell)).collect());
+    }
+
+    /// Writes the table, each line with its line break.
+    #[must_use]
+    pub fn text(&self, with_headers: bool) -> String {
+        let headers: Vec<String> = self.headers.iter().map(|header| (*header).to_owned()).collect();
+        let lines: Vec<&Vec<String>> = with_headers.then_some(&headers).into_iter().chain(&self.rows).collect();
+        let width = |column: usize| {
+            let widest = lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
+            (widest.unwrap_or(0) + GAP).max(MIN_WIDTH)
+        };
+        let widths: Vec<usize> = (0..self.headers.len()).map(width).collect();
+        lines.iter().map(|line| line_text(line, &widths)).collect()
+    }
+}
+
+fn line_text(cells: &[String], widths: &[usize]) -> String {
+    let last = cells.len().saturating_sub(1);
+    let padded = cells.iter().enumerate().map(|(index, cell)| {
+        let width = if index == last { 0 } else { widths.get(index).copied().unwrap_or(0) };
+        format!("{cell:<width$}")
+    });
+    padded.chain(std::iter::once("\n".to_owned())).collect::<Vec<_>>().concat()
+}
+
+fn harmless_cell(text: &str) -> String {
+    match text.split_once(['\n', '\r']) {
+        Some((first, _)) => format!("{}...", harmless(first)),
+        None => harmless(text),
+    }
+}
+
+/// Writes control characters out, so that text from a cluster cannot steer a terminal.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\x1b' => "^[".to_owned(),
+            '\r' => "\\r".to_owned(),
+            '\n' | '\t' => c.to_string(),
+            c if c.is_control() => format!("\\u{{{:x}}}", u32::from(c)),
+            c => c.to_string(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_as_kubectl_aligns_them() {
+        let mut table = Table::new(&["NAME", "S3", "AGE"]);
+        table.row(&["2026-01-31_23-59-59".into(), "<none>".into(), "5m".into()]);
+        table.row(&["x".into(), "yes".into(), "47h".into()]);
+        insta::assert_snapshot!(table.text(true), @r"
+        NAME                  S3       AGE
+        2026-01-31_23-59-59   <none>   5m
+        x                     yes      47h
+        ");
+        assert_eq!(table.text(false).lines().count(), 2);
+    }
+
+    #[test]
+    fn text_from_the_cluster_cannot_steer_the_terminal() {
+        let mut table = Table::new(&["NAME"]);
+        table.row(&["a\x1b[31mred\u{7}\nsecond".into()]);
+        assert_eq!(table.text(false), "a^[[31mred\\u{7}...\n");
+    }
+}
