@@ -35,6 +35,7 @@ pub mod backup;
 pub mod exit_code;
 pub mod model;
 pub mod obligations;
+pub mod plugin;
 pub mod ports;
 pub mod render;
 pub mod verify;

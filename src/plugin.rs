@@ -1,0 +1,143 @@
+//! The kubectl side: orders, follows and shows.
+//!
+//! Everything the work in the cluster needs is in the order; nothing here is needed for it to go on.
+//! What comes from the process (arguments, environment, terminals) comes in through [`Environment`],
+//! so that the whole program runs in a test as it runs in a shell.
+
+mod cli;
+mod connect;
+mod create;
+mod duration;
+mod find;
+mod follow;
+mod job;
+mod list;
+mod logs;
+mod order;
+mod overrides;
+mod report;
+mod rights;
+mod setup;
+mod verify;
+mod version;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{BufRead, Write};
+
+use clap::Parser;
+
+use crate::exit_code::ExitCode;
+use crate::model::outcome::Failure;
+use crate::render::screen::Screen;
+use crate::render::style::Style;
+use cli::{Cli, Command};
+use connect::Session;
+
+/// What the process gives to the program.
+pub struct Environment {
+    /// The command line, the program's name included.
+    pub arguments: Vec<OsString>,
+    /// The environment's variables.
+    pub variables: BTreeMap<String, String>,
+    /// Where answers come from.
+    pub stdin: Box<dyn BufRead + Send>,
+    /// Where data goes.
+    pub stdout: Box<dyn Write + Send>,
+    /// Where everything else goes.
+    pub stderr: Box<dyn Write + Send>,
+    /// Whether a person may be asked.
+    pub stdin_is_terminal: bool,
+    /// Whether stdout shows help in colour.
+    pub stdout_is_terminal: bool,
+    /// Whether a bar can move.
+    pub stderr_is_terminal: bool,
+    /// Starts logging with a filter, when `-v` asks for it.
+    pub start_logging: fn(&str),
+}
+
+/// How a command ends when nothing went wrong on our side.
+type CommandResult = Result<ExitCode, Failure>;
+
+/// Runs the plugin and returns its exit code.
+#[must_use]
+pub fn run(environment: Environment) -> ExitCode {
+    let Environment { arguments, variables, stdin, mut stdout, mut stderr, .. } = environment;
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let text = error.render();
+            let is_answer = !error.use_stderr();
+            let (out, coloured) = if is_answer {
+                (&mut stdout, environment.stdout_is_terminal)
+            } else {
+                (&mut stderr, environment.stderr_is_terminal)
+            };
+            let style = style(cli::Color::Auto, coloured, &variables);
+            let text = if style.is_coloured() { text.ansi().to_string() } else { text.to_string() };
+            // Nobody is left to be told that help could not be shown.
+            drop(out.write_all(text.as_bytes()));
+            return if is_answer { ExitCode::Done } else { ExitCode::Usage };
+        }
+    };
+    let style = style(cli.common.color, environment.stderr_is_terminal, &variables);
+    let screen = Screen::new(stdout, stderr, style, environment.stderr_is_terminal);
+    if let Some(level @ 1..) = cli.common.verbose {
+        (environment.start_logging)(filter(level));
+    }
+    let asking = environment.stdin_is_terminal.then_some(stdin);
+    carry_out(cli, variables, screen, asking)
+}
+
+fn style(color: cli::Color, is_terminal: bool, variables: &BTreeMap<String, String>) -> Style {
+    let variable = |name: &str| variables.get(name).map(String::as_str);
+    Style::decide(color.into(), is_terminal, variable("TERM"), variable("NO_COLOR"))
+}
+
+fn filter(level: u8) -> &'static str {
+    match level {
+        1 => "mariadb_backup=debug",
+        2 => "mariadb_backup=debug,kube=debug",
+        _ => "debug",
+    }
+}
+
+fn carry_out(
+    cli: Cli,
+    variables: BTreeMap<String, String>,
+    mut screen: Screen,
+    asking: Option<Box<dyn BufRead + Send>>,
+) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            screen.fail(&Failure::new(ExitCode::Error, "cannot start").with_cause(error.to_string()));
+            return ExitCode::Error;
+        }
+    };
+    let session = Session::new(cli.connection, variables);
+    let result = runtime.block_on(dispatch(cli.command, &session, &mut screen, asking));
+    screen.clear_gauge();
+    // A name that is still being looked up must not hold the program back.
+    runtime.shutdown_background();
+    result.unwrap_or_else(|failure| {
+        screen.fail(&failure);
+        failure.code
+    })
+}
+
+async fn dispatch(
+    command: Command,
+    session: &Session,
+    screen: &mut Screen,
+    asking: Option<Box<dyn BufRead + Send>>,
+) -> CommandResult {
+    match command {
+        Command::Create(flags) => Box::pin(create::run(&flags, session, screen, asking)).await,
+        Command::List(flags) => Box::pin(list::run(&flags, session, screen)).await,
+        Command::Verify(flags) => Box::pin(verify::run(&flags, session, screen)).await,
+        Command::Setup(flags) => Box::pin(setup::run(&flags, session, screen)).await,
+        Command::Logs(flags) => Box::pin(logs::run(&flags, session, screen)).await,
+        Command::Version(flags) => Box::pin(version::run(&flags, session, screen)).await,
+    }
+}

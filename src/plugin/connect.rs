@@ -1,0 +1,145 @@
+//! A command's connection, and its errors in the words of the person who typed the command.
+//!
+//! Nothing is read or sent before a command asks for it: `--help` and client dry runs work anywhere.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use super::cli::ConnectionFlags;
+use crate::adapters::kubernetes::client::{Connection, connect};
+use crate::adapters::kubernetes::kubeconfig::Wishes;
+use crate::model::outcome::Failure;
+use crate::ports::{PortError, Reason};
+use crate::render::screen::Screen;
+
+/// One command's way to the cluster.
+pub(crate) struct Session {
+    flags: ConnectionFlags,
+    variables: BTreeMap<String, String>,
+    connection: OnceLock<Connection>,
+}
+
+impl Session {
+    pub(crate) fn new(flags: ConnectionFlags, variables: BTreeMap<String, String>) -> Self {
+        Self { flags, variables, connection: OnceLock::new() }
+    }
+
+    /// The connection, made on first use.
+    pub(crate) fn connection(&self) -> Result<&Connection, Failure> {
+        if let Some(connection) = self.connection.get() {
+            return Ok(connection);
+        }
+        let made = connect(&self.wishes()).map_err(|error| Failure::of(&error))?;
+        Ok(self.connection.get_or_init(|| made))
+    }
+
+    fn wishes(&self) -> Wishes {
+        let flags = self.flags.clone();
+        Wishes {
+            environment: self.variables.clone(),
+            kubeconfig: flags.kubeconfig,
+            context: flags.context,
+            cluster: flags.cluster,
+            user: flags.user,
+            namespace: flags.namespace,
+            server: flags.server,
+            tls_server_name: flags.tls_server_name,
+            insecure_skip_tls_verify: flags.insecure_skip_tls_verify,
+            certificate_authority: flags.certificate_authority,
+            client_certificate: flags.client_certificate,
+            client_key: flags.client_key,
+            token: flags.token,
+            as_user: flags.as_user,
+            as_groups: flags.as_group,
+            as_uid: flags.as_uid,
+            request_timeout: Some(flags.request_timeout).filter(|limit| !limit.is_zero()),
+        }
+    }
+
+    /// The namespace meant; where a flag says it, no kubeconfig is needed.
+    pub(crate) fn namespace(&self) -> Result<String, Failure> {
+        match &self.flags.namespace {
+            Some(name) if !name.is_empty() => Ok(name.clone()),
+            _ => Ok(self.connection()?.target.namespace.clone()),
+        }
+    }
+
+    /// Turns an error of the cluster into a failure that says where that was and what to do.
+    pub(crate) fn failure(&self, error: &PortError) -> Failure {
+        let failure = Failure::of(error);
+        let Some(connection) = self.connection.get() else { return failure };
+        let target = &connection.target;
+        let place = match &target.context {
+            Some(context) => format!("{} (context {context} of {})", target.server, target.source),
+            None => format!("{} ({})", target.server, target.source),
+        };
+        let has_hint = failure.hint.is_some();
+        match error.reason {
+            Reason::Unreachable => failure
+                .with_cause(format!("the API server is {place}"))
+                .with_hint(format!("kubectl cluster-info{}", self.connection_flags())),
+            Reason::Credentials => failure.with_cause(format!("the API server is {place}")),
+            Reason::Forbidden if !has_hint => failure.with_hint(
+                "ask for that right; kubectl mariadb-backup setup --dry-run=client -o yaml prints the roles",
+            ),
+            _ => failure,
+        }
+    }
+
+    /// Shows what the server warned of since the last time.
+    pub(crate) fn show_warnings(&self, screen: &mut Screen) {
+        for warning in self.connection.get().map(Connection::new_warnings).unwrap_or_default() {
+            screen.warn(&warning);
+        }
+    }
+
+    /// A command of ours that leads to the same cluster and namespace, to be typed as it stands.
+    pub(crate) fn command(&self, words: &str) -> String {
+        let namespace = self.connection.get().map(|connection| connection.target.namespace.clone());
+        let namespace = namespace.or_else(|| self.flags.namespace.clone());
+        let namespace = namespace.map(|name| format!(" -n {}", quoted(&name))).unwrap_or_default();
+        format!("kubectl mariadb-backup {words}{namespace}{}", self.connection_flags())
+    }
+
+    /// The flags that say which cluster, as given; never those that hold a secret.
+    fn connection_flags(&self) -> String {
+        let flags = &self.flags;
+        let kubeconfig = flags.kubeconfig.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let given = [
+            ("--kubeconfig", kubeconfig.as_ref()),
+            ("--context", flags.context.as_ref()),
+            ("--cluster", flags.cluster.as_ref()),
+            ("--user", flags.user.as_ref()),
+            ("--server", flags.server.as_ref()),
+            ("--as", flags.as_user.as_ref()),
+        ];
+        given.iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", quoted(value.as_ref()?)))).collect()
+    }
+}
+
+/// Quotes a word for a shell where it needs that.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_to_type_leads_to_the_same_cluster_and_shows_no_token() {
+        let flags = ConnectionFlags {
+            namespace: Some("db".to_owned()),
+            context: Some("my cluster".to_owned()),
+            token: Some("secret".to_owned()),
+            ..ConnectionFlags::default()
+        };
+        let session = Session::new(flags, BTreeMap::new());
+        assert_eq!(session.command("logs x"), "kubectl mariadb-backup logs x -n db --context 'my cluster'");
+    }
+}

@@ -1,0 +1,100 @@
+//! `create`: checks what can be checked from here, orders a backup, follows it.
+
+use std::io::BufRead;
+
+use serde_json::Value;
+
+use super::cli::{BackupType, CreateFlags, DryRun, ObjectForm};
+use super::connect::Session;
+use super::follow::{FollowWishes, Followed, Reports, follow};
+use super::job::{job, name, shown};
+use super::{CommandResult, find, order, overrides, report};
+use crate::exit_code::ExitCode;
+use crate::model::order::{BackupRequest, ORDER_VERSION, Order, Task};
+use crate::model::outcome::Failure;
+use crate::render::document::{Form, document};
+use crate::render::screen::Screen;
+
+pub(crate) async fn run(
+    flags: &CreateFlags,
+    session: &Session,
+    screen: &mut Screen,
+    asking: Option<Box<dyn BufRead + Send>>,
+) -> CommandResult {
+    if flags.backup_type == BackupType::Incremental {
+        return Err(Failure::new(ExitCode::Usage, "this version makes full backups only").with_hint("leave --type out"));
+    }
+    let statefulset = find::cluster(session, flags.cluster.wanted()).await?;
+    if flags.allow_unsafe_backup && flags.dry_run.is_none() {
+        confirm(flags.yes, &statefulset, screen, asking)?;
+    }
+    let order = Order {
+        version: ORDER_VERSION,
+        task: Task::Backup(BackupRequest { replica: flags.replica.clone(), allow_unsafe: flags.allow_unsafe_backup }),
+        settings: overrides::of_flags(&flags.settings),
+        statefulset,
+    };
+    let settings = overrides::settings(session, screen, &order.statefulset, &order.settings).await?;
+    let namespace = &session.connection()?.target.namespace;
+    let manifest = job(&order, namespace, &settings);
+    if flags.dry_run == Some(DryRun::Client) {
+        show_job((&name(&manifest), &shown(&manifest)), flags.output, " (dry run)", screen);
+        return Ok(ExitCode::Done);
+    }
+    order::preflight(session, &order, &settings).await?;
+    let created = order::place(session, &manifest, flags.dry_run.is_some()).await?;
+    session.show_warnings(screen);
+    let job = name(&created);
+    let placed = (job.as_str(), &shown(&created));
+    if flags.dry_run.is_some() {
+        show_job(placed, flags.output, " (server dry run)", screen);
+        return Ok(ExitCode::Done);
+    }
+    if flags.wait.no_wait {
+        show_job(placed, flags.output, " created", screen);
+        screen.note(&format!("To follow it:\n  {}", session.command(&format!("logs {job}"))));
+        return Ok(ExitCode::Done);
+    }
+    screen.note(&format!("job.batch/{job} created; Ctrl-C stops only the following, the run goes on"));
+    let wishes = FollowWishes {
+        timeout: Some(flags.wait.timeout).filter(|limit| !limit.is_zero()),
+        start_timeout: settings.start_timeout,
+        reports: Reports::Aside,
+    };
+    match follow(&job, &wishes, session, screen).await? {
+        Followed::GoesOn(code) => Ok(code),
+        Followed::Ended(outcome) => Ok(report::backup(&job, &outcome, flags.output, screen)),
+    }
+}
+
+/// Asks before the cluster's health is disregarded; without a person there, `--yes` must say it.
+fn confirm(
+    yes: bool,
+    statefulset: &str,
+    screen: &mut Screen,
+    asking: Option<Box<dyn BufRead + Send>>,
+) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    let Some(mut asking) = asking else {
+        let what = "--allow-unsafe-backup has to be confirmed, and there is no terminal to ask on";
+        return Err(Failure::new(ExitCode::Usage, what).with_hint("add --yes"));
+    };
+    screen.note(&format!("Back up {statefulset} although it may not be healthy? The backup may be useless. (y/N)"));
+    let mut answer = String::new();
+    let read = asking.read_line(&mut answer);
+    if read.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
+        return Ok(());
+    }
+    Err(Failure::new(ExitCode::Error, "not confirmed; nothing was ordered"))
+}
+
+fn show_job((name, object): (&str, &Value), form: Option<ObjectForm>, what_happened: &str, screen: &mut Screen) {
+    match form {
+        None => screen.line(&format!("job.batch/{name}{what_happened}")),
+        Some(ObjectForm::Name) => screen.line(&format!("job.batch/{name}")),
+        Some(ObjectForm::Json) => screen.data(&document(object, Form::Json)),
+        Some(ObjectForm::Yaml) => screen.data(&document(object, Form::Yaml)),
+    }
+}

@@ -1,0 +1,115 @@
+//! Which cluster is meant: the one named, or the only one there.
+//!
+//! Guessing between two is never right for a backup tool, so two are an error that names both.
+
+use super::connect::Session;
+use crate::adapters::kubernetes::finder::{Finder, Found};
+use crate::adapters::kubernetes::preflight::Preflight;
+use crate::exit_code::ExitCode;
+use crate::model::outcome::Failure;
+
+/// Finds the cluster's StatefulSet, which exists.
+pub(crate) async fn cluster(session: &Session, wanted: Option<&str>) -> Result<String, Failure> {
+    let connection = session.connection()?;
+    let namespace = &connection.target.namespace;
+    let finder = Finder::new(connection.client.clone(), namespace);
+    let failed = |error| session.failure(&error);
+    if let Some(name) = wanted
+        && finder.exists(name).await.map_err(failed)?
+    {
+        return Ok(name.to_owned());
+    }
+    let all = finder.all().await.map_err(failed)?;
+    match choose(&all, wanted, namespace) {
+        Ok(name) => Ok(name),
+        Err(_) if all.is_empty() && finder.namespace_exists().await.map_err(failed)? == Some(false) => {
+            Err(no_namespace(namespace))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Finds the cluster's name, also where only its backups are left.
+pub(crate) async fn cluster_or_remains(session: &Session, wanted: Option<&str>) -> Result<String, Failure> {
+    let failure = match cluster(session, wanted).await {
+        Ok(name) => return Ok(name),
+        Err(failure) => failure,
+    };
+    let (Some(name), Ok(connection)) = (wanted, session.connection()) else { return Err(failure) };
+    let preflight = Preflight::new(connection.client.clone(), &connection.target.namespace);
+    match preflight.settings(name).await {
+        Ok(settings) if !settings.is_empty() => Ok(name.to_owned()),
+        _ => Err(failure),
+    }
+}
+
+fn no_namespace(namespace: &str) -> Failure {
+    Failure::new(ExitCode::Error, format!("there is no namespace {namespace}"))
+        .with_hint("kubectl get namespaces, then give -n NAMESPACE")
+}
+
+/// Chooses among the StatefulSets of a namespace.
+fn choose(all: &[Found], wanted: Option<&str>, namespace: &str) -> Result<String, Failure> {
+    if let Some(name) = wanted {
+        let what = format!("there is no StatefulSet {name} in namespace {namespace}");
+        return Err(Failure::new(ExitCode::Error, what).with_cause(those(all)));
+    }
+    let set_up: Vec<&Found> = all.iter().filter(|found| found.is_galera && found.is_set_up).collect();
+    let galera: Vec<&Found> = all.iter().filter(|found| found.is_galera).collect();
+    match (set_up.as_slice(), galera.as_slice()) {
+        ([only], _) | ([], [only]) => Ok(only.name.clone()),
+        (_, []) => {
+            let what = format!("no Galera cluster found in namespace {namespace}");
+            Err(Failure::new(ExitCode::Error, what)
+                .with_cause(those(all))
+                .with_hint("give -n NAMESPACE, or name the StatefulSet: --statefulset NAME"))
+        }
+        (_, several) => {
+            let names: Vec<&str> = several.iter().map(|found| found.name.as_str()).collect();
+            let what = format!("{} Galera clusters found in namespace {namespace}", names.len());
+            Err(Failure::new(ExitCode::Usage, what)
+                .with_cause(format!("they are {}", names.join(", ")))
+                .with_hint(format!("name the one you mean: --statefulset {}", names[0])))
+        }
+    }
+}
+
+fn those(all: &[Found]) -> String {
+    let names: Vec<&str> = all.iter().map(|found| found.name.as_str()).collect();
+    if names.is_empty() {
+        "there are no StatefulSets in it".to_owned()
+    } else {
+        format!("StatefulSets there: {}", names.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(name: &str, is_galera: bool, is_set_up: bool) -> Found {
+        Found { name: name.to_owned(), is_galera, is_set_up }
+    }
+
+    #[test]
+    fn the_only_cluster_is_meant_and_one_that_was_set_up_comes_first() {
+        let redis = found("redis", false, false);
+        assert_eq!(choose(&[found("db", true, false), redis.clone()], None, "ns").unwrap(), "db");
+        assert_eq!(choose(&[found("a", true, false), found("b", true, true), redis], None, "ns").unwrap(), "b");
+    }
+
+    #[test]
+    fn none_or_two_are_named_and_refused() {
+        let none = choose(&[found("redis", false, false)], None, "ns").unwrap_err();
+        assert_eq!((none.code, none.causes[0].as_str()), (ExitCode::Error, "StatefulSets there: redis"));
+        let two = choose(&[found("a", true, true), found("b", true, true)], None, "ns").unwrap_err();
+        assert_eq!((two.code, two.causes[0].as_str()), (ExitCode::Usage, "they are a, b"));
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_is_answered_with_those_that_are() {
+        let failure = choose(&[found("db", true, false)], Some("bd"), "ns").unwrap_err();
+        assert_eq!(failure.message, "there is no StatefulSet bd in namespace ns");
+        assert_eq!(failure.causes, ["StatefulSets there: db"]);
+    }
+}

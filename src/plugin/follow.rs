@@ -1,0 +1,228 @@
+//! Following a run: its pod, its reports, its outcome.
+//!
+//! A run goes on whether anybody watches or not, so there is nothing to clean up here: leaving early
+//! is one of three ways to return. The outcome is the conductor's last word and nothing else.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::connect::Session;
+use crate::adapters::kubernetes::orders::Orders;
+use crate::adapters::kubernetes::pod_follow::PodFollower;
+use crate::exit_code::ExitCode;
+use crate::model::event::Event;
+use crate::model::names::CONDUCTOR_CONTAINER;
+use crate::model::outcome::{Failure, Outcome};
+use crate::model::report::RunReport;
+use crate::ports::conductor::{Runner, RunnerNews};
+use crate::render::progress::{Line, Picture};
+use crate::render::screen::{Gauge, Screen};
+
+/// How often progress is written where no bar can move.
+const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// Where a run's reports go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reports {
+    /// To people, beside the command's data.
+    Aside,
+    /// They are the command's data, for people.
+    Lines,
+    /// They are the command's data, as they came.
+    Json,
+}
+
+/// How a run is followed.
+#[derive(Clone, Debug)]
+pub(crate) struct FollowWishes {
+    /// Longest time to follow; `None` for no limit.
+    pub(crate) timeout: Option<Duration>,
+    /// Longest time until the run's pod works.
+    pub(crate) start_timeout: Duration,
+    /// Where the reports go.
+    pub(crate) reports: Reports,
+}
+
+/// How following ended.
+#[derive(Debug)]
+pub(crate) enum Followed {
+    /// The run ended like this.
+    Ended(Box<Outcome<RunReport>>),
+    /// The run goes on: the time ran out, or somebody pressed Ctrl-C.
+    GoesOn(ExitCode),
+}
+
+/// Follows the run of a Job until it ends or nobody wants to any more.
+pub(crate) async fn follow(
+    job: &str,
+    wishes: &FollowWishes,
+    session: &Session,
+    screen: &mut Screen,
+) -> Result<Followed, Failure> {
+    let deadline = wishes.timeout.map(|limit| Instant::now() + limit);
+    let ended = tokio::select! {
+        ended = to_the_end(job, wishes, session, screen) => Ok(ended?),
+        () = reached(deadline) => Err(ExitCode::StillRunning),
+        _ = tokio::signal::ctrl_c() => Err(ExitCode::Interrupted),
+    };
+    screen.clear_gauge();
+    match ended {
+        Ok(outcome) => Ok(Followed::Ended(Box::new(outcome))),
+        Err(code) => {
+            screen.note(&format!(
+                "The run goes on in the cluster. To see it again, from its start:\n  {}",
+                session.command(&format!("logs {job}"))
+            ));
+            Ok(Followed::GoesOn(code))
+        }
+    }
+}
+
+async fn reached(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn to_the_end(
+    job: &str,
+    wishes: &FollowWishes,
+    session: &Session,
+    screen: &mut Screen,
+) -> Result<Outcome<RunReport>, Failure> {
+    let connection = session.connection()?;
+    let namespace = &connection.target.namespace;
+    let failed = |error| in_cluster(session.failure(&error), job, session);
+    screen.gauge(&Gauge { label: "order".to_owned(), text: format!("waiting for the pod of {job}"), share: None });
+    let orders = Orders::new(connection.client.clone(), namespace);
+    let pod = orders.pod_of(job, wishes.start_timeout).await.map_err(failed)?;
+    let mut follower = PodFollower::new(connection.client.clone(), namespace, &pod, CONDUCTOR_CONTAINER);
+    screen.gauge(&Gauge { label: "order".to_owned(), text: format!("waiting for pod {pod} to start"), share: None });
+    follower.wait_until_started(wishes.start_timeout).await.map_err(failed)?;
+    let mut view = View { picture: Picture::default(), reports: wishes.reports, warned: BTreeSet::new(), shown: None };
+    loop {
+        let news = tokio::select! {
+            news = follower.next() => news.map_err(failed)?,
+            () = sleep(PROGRESS_EVERY) => { view.tick(screen); continue }
+        };
+        match news {
+            RunnerNews::Event(event) => view.take(&event, screen),
+            RunnerNews::Ended { last_word, how } => {
+                let outcome = outcome(last_word.as_deref(), &how, job, session);
+                for warning in outcome.warnings.iter().filter(|warning| !view.warned.contains(*warning)) {
+                    screen.warn(warning);
+                }
+                return Ok(outcome);
+            }
+        }
+    }
+}
+
+/// An error while following says nothing good about the run, and never that it is fine.
+fn in_cluster(mut failure: Failure, job: &str, session: &Session) -> Failure {
+    if failure.code == ExitCode::Error {
+        failure.code = ExitCode::FailedInCluster;
+    }
+    let hint = failure.hint.take().unwrap_or_else(|| session.command(&format!("logs {job}")));
+    failure.with_hint(hint)
+}
+
+/// What is on the screen.
+struct View {
+    picture: Picture,
+    reports: Reports,
+    warned: BTreeSet<String>,
+    /// The progress line written last.
+    shown: Option<(Instant, String)>,
+}
+
+impl View {
+    fn take(&mut self, event: &Event, screen: &mut Screen) {
+        if self.reports == Reports::Json {
+            let line = serde_json::to_string(event).expect("a report that was read can be written");
+            screen.data(&format!("{line}\n"));
+        }
+        let line = self.picture.take(event);
+        if let Some(Line::Warning(text)) = &line {
+            let message = text.split_once(": ").map_or(text.as_str(), |(_, message)| message);
+            self.warned.insert(message.to_owned());
+        }
+        match (line, self.reports) {
+            (None, _) | (Some(_), Reports::Json) => {}
+            (Some(Line::Step(text)), Reports::Aside) => screen.note(&text),
+            (Some(Line::Warning(text)), Reports::Aside) => screen.warn(&text),
+            (Some(Line::Step(text)), Reports::Lines) => screen.line(&text),
+            (Some(Line::Warning(text)), Reports::Lines) => screen.line(&format!("Warning: {text}")),
+        }
+        if let Some(gauge) = self.picture.gauge() {
+            screen.gauge(&gauge);
+        }
+        self.tick(screen);
+    }
+
+    /// Writes progress now and then, where no bar can move.
+    fn tick(&mut self, screen: &mut Screen) {
+        if screen.is_live() || self.reports == Reports::Json {
+            return;
+        }
+        let Some(line) = self.picture.progress_line() else { return };
+        let is_due = self.shown.as_ref().is_none_or(|(at, text)| at.elapsed() >= PROGRESS_EVERY && *text != line);
+        if is_due {
+            match self.reports {
+                Reports::Aside => screen.note(&line),
+                Reports::Lines => screen.line(&line),
+                Reports::Json => {}
+            }
+            self.shown = Some((Instant::now(), line));
+        }
+    }
+}
+
+/// Reads a conductor's last word. Without one a run has failed, whatever else seems so.
+fn outcome(last_word: Option<&str>, how: &str, job: &str, session: &Session) -> Outcome<RunReport> {
+    let untold = |what: String| {
+        let failure = Failure::new(ExitCode::FailedInCluster, format!("run {job} {what}"))
+            .with_cause(format!("its pod ended: {how}"))
+            .with_cause("whether a backup was finished is told by the list alone; the next run settles what is owed")
+            .with_hint(session.command("list"));
+        Outcome::failed(failure, vec![])
+    };
+    match last_word.map(serde_json::from_str) {
+        None => untold("ended without saying how".to_owned()),
+        Some(Ok(outcome)) => outcome,
+        Some(Err(error)) => {
+            tracing::debug!(%error, last_word, "not an outcome");
+            untold("ended with words this version does not understand".to_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::outcome::End;
+
+    fn end(last_word: Option<&str>) -> Failure {
+        let session = Session::new(super::super::cli::ConnectionFlags::default(), std::collections::BTreeMap::new());
+        match outcome(last_word, "exit code 137 (SIGKILL)", "job-x", &session).end {
+            End::Failed(failure) => failure,
+            End::Done(_) => panic!("no run is done without saying so"),
+        }
+    }
+
+    #[test]
+    fn a_run_that_does_not_say_how_it_ended_has_failed() {
+        assert_eq!(end(None).code, ExitCode::FailedInCluster);
+        assert_eq!(end(Some("{\"schema\": 1}")).code, ExitCode::FailedInCluster);
+        assert_eq!(end(None).causes[0], "its pod ended: exit code 137 (SIGKILL)");
+    }
+
+    #[test]
+    fn a_failure_of_the_run_is_told_as_it_was_written() {
+        let word = r#"{"schema":1,"failed":{"code":"locked","message":"held"},"warnings":["w"]}"#;
+        assert_eq!(end(Some(word)).code, ExitCode::Locked);
+    }
+}

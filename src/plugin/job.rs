@@ -1,0 +1,135 @@
+//! From an order to the Job that carries it out: a value from values.
+//!
+//! The pod is tried once and never restarted: what is to be done after a conductor died is decided
+//! by the next run, which looks at the cluster first. Its deadline is only a last resort, beyond
+//! every limit the conductor keeps itself. It passes Pod Security `restricted`.
+
+use std::time::Duration;
+
+use k8s_openapi::api::batch::v1::Job;
+use serde_json::{Value, json};
+
+use crate::model::names::{
+    APP, APP_LABEL, CONDUCTOR_ACCOUNT, CONDUCTOR_CONTAINER, CONDUCTOR_CREDENTIALS, JOB_LABEL, JOB_PREFIX, MANAGER,
+    MANAGER_LABEL, STATEFULSET_LABEL, TASK_LABEL,
+};
+use crate::model::order::Order;
+use crate::model::settings::Settings;
+
+/// How long a finished Job, and with it its log, is kept.
+const KEPT: Duration = Duration::from_hours(7 * 24);
+/// What the deadline has over the sum of the conductor's own limits.
+const DEADLINE_MARGIN: Duration = Duration::from_mins(10);
+/// What the conductor has over the replica's way back when it is asked to end.
+const GRACE_MARGIN: Duration = Duration::from_mins(1);
+/// User and group in the agent's image; any other but root would do.
+const USER: i64 = 65_532;
+
+/// Makes the Job for an order.
+#[must_use]
+pub(crate) fn job(order: &Order, namespace: &str, settings: &Settings) -> Job {
+    let deadline = settings.copy_timeout + settings.start_timeout + 3 * settings.resync_timeout + DEADLINE_MARGIN;
+    let labels = json!({
+        APP_LABEL: APP,
+        MANAGER_LABEL: MANAGER,
+        STATEFULSET_LABEL: order.statefulset,
+        TASK_LABEL: order.task.word(),
+    });
+    let job = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "generateName": format!("{JOB_PREFIX}{}-", order.task.word()),
+            "namespace": namespace,
+            "labels": labels,
+        },
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": deadline.as_secs(),
+            "ttlSecondsAfterFinished": KEPT.as_secs(),
+            "template": {"metadata": {"labels": labels}, "spec": pod(order, settings)},
+        },
+    });
+    serde_json::from_value(job).expect("the literal above is a Job")
+}
+
+/// The Job's name, or the beginning of one while the server has not seen it.
+pub(crate) fn name(job: &Job) -> String {
+    job.metadata.name.clone().or_else(|| job.metadata.generate_name.clone()).unwrap_or_default()
+}
+
+/// The Job as it is shown: without the server's bookkeeping.
+pub(crate) fn shown(job: &Job) -> Value {
+    let mut job = job.clone();
+    job.metadata.managed_fields = None;
+    serde_json::to_value(job).expect("a Job becomes JSON")
+}
+
+fn pod(order: &Order, settings: &Settings) -> Value {
+    json!({
+        "restartPolicy": "Never",
+        "serviceAccountName": CONDUCTOR_ACCOUNT,
+        "automountServiceAccountToken": true,
+        "terminationGracePeriodSeconds": (settings.resync_timeout + GRACE_MARGIN).as_secs(),
+        "securityContext": {
+            "runAsNonRoot": true,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [conductor(order, settings)],
+        "volumes": [
+            {"name": "operator", "secret": {"secretName": settings.operator_secret, "defaultMode": 0o440}},
+            {"name": "tmp", "emptyDir": {}},
+        ],
+    })
+}
+
+fn conductor(order: &Order, settings: &Settings) -> Value {
+    let order = serde_json::to_string(order).expect("an order is texts and numbers");
+    let field = |name: &str, path: &str| json!({"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}});
+    json!({
+        "name": CONDUCTOR_CONTAINER,
+        "image": settings.agent_image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["conduct", "--order", order],
+        "env": [
+            field("POD_NAME", "metadata.name"),
+            field("POD_UID", "metadata.uid"),
+            field("POD_NAMESPACE", "metadata.namespace"),
+            field("JOB_NAME", &format!("metadata.labels['{JOB_LABEL}']")),
+        ],
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [
+            {"name": "operator", "mountPath": CONDUCTOR_CREDENTIALS, "readOnly": true},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::order::{BackupRequest, ORDER_VERSION, Task};
+    use crate::render::document::{Form, document};
+
+    #[test]
+    fn a_backup_s_job() {
+        let order = Order {
+            version: ORDER_VERSION,
+            statefulset: "mariadb-server".to_owned(),
+            task: Task::Backup(BackupRequest { replica: Some("mariadb-server-1".to_owned()), allow_unsafe: false }),
+            settings: BTreeMap::from([("MARIADB_BACKUPS_TO_KEEP".to_owned(), "3".to_owned())]),
+        };
+        let settings = Settings::read("mariadb-server", &BTreeMap::new(), &order.settings).unwrap();
+        insta::assert_snapshot!(document(&job(&order, "db", &settings), Form::Yaml));
+    }
+}

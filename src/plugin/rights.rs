@@ -1,0 +1,57 @@
+//! The rights of everybody, in one place: the conductor's, and those of a person at the command line.
+//!
+//! Where an object's name is known, the right is for that name only. Creating and listing cannot be
+//! restricted by name in Kubernetes. Runners have no rights at all.
+
+use serde_json::{Value, json};
+
+use crate::model::settings::Settings;
+
+/// Rules of the conductor, in its namespace.
+pub(crate) fn conductor(statefulset: &str, settings: &Settings) -> Vec<Value> {
+    let maps = [Settings::config_map_name(statefulset), settings.hash_config_map.clone()];
+    let lease = [Settings::config_map_name(statefulset)];
+    let set = [statefulset.to_owned()];
+    vec![
+        // Runners, and whether the replica is Ready.
+        rule("", &["pods"], &["get", "list", "watch", "create", "delete"], &[]),
+        rule("", &["pods/log"], &["get"], &[]),
+        // Why a runner does not start.
+        rule("", &["events"], &["list"], &[]),
+        rule("", &["persistentvolumeclaims"], &["get", "list"], &[]),
+        // The obligation's annotation.
+        rule("apps", &["statefulsets"], &["get", "patch"], &set),
+        rule("", &["configmaps"], &["get", "patch"], &maps),
+        rule("", &["configmaps"], &["create"], &[]),
+        rule("coordination.k8s.io", &["leases"], &["get", "update"], &lease),
+        rule("coordination.k8s.io", &["leases"], &["create"], &[]),
+    ]
+}
+
+/// Rules of the conductor beyond its namespace: on which nodes a volume can be mounted.
+///
+/// Without them a claim that cannot be mounted beside the replica shows only when the runner waits.
+pub(crate) fn conductor_volumes() -> Vec<Value> {
+    vec![rule("", &["persistentvolumes"], &["get"], &[]), rule("storage.k8s.io", &["storageclasses"], &["get"], &[])]
+}
+
+/// Rules of a person who takes, lists, follows and verifies backups.
+pub(crate) fn person() -> Vec<Value> {
+    vec![
+        rule("apps", &["statefulsets"], &["get", "list"], &[]),
+        rule("", &["configmaps"], &["get", "list"], &[]),
+        rule("", &["persistentvolumeclaims", "serviceaccounts"], &["get"], &[]),
+        rule("", &["pods"], &["get", "list", "watch"], &[]),
+        rule("", &["pods/log"], &["get"], &[]),
+        rule("", &["events"], &["list"], &[]),
+        rule("batch", &["jobs"], &["get", "list", "create"], &[]),
+    ]
+}
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str], names: &[String]) -> Value {
+    let mut rule = json!({"apiGroups": [group], "resources": resources, "verbs": verbs});
+    if !names.is_empty() {
+        rule["resourceNames"] = json!(names);
+    }
+    rule
+}

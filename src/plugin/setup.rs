@@ -1,0 +1,172 @@
+//! `setup`: makes what backups of one cluster need, or prints it, and says what only a person can make.
+//!
+//! Run again, it changes what flags ask for and nothing else; the store's claim is only made, never
+//! changed. Secrets are never made: passwords are not ours to invent.
+
+mod manifests;
+
+use std::collections::BTreeMap;
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use super::cli::{DocumentForm, DryRun, SetupFlags};
+use super::connect::Session;
+use super::{CommandResult, find, overrides};
+use crate::adapters::kubernetes::apply::{Applied, Applier};
+use crate::adapters::kubernetes::preflight::Preflight;
+use crate::exit_code::ExitCode;
+use crate::model::outcome::Failure;
+use crate::model::settings::Settings;
+use crate::ports::Reason;
+use crate::render::document::{Form, document};
+use crate::render::screen::Screen;
+use manifests::{Manifest, SetupPlan, manifests};
+
+pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Screen) -> CommandResult {
+    let offline = flags.dry_run == Some(DryRun::Client);
+    let statefulset = match (offline, flags.cluster.wanted()) {
+        (true, Some(name)) => name.to_owned(),
+        (_, wanted) => find::cluster(session, wanted).await?,
+    };
+    let namespace = session.namespace()?;
+    let stored = stored(flags, session, &statefulset, offline).await?;
+    let settings = Settings::read(&statefulset, &stored, &BTreeMap::new())
+        .map_err(|bad| Failure::new(ExitCode::Usage, bad.to_string()))?;
+    let access_mode =
+        flags.access_mode.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    let plan = SetupPlan {
+        namespace: &namespace,
+        statefulset: &statefulset,
+        settings: &settings,
+        stored: &stored,
+        storage_class: flags.storage_class.as_deref(),
+        size: &flags.size,
+        access_mode: &access_mode,
+    };
+    let manifests = manifests(&plan);
+    if offline {
+        print(&manifests, flags.output, screen);
+        return Ok(ExitCode::Done);
+    }
+    let code = apply(&manifests, flags, session, screen).await?;
+    session.show_warnings(screen);
+    say_what_is_missing(session, screen, &settings).await?;
+    Ok(code)
+}
+
+/// The settings to store: those there, with the given flags over them.
+async fn stored(
+    flags: &SetupFlags,
+    session: &Session,
+    statefulset: &str,
+    offline: bool,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let mut stored = BTreeMap::new();
+    if !offline {
+        let connection = session.connection()?;
+        let preflight = Preflight::new(connection.client.clone(), &connection.target.namespace);
+        stored = preflight.settings(statefulset).await.map_err(|error| session.failure(&error))?;
+    }
+    stored.extend(overrides::of_flags(&flags.settings));
+    Ok(stored)
+}
+
+/// What kubectl calls an object: its kind in small letters, with its group.
+fn title(object: &Value) -> String {
+    let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let group = text("/apiVersion").split_once('/').map(|(group, _)| format!(".{group}")).unwrap_or_default();
+    format!("{}{group}/{}", text("/kind").to_lowercase(), text("/metadata/name"))
+}
+
+fn print(manifests: &[Manifest], form: Option<DocumentForm>, screen: &mut Screen) {
+    let objects: Vec<&Value> = manifests.iter().map(|manifest| &manifest.object).collect();
+    match form {
+        None => objects.iter().for_each(|object| screen.line(&format!("{} created (dry run)", title(object)))),
+        Some(DocumentForm::Json) => {
+            screen.data(&document(&json!({"apiVersion": "v1", "kind": "List", "items": objects}), Form::Json));
+        }
+        Some(DocumentForm::Yaml) => {
+            let texts: Vec<String> = objects.iter().map(|object| document(object, Form::Yaml)).collect();
+            screen.data(&texts.join("---\n"));
+        }
+    }
+}
+
+async fn apply(
+    manifests: &[Manifest],
+    flags: &SetupFlags,
+    session: &Session,
+    screen: &mut Screen,
+) -> Result<ExitCode, Failure> {
+    let is_dry = flags.dry_run.is_some();
+    let server = Applier::new(session.connection()?.client.clone(), is_dry);
+    let mut code = ExitCode::Done;
+    for manifest in manifests {
+        let title = title(&manifest.object);
+        let applied = match server.apply(&manifest.object).await {
+            Ok(applied) => applied,
+            Err(error) if manifest.optional && error.reason == Reason::Forbidden => {
+                screen.warn(&format!(
+                    "{title} was not made: you may not; the conductor then cannot check on which nodes \
+                    the store can be mounted"
+                ));
+                code = ExitCode::DoneWithWarnings;
+                continue;
+            }
+            Err(error) => return Err(session.failure(&error)),
+        };
+        let word = match applied {
+            Applied::Created => "created",
+            Applied::Configured => "configured",
+            Applied::Unchanged => "unchanged",
+        };
+        if flags.output.is_none() {
+            screen.line(&format!("{title} {word}{}", if is_dry { " (server dry run)" } else { "" }));
+        }
+    }
+    if flags.output.is_some() {
+        print(manifests, flags.output, screen);
+    }
+    Ok(code)
+}
+
+/// Names the Secrets that are not there, with all it takes to make them.
+async fn say_what_is_missing(session: &Session, screen: &mut Screen, settings: &Settings) -> Result<(), Failure> {
+    let connection = session.connection()?;
+    let namespace = &connection.target.namespace;
+    let preflight = Preflight::new(connection.client.clone(), namespace);
+    let accounts = [
+        (&settings.operator_secret, "backup_operator", OPERATOR_RIGHTS, "sets wsrep_desync, which only SUPER may"),
+        (&settings.backup_secret, "backup", BACKUP_RIGHTS, "is used by mariadb-backup, and may read no table"),
+    ];
+    for (secret, user, rights, why) in accounts {
+        let has = preflight.has_secret(secret).await.map_err(|error| session.failure(&error))?;
+        if has == Some(false) {
+            screen.note(&format!(
+                "\nSecret {secret} is missing. Its account {why}. With a password of your own:\n\
+                 \x20 CREATE USER '{user}'@'%' IDENTIFIED BY 'PASSWORD';\n\
+                 \x20 GRANT {rights} ON *.* TO '{user}'@'%';\n\
+                 \x20 kubectl create secret generic {secret} -n {namespace} \
+                 --from-literal=username={user} --from-literal=password=PASSWORD"
+            ));
+        }
+    }
+    Ok(())
+}
+
+const OPERATOR_RIGHTS: &str = "SUPER";
+const BACKUP_RIGHTS: &str = "RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR, SLAVE MONITOR";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_called_as_kubectl_calls_them() {
+        let role = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "x"}});
+        assert_eq!(title(&role), "role.rbac.authorization.k8s.io/x");
+        let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "y"}});
+        assert_eq!(title(&map), "configmap/y");
+    }
+}

@@ -1,0 +1,143 @@
+//! What `setup` makes, as values: the same whether applied, printed or kept in git.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::model::names::{
+    APP, APP_LABEL, CONDUCTOR_ACCOUNT, MANAGER, MANAGER_LABEL, RUNNER_ACCOUNT, STATEFULSET_LABEL,
+};
+use crate::model::settings::Settings;
+use crate::plugin::rights;
+
+/// The role of a person, bound to nobody by us.
+const PERSON_ROLE: &str = "mariadb-backup-user";
+
+/// What is wished for.
+pub(crate) struct SetupPlan<'a> {
+    pub(crate) namespace: &'a str,
+    pub(crate) statefulset: &'a str,
+    /// The settings in force.
+    pub(crate) settings: &'a Settings,
+    /// The settings to store.
+    pub(crate) stored: &'a BTreeMap<String, String>,
+    pub(crate) storage_class: Option<&'a str>,
+    pub(crate) size: &'a str,
+    pub(crate) access_mode: &'a str,
+}
+
+/// One manifest, and whether the rest works without it.
+pub(crate) struct Manifest {
+    pub(crate) object: Value,
+    pub(crate) optional: bool,
+}
+
+/// Makes all manifests, in the order they are applied.
+pub(crate) fn manifests(plan: &SetupPlan<'_>) -> Vec<Manifest> {
+    let role = format!("{CONDUCTOR_ACCOUNT}-{}", plan.statefulset);
+    // Not namespaced, so its name has to tell namespaces apart.
+    let cluster_role = format!("{CONDUCTOR_ACCOUNT}-volumes");
+    let binding = format!("{cluster_role}-{}", plan.namespace);
+    let mut all = vec![
+        needed(account(plan, CONDUCTOR_ACCOUNT)),
+        needed(account(plan, RUNNER_ACCOUNT)),
+        needed(rules(plan, "Role", &role, &rights::conductor(plan.statefulset, plan.settings))),
+        needed(bound(plan, "RoleBinding", &role, "Role", &role)),
+        needed(rules(plan, "Role", PERSON_ROLE, &rights::person())),
+    ];
+    all.push(needed(claim(plan)));
+    all.push(needed(settings_map(plan)));
+    all.push(optional(rules(plan, "ClusterRole", &cluster_role, &rights::conductor_volumes())));
+    all.push(optional(bound(plan, "ClusterRoleBinding", &binding, "ClusterRole", &cluster_role)));
+    all
+}
+
+fn needed(object: Value) -> Manifest {
+    Manifest { object, optional: false }
+}
+
+fn optional(object: Value) -> Manifest {
+    Manifest { object, optional: true }
+}
+
+fn metadata(plan: &SetupPlan<'_>, kind: &str, name: &str) -> Value {
+    let mut metadata = json!({"name": name, "labels": {APP_LABEL: APP, MANAGER_LABEL: MANAGER}});
+    if !kind.starts_with("Cluster") {
+        metadata["namespace"] = json!(plan.namespace);
+    }
+    metadata
+}
+
+fn account(plan: &SetupPlan<'_>, name: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": metadata(plan, "ServiceAccount", name),
+        // The conductor's pod asks for its token itself; a runner's gets none.
+        "automountServiceAccountToken": false,
+    })
+}
+
+fn rules(plan: &SetupPlan<'_>, kind: &str, name: &str, rules: &[Value]) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": metadata(plan, kind, name),
+        "rules": rules,
+    })
+}
+
+fn bound(plan: &SetupPlan<'_>, kind: &str, name: &str, role_kind: &str, role: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": metadata(plan, kind, name),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role_kind, "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": CONDUCTOR_ACCOUNT, "namespace": plan.namespace}],
+    })
+}
+
+fn claim(plan: &SetupPlan<'_>) -> Value {
+    let mut spec = json!({
+        "accessModes": [plan.access_mode],
+        "resources": {"requests": {"storage": plan.size}},
+    });
+    if let Some(class) = plan.storage_class {
+        spec["storageClassName"] = json!(class);
+    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": metadata(plan, "PersistentVolumeClaim", &plan.settings.store_claim),
+        "spec": spec,
+    })
+}
+
+fn settings_map(plan: &SetupPlan<'_>) -> Value {
+    let mut metadata = metadata(plan, "ConfigMap", &Settings::config_map_name(plan.statefulset));
+    metadata["labels"][STATEFULSET_LABEL] = json!(plan.statefulset);
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": plan.stored})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::document::{Form, document};
+
+    #[test]
+    fn everything_setup_makes() {
+        let stored = BTreeMap::from([("MARIADB_BACKUPS_TO_KEEP".to_owned(), "3".to_owned())]);
+        let settings = Settings::read("mariadb-server", &stored, &BTreeMap::new()).unwrap();
+        let plan = SetupPlan {
+            namespace: "db",
+            statefulset: "mariadb-server",
+            settings: &settings,
+            stored: &stored,
+            storage_class: Some("local"),
+            size: "100Gi",
+            access_mode: "ReadWriteOnce",
+        };
+        let texts: Vec<_> = manifests(&plan).iter().map(|manifest| document(&manifest.object, Form::Yaml)).collect();
+        insta::assert_snapshot!(texts.join("---\n"));
+    }
+}
