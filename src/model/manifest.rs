@@ -20,13 +20,45 @@ pub const MANIFEST_FILE: &str = "manifest.json";
 /// The file name of the compressed stream inside a backup's directory.
 pub const STREAM_FILE: &str = "backup.mbstream.zst";
 
-/// Members a stream must hold for the tool to be able to prepare it.
+/// Files of the data directory that every stream holds.
+pub const REQUIRED_DATA_MEMBERS: [&str; 3] = ["backup-my.cnf", "ib_logfile0", "ibdata1"];
+
+/// The tool's own small files inside the stream.
 ///
-/// A stream cut at a chunk boundary looks whole to the stock unpacker; these and the end of the
-/// tool's own report are what tell (mariadb-backup writes some of them at the very end).
-/// Newer series name the first three `mariadb_backup_…`, older ones `xtrabackup_…`.
-pub const REQUIRED_MEMBERS: [&str; 6] =
-    ["_backup_checkpoints", "_backup_info", "_backup_galera_info", "backup-my.cnf", "ib_logfile0", "ibdata1"];
+/// mariadb-backup writes them at the very end, so a stream cut at a chunk boundary, which looks
+/// whole to the stock unpacker, lacks some of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ToolFile {
+    /// What was copied, when, by which command.
+    Info,
+    /// The stretch of redo the backup covers.
+    Checkpoints,
+    /// The Galera position.
+    GaleraInfo,
+}
+
+impl ToolFile {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Info, Self::Checkpoints, Self::GaleraInfo];
+
+    /// The file's name in a store, whatever the series of the tool calls it.
+    #[must_use]
+    pub fn stored_name(self) -> &'static str {
+        match self {
+            Self::Info => "mariadb_backup_info",
+            Self::Checkpoints => "mariadb_backup_checkpoints",
+            Self::GaleraInfo => "mariadb_backup_galera_info",
+        }
+    }
+
+    /// Which of them a stream's member is; before 11.1 they are called `xtrabackup_…`.
+    #[must_use]
+    pub fn of_member(path: &str) -> Option<Self> {
+        let old = path.strip_prefix("xtrabackup_");
+        let name = old.or_else(|| path.strip_prefix("mariadb_backup_"))?;
+        Self::ALL.into_iter().find(|file| file.stored_name().strip_prefix("mariadb_backup_") == Some(name))
+    }
+}
 
 /// One backup, described.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +162,13 @@ pub struct StoredFile {
     pub sha256: String,
 }
 
+/// Writes a sum as it is recorded: lower-case hex digits.
+#[must_use]
+pub fn hex(sum: &[u8]) -> String {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    sum.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| DIGITS[usize::from(digit)]).collect()
+}
+
 /// How long a replica was desynced, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -142,4 +181,42 @@ pub struct DesyncTimes {
     pub after_millis: u64,
     /// From OFF to Synced.
     pub resync_millis: u64,
+}
+
+impl LsnRange {
+    /// Reads the tool's file of checkpoints (`name = value` lines).
+    #[must_use]
+    pub fn find(checkpoints: &str) -> Option<Self> {
+        let number = |name: &str| {
+            let mut pairs = checkpoints.lines().filter_map(|line| line.split_once('='));
+            pairs.find(|(key, _)| key.trim() == name).and_then(|(_, value)| value.trim().parse().ok())
+        };
+        Some(Self { from: number("from_lsn")?, to: number("to_lsn")?, last: number("last_lsn")? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_of_the_tools_files_are_known_and_nothing_else_is() {
+        assert_eq!(ToolFile::of_member("xtrabackup_checkpoints"), Some(ToolFile::Checkpoints));
+        assert_eq!(ToolFile::of_member("mariadb_backup_galera_info"), Some(ToolFile::GaleraInfo));
+        for other in ["shop/xtrabackup_info", "xtrabackup_binlog_info", "backup_info", "mariadb_backup_", ""] {
+            assert_eq!(ToolFile::of_member(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_sum_is_written_in_lower_case_hex_digits() {
+        assert_eq!(hex(&[0, 0x1f, 0xab]), "001fab");
+    }
+
+    #[test]
+    fn the_stretch_of_redo_is_read_from_the_checkpoints() {
+        let text = "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 47\nlast_lsn = 51\n";
+        assert_eq!(LsnRange::find(text), Some(LsnRange { from: 0, to: 47, last: 51 }));
+        assert_eq!(LsnRange::find("from_lsn = 0"), None);
+    }
 }

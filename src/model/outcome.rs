@@ -109,6 +109,16 @@ impl<R> Outcome<R> {
         Self { schema: OUTCOME_SCHEMA, end: End::Failed(failure), warnings }
     }
 
+    /// The same outcome with another kind of result.
+    #[must_use]
+    pub fn map<S>(self, change: impl FnOnce(R) -> S) -> Outcome<S> {
+        let end = match self.end {
+            End::Done(result) => End::Done(change(result)),
+            End::Failed(failure) => End::Failed(failure),
+        };
+        Outcome { schema: self.schema, end, warnings: self.warnings }
+    }
+
     /// The exit code of a process whose run ended like this.
     #[must_use]
     pub fn code(&self) -> ExitCode {
