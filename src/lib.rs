@@ -39,3 +39,4 @@ pub mod plugin;
 pub mod ports;
 pub mod render;
 pub mod verify;
+pub mod work;

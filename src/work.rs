@@ -1,0 +1,13 @@
+//! What a runner does next to one volume: copy a replica, check stored files.
+//!
+//! Each action is one call that returns its report. The bytes flow through [`pipeline`], one pass
+//! from mariadb-backup's stream to a durable, compressed and hashed file; [`copy`] holds what must
+//! be true before, during and after, on the worst day too. Nothing in here knows Kubernetes.
+
+pub mod check;
+pub mod copy;
+pub mod frames;
+mod lanes;
+pub mod pipeline;
+pub mod stop;
+pub mod xbstream;

@@ -1,0 +1,237 @@
+//! Copying one replica into the store, from the first check to the manifest.
+//!
+//! Checks come first and change nothing. Then the conductor's go-ahead is awaited, the replica is
+//! desynced, copied and brought back, in this order and whatever happens in between; only a copy
+//! that every stage calls good, of files that are still the server's own, is then signed off.
+//! What a SIGKILL leaves behind is a desynced replica, for which the conductor holds an
+//! obligation, and unfinished work in the store, which never counts and which the next run sweeps.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::model::event::{EventKind, Phase};
+use crate::model::galera::SYNCED;
+use crate::model::manifest::{DesyncTimes, ToolFile};
+use crate::model::order::CopyOrder;
+use crate::model::outcome::{Failure, Outcome};
+use crate::model::report::CopyReport;
+use crate::ports::PortError;
+use crate::ports::runner::{GoAhead, PendingBackup, RunnerPorts, StoreFile};
+use crate::work::pipeline::{Meter, Passed};
+use crate::work::stop::Stop;
+
+mod error;
+mod grants;
+mod preflight;
+mod record;
+mod rejoin;
+mod window;
+
+pub use error::{CopyError, Refusal};
+pub use preflight::{CopyPlan, Observed, plan};
+use rejoin::Rejoined;
+use window::since;
+
+/// How often the replica is asked whether it is desynced yet.
+const POLL: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Runs the order to its end and says how it went.
+pub async fn run(order: &CopyOrder, ports: &RunnerPorts, mut stop: Stop) -> Outcome<CopyReport> {
+    let mut warnings = Vec::new();
+    let result = copy(order, ports, &mut stop, &mut warnings).await;
+    ports.server.close().await;
+    match result {
+        Ok(report) => {
+            ports.events.send(Phase::Copy, EventKind::Finished);
+            Outcome::done(report, warnings)
+        }
+        Err(error) => {
+            ports.events.send(Phase::Copy, EventKind::Failed { message: error.to_string() });
+            Outcome::failed(Failure::of(&error), warnings)
+        }
+    }
+}
+
+async fn copy(
+    order: &CopyOrder,
+    ports: &RunnerPorts,
+    stop: &mut Stop,
+    warnings: &mut Vec<String>,
+) -> Result<CopyReport, CopyError> {
+    ports.events.send(Phase::Copy, EventKind::Started);
+    let plan = prepare(order, ports).await?;
+    wait_for_go_ahead(order, &plan, ports, stop).await?;
+    let mut pending = ports.store.begin(&order.backup).map_err(CopyError::Begin)?;
+    match make(order, &plan, ports, pending.as_mut(), stop).await {
+        Ok(made) => sign_off(made, pending),
+        Err(error) => {
+            discard(pending, ports, warnings);
+            Err(error)
+        }
+    }
+}
+
+/// Sweeps, looks and judges, without changing anything on the server.
+async fn prepare(order: &CopyOrder, ports: &RunnerPorts) -> Result<CopyPlan, CopyError> {
+    // The conductor holds the gate of this server, so no other run of this cluster writes here.
+    for swept in ports.store.sweep().map_err(CopyError::Check)? {
+        ports.events.step(Phase::Copy, format!("removed the unfinished backup {swept} of a run that is gone"));
+    }
+    let found = preflight::observe(ports).await?;
+    plan(order, &found).map_err(CopyError::Refused)
+}
+
+async fn wait_for_go_ahead(
+    order: &CopyOrder,
+    plan: &CopyPlan,
+    ports: &RunnerPorts,
+    stop: &mut Stop,
+) -> Result<(), CopyError> {
+    ports.events.send(Phase::Copy, EventKind::Ready);
+    let answer = tokio::select! {
+        answer = ports.server.wait_for_go_ahead(&order.gate, plan.go_ahead_limit) => answer,
+        () = stop.requested() => return Err(CopyError::StoppedBefore),
+    };
+    match answer.map_err(CopyError::Check)? {
+        GoAhead::Given => {}
+        other => return Err(CopyError::NoGoAhead(other)),
+    }
+    let member = ports.server.member().await.map_err(CopyError::Check)?;
+    if member.gcomm_uuid != plan.member.gcomm_uuid {
+        return Err(CopyError::ServerRestarted);
+    }
+    preflight::check_member(&member).map_err(CopyError::Refused)
+}
+
+/// What a good copy leaves to be signed off.
+struct Made<'a> {
+    order: &'a CopyOrder,
+    plan: &'a CopyPlan,
+    passed: Passed,
+    desync: DesyncTimes,
+    started: Timestamp,
+    finished: Timestamp,
+}
+
+/// Desyncs, copies and brings the replica back, the last whatever came of the others.
+async fn make<'a>(
+    order: &'a CopyOrder,
+    plan: &'a CopyPlan,
+    ports: &RunnerPorts,
+    pending: &mut dyn PendingBackup,
+    stop: &mut Stop,
+) -> Result<Made<'a>, CopyError> {
+    let sink = pending.create_stream().map_err(CopyError::Begin)?;
+    let meter = Arc::new(Meter::new(Arc::clone(&ports.clock)));
+    let started = ports.clock.now();
+    let copied = isolate_and_copy(plan, ports, sink, &meter, stop).await;
+    let rejoined = rejoin::rejoin(plan, ports).await;
+    let passed = match copied {
+        Ok(copied) => window::judge(copied).await,
+        Err(error) => Err(error),
+    };
+    let (off, synced) = match rejoined {
+        Ok(Rejoined::Back { off, synced }) => (off, synced),
+        Ok(Rejoined::Restarted) => return Err(CopyError::ServerRestarted),
+        Err(not) => return Err(not.after(passed.err())),
+    };
+    ports.events.step(Phase::Copy, "the replica is Synced again".to_owned());
+    let passed = passed?;
+    window::report(plan, ports, &meter);
+    check_same_files(order, plan, ports)?;
+    let desync = times(started, off, synced, &meter);
+    Ok(Made { order, plan, passed, desync, started, finished: ports.clock.now() })
+}
+
+/// Sets the replica apart and copies at once.
+async fn isolate_and_copy(
+    plan: &CopyPlan,
+    ports: &RunnerPorts,
+    sink: Box<dyn StoreFile>,
+    meter: &Arc<Meter>,
+    stop: &mut Stop,
+) -> Result<window::Copied, CopyError> {
+    ports.server.desync_on(plan.desync_limit).await.map_err(CopyError::Desync)?;
+    wait_until_desynced(plan, ports).await?;
+    ports.events.step(Phase::Copy, "the replica is desynced; copying".to_owned());
+    Ok(window::copy(plan, ports, sink, meter, stop).await)
+}
+
+async fn wait_until_desynced(plan: &CopyPlan, ports: &RunnerPorts) -> Result<(), CopyError> {
+    let begun = ports.clock.now();
+    loop {
+        let member = ports.server.member().await.map_err(CopyError::Desync)?;
+        // What the state is called differs between versions; that it is no longer Synced does not.
+        if member.desync_count > 0 && member.state != SYNCED {
+            return Ok(());
+        }
+        if since(begun, ports.clock.now()) >= plan.desync_limit {
+            return Err(CopyError::NotDesynced { state: member.state, secs: plan.desync_limit.as_secs() });
+        }
+        ports.clock.sleep(POLL).await;
+    }
+}
+
+/// The files must still be those of the server that was locked while they were read.
+fn check_same_files(order: &CopyOrder, plan: &CopyPlan, ports: &RunnerPorts) -> Result<(), CopyError> {
+    let files = ports.data.member_id().map_err(CopyError::Publish)?;
+    let server = plan.member.gcomm_uuid.clone();
+    if files.as_ref() != Some(&server) {
+        let files = files.unwrap_or_else(|| "none".to_owned());
+        let refusal = Refusal::OtherServersFiles { datadir: order.datadir.clone(), files, server };
+        let error = PortError::new(crate::ports::Reason::Conflict, "the files changed hands during the copy");
+        return Err(CopyError::Publish(error.caused_by(refusal)));
+    }
+    Ok(())
+}
+
+fn times(on: Timestamp, off: Timestamp, synced: Timestamp, meter: &Meter) -> DesyncTimes {
+    let millis = |from, to| u64::try_from(since(from, to).as_millis()).unwrap_or(u64::MAX);
+    DesyncTimes {
+        window_millis: millis(on, off),
+        before_millis: millis(on, meter.first_byte().unwrap_or(off)),
+        after_millis: millis(meter.last_byte().unwrap_or(off), off),
+        resync_millis: millis(off, synced),
+    }
+}
+
+/// Removes what was begun. When even that fails, the next run's sweep does it.
+fn discard(pending: Box<dyn PendingBackup>, ports: &RunnerPorts, warnings: &mut Vec<String>) {
+    if let Err(error) = pending.discard() {
+        let message = format!("the unfinished backup is left for the next run to remove: {error}");
+        ports.events.send(Phase::Copy, EventKind::Warned { message: message.clone() });
+        warnings.push(message);
+    }
+}
+
+/// Writes the small files and the manifest, and puts the backup in its place.
+fn sign_off(made: Made<'_>, mut pending: Box<dyn PendingBackup>) -> Result<CopyReport, CopyError> {
+    let mut small_files = BTreeMap::new();
+    for file in ToolFile::ALL {
+        let bytes = made.passed.contents.tool_files.get(&file).map_or(&[][..], Vec::as_slice);
+        let stored = pending.write(file.stored_name(), bytes).map_err(CopyError::Publish)?;
+        small_files.insert(file.stored_name().to_owned(), stored);
+    }
+    let Made { order, plan, passed, desync, started, finished } = made;
+    let stream = passed.stored.clone();
+    let manifest = record::manifest(record::Facts { order, plan, passed, desync, started, finished, small_files })?;
+    let text = serde_json::to_vec_pretty(&manifest).map_err(|error| {
+        CopyError::Publish(PortError::new(crate::ports::Reason::Other, "cannot write the manifest").caused_by(error))
+    })?;
+    let signed = pending.publish(&text).map_err(CopyError::Publish)?;
+    Ok(CopyReport {
+        backup: manifest.backup,
+        started,
+        finished,
+        stream_bytes: manifest.stream.bytes,
+        stream,
+        manifest: signed,
+        position: manifest.origin.position,
+        desync,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,437 @@
+//! A small simulated world with a journal: every effect in order, and any one of them can fail.
+
+use std::io::{self, Cursor, Read, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::*;
+use crate::exit_code::ExitCode;
+use crate::model::backup_id::BackupId;
+use crate::model::galera::Member;
+use crate::model::manifest::{Manifest, Source, StoredFile};
+use crate::model::order::ServerAddress;
+use crate::model::outcome::End;
+use crate::ports::runner::{
+    Account, DataDirectory, Engine, EngineEnd, EngineRun, Identity, Incarnation, LocalStore, PendingBackup, Server,
+};
+use crate::ports::{Clock, EventSink, Reason};
+use crate::work::stop;
+use crate::work::xbstream::tests::whole_stream;
+
+const MEMBER: &str = "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002";
+
+pub(super) fn order() -> CopyOrder {
+    let text = |text: &str| text.to_owned();
+    CopyOrder {
+        backup: "base/2026-01-31_23-59-59".parse().unwrap(),
+        server: ServerAddress { host: text("10.0.0.7"), port: 3306 },
+        datadir: text("/var/lib/mysql"),
+        store: text("/store"),
+        scratch: text("/scratch"),
+        operator_credentials: text("/operator"),
+        backup_credentials: text("/backup"),
+        gate: text("gate"),
+        source: Source {
+            namespace: text("shop"),
+            statefulset: text("db"),
+            replicas: 3,
+            pod: text("db-2"),
+            pod_uid: text("u"),
+            node: text("n"),
+            claim: text("data-db-2"),
+            claim_uid: text("c"),
+            server_image: text("mariadb"),
+        },
+        allow_unsafe: false,
+        required_space_ratio: 1.2,
+        compression_level: 1,
+        parallel: 2,
+        ftwrl_wait_secs: 60,
+        go_ahead_timeout_secs: 60,
+        copy_timeout_secs: 600,
+        stall_timeout_secs: 30,
+        resync_timeout_secs: 60,
+    }
+}
+
+fn member() -> Member {
+    Member {
+        ready: true,
+        connected: true,
+        state: "Synced".to_owned(),
+        gcomm_uuid: MEMBER.to_owned(),
+        version: "10.11.19-MariaDB-log".to_owned(),
+        datadir: "/var/lib/mysql/".to_owned(),
+        ..Member::default()
+    }
+}
+
+pub(super) fn healthy() -> preflight::Observed {
+    preflight::Observed {
+        member: member(),
+        operator_grants: vec!["GRANT SUPER ON *.* TO `o`@`%`".to_owned()],
+        backup_grants: vec!["GRANT RELOAD, PROCESS, BINLOG MONITOR ON *.* TO `b`@`%`".to_owned()],
+        tool_version: "mariadb-backup based on MariaDB server 10.11.19-MariaDB".to_owned(),
+        data_bytes: 1000,
+        files_member_id: Some(MEMBER.to_owned()),
+        incarnation: Incarnation { ibdata1_inode: 7, ibdata1_birth_nanos: None },
+        free_bytes: 1200,
+    }
+}
+
+/// Everything behind the ports at once.
+#[derive(Default)]
+struct World {
+    journal: Mutex<Vec<&'static str>>,
+    /// The effect that fails, and how.
+    fails: Option<&'static str>,
+    desync_count: Mutex<u32>,
+    /// How mariadb-backup misbehaves.
+    engine: Misbehaviour,
+    abandoned: bool,
+    restarts_during_copy: bool,
+    millis: Mutex<i64>,
+    published: Arc<Mutex<Option<Vec<u8>>>>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Misbehaviour {
+    #[default]
+    None,
+    ExitCode,
+    NoMark,
+    CutStream,
+    Hangs,
+}
+
+impl World {
+    fn act(&self, effect: &'static str) -> Result<(), PortError> {
+        self.journal.lock().unwrap().push(effect);
+        if self.fails == Some(effect) {
+            return Err(PortError::new(Reason::Other, format!("cannot {effect}")));
+        }
+        Ok(())
+    }
+
+    fn has(&self, effect: &str) -> bool {
+        self.journal.lock().unwrap().contains(&effect)
+    }
+
+    fn restarted(&self) -> bool {
+        self.restarts_during_copy && self.has("start")
+    }
+}
+
+#[async_trait]
+impl Server for World {
+    async fn member(&self) -> Result<Member, PortError> {
+        if self.restarted() {
+            return Ok(Member { gcomm_uuid: "another".to_owned(), ..member() });
+        }
+        let desync_count = *self.desync_count.lock().unwrap();
+        let state = if desync_count == 0 { "Synced" } else { "Donor/Desynced" }.to_owned();
+        Ok(Member { state, desync_count, ..member() })
+    }
+
+    async fn pulse(&self) -> Result<String, PortError> {
+        Ok(self.member().await?.gcomm_uuid)
+    }
+
+    async fn grants(&self, account: Account) -> Result<Vec<String>, PortError> {
+        let found = healthy();
+        Ok(if account == Account::Operator { found.operator_grants } else { found.backup_grants })
+    }
+
+    async fn wait_for_go_ahead(&self, _: &str, _: Duration) -> Result<GoAhead, PortError> {
+        self.act("go-ahead")?;
+        Ok(if self.abandoned { GoAhead::Abandoned } else { GoAhead::Given })
+    }
+
+    async fn desync_on(&self, _: Duration) -> Result<(), PortError> {
+        self.act("desync on")?;
+        *self.desync_count.lock().unwrap() = 1;
+        Ok(())
+    }
+
+    async fn desync_off(&self, gcomm_uuid: &str, _: Duration) -> Result<Identity, PortError> {
+        if self.restarted() || gcomm_uuid != MEMBER {
+            return Ok(Identity::Other);
+        }
+        self.act("desync off")?;
+        *self.desync_count.lock().unwrap() = 0;
+        Ok(Identity::Same)
+    }
+
+    async fn close(&self) {
+        self.journal.lock().unwrap().push("close");
+    }
+}
+
+#[async_trait]
+impl Clock for World {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(*self.millis.lock().unwrap()).unwrap()
+    }
+
+    async fn sleep(&self, time: Duration) {
+        *self.millis.lock().unwrap() += i64::try_from(time.as_millis()).unwrap();
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+}
+
+impl EventSink for World {
+    fn send(&self, _: Phase, _: EventKind) {}
+}
+
+impl DataDirectory for World {
+    fn data_bytes(&self) -> Result<u64, PortError> {
+        Ok(1000)
+    }
+
+    fn member_id(&self) -> Result<Option<String>, PortError> {
+        Ok(Some(MEMBER.to_owned()))
+    }
+
+    fn incarnation(&self) -> Result<Incarnation, PortError> {
+        Ok(healthy().incarnation)
+    }
+}
+
+impl LocalStore for World {
+    fn free_bytes(&self) -> Result<u64, PortError> {
+        Ok(1 << 30)
+    }
+
+    fn sweep(&self) -> Result<Vec<String>, PortError> {
+        self.act("sweep")?;
+        Ok(Vec::new())
+    }
+
+    fn begin(&self, _: &BackupId) -> Result<Box<dyn PendingBackup>, PortError> {
+        self.act("begin")?;
+        let fails = self.fails;
+        Ok(Box::new(Pending { published: Arc::clone(&self.published), fails }))
+    }
+
+    fn backups(&self) -> Result<Vec<BackupId>, PortError> {
+        Ok(Vec::new())
+    }
+
+    fn open(&self, _: &str) -> Result<(Box<dyn Read + Send>, u64), PortError> {
+        Err(PortError::new(Reason::Missing, "nothing"))
+    }
+}
+
+struct Pending {
+    published: Arc<Mutex<Option<Vec<u8>>>>,
+    fails: Option<&'static str>,
+}
+
+impl Pending {
+    fn act(&self, effect: &str) -> Result<(), PortError> {
+        if self.fails == Some(effect) { Err(PortError::new(Reason::NoSpace, "no room")) } else { Ok(()) }
+    }
+}
+
+struct Sink {
+    full: bool,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(bytes.len()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl StoreFile for Sink {
+    fn make_durable(&mut self) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+impl PendingBackup for Pending {
+    fn create_stream(&mut self) -> Result<Box<dyn StoreFile>, PortError> {
+        self.act("create")?;
+        Ok(Box::new(Sink { full: self.fails == Some("fill the volume") }))
+    }
+
+    fn write(&mut self, _: &str, bytes: &[u8]) -> Result<StoredFile, PortError> {
+        self.act("write")?;
+        Ok(StoredFile { size: bytes.len() as u64, sha256: "0".repeat(64) })
+    }
+
+    fn publish(self: Box<Self>, manifest: &[u8]) -> Result<StoredFile, PortError> {
+        self.act("publish")?;
+        *self.published.lock().unwrap() = Some(manifest.to_vec());
+        Ok(StoredFile { size: manifest.len() as u64, sha256: "0".repeat(64) })
+    }
+
+    fn discard(self: Box<Self>) -> Result<(), PortError> {
+        self.act("discard")
+    }
+}
+
+struct Tool(Arc<World>);
+
+#[async_trait]
+impl Engine for Tool {
+    async fn version(&self) -> Result<String, PortError> {
+        Ok(healthy().tool_version)
+    }
+
+    async fn start(&self) -> Result<Box<dyn EngineRun>, PortError> {
+        self.0.act("start")?;
+        Ok(Box::new(ToolRun { world: Arc::clone(&self.0), stopped: Mutex::new(false) }))
+    }
+}
+
+struct ToolRun {
+    world: Arc<World>,
+    stopped: Mutex<bool>,
+}
+
+#[async_trait]
+impl EngineRun for ToolRun {
+    fn stream(&mut self) -> Option<Box<dyn Read + Send>> {
+        let mut stream = whole_stream(&[]);
+        if self.world.engine == Misbehaviour::CutStream {
+            stream.truncate(stream.len() - 200);
+        }
+        Some(Box::new(Cursor::new(stream)))
+    }
+
+    fn interrupt(&self) {
+        self.world.journal.lock().unwrap().push("interrupt");
+        *self.stopped.lock().unwrap() = true;
+    }
+
+    fn kill(&self) {}
+
+    async fn wait(&mut self) -> Result<EngineEnd, PortError> {
+        let hangs = self.world.engine == Misbehaviour::Hangs || self.world.restarts_during_copy;
+        if hangs && !*self.stopped.lock().unwrap() {
+            std::future::pending::<()>().await;
+        }
+        let exit_ok = self.world.engine != Misbehaviour::ExitCode;
+        let completed = self.world.engine != Misbehaviour::NoMark;
+        Ok(EngineEnd { exit_ok, how: "exit code 1".to_owned(), completed, complaints: Vec::new() })
+    }
+}
+
+async fn run_in(world: &Arc<World>, stop: stop::Stop) -> Outcome<CopyReport> {
+    let ports = RunnerPorts {
+        server: world.clone(),
+        engine: Arc::new(Tool(world.clone())),
+        data: world.clone(),
+        store: world.clone(),
+        clock: world.clone(),
+        events: world.clone(),
+    };
+    run(&order(), &ports, stop).await
+}
+
+/// Runs in that world and returns the failure, after checking what must hold after every failure.
+async fn fail_in(world: World) -> (Failure, Arc<World>) {
+    let world = Arc::new(world);
+    let (_stopper, stop) = stop::channel();
+    let outcome = run_in(&world, stop).await;
+    assert_eq!(*world.published.lock().unwrap(), None, "nothing is published");
+    match outcome.end {
+        End::Failed(failure) => (failure, world),
+        End::Done(report) => panic!("{report:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_good_copy_is_signed_off_after_the_replica_is_back() {
+    let world = Arc::new(World::default());
+    let (_stopper, stop) = stop::channel();
+    let outcome = run_in(&world, stop).await;
+    let End::Done(report) = outcome.end else { panic!("{outcome:?}") };
+    assert_eq!(report.position.to_string(), format!("{MEMBER}:4711"));
+    let journal = world.journal.lock().unwrap().clone();
+    assert_eq!(journal, ["sweep", "go-ahead", "begin", "desync on", "start", "desync off", "close"]);
+    let manifest: Manifest = serde_json::from_slice(world.published.lock().unwrap().as_ref().unwrap()).unwrap();
+    assert_eq!(manifest.files.len(), 4);
+    assert_eq!(manifest.stream.bytes, report.stream_bytes);
+    assert_eq!(manifest.origin.lsn.to, 47);
+}
+
+#[tokio::test]
+async fn whatever_fails_the_replica_is_never_left_desynced() {
+    let effects = ["sweep", "go-ahead", "begin", "create", "desync on", "start", "write", "publish"];
+    for fails in effects.into_iter().chain(["fill the volume"]) {
+        let (_, world) = fail_in(World { fails: Some(fails), ..World::default() }).await;
+        assert_eq!(*world.desync_count.lock().unwrap(), 0, "{fails}");
+    }
+}
+
+#[tokio::test]
+async fn a_desync_that_cannot_be_taken_back_is_the_first_thing_said() {
+    let world = World { fails: Some("desync off"), engine: Misbehaviour::ExitCode, ..World::default() };
+    let (failure, world) = fail_in(world).await;
+    assert_eq!(*world.desync_count.lock().unwrap(), 1);
+    assert!(failure.message.starts_with("the replica may be left desynced"), "{}", failure.message);
+    assert!(failure.message.contains("exit code 1") && failure.hint.unwrap().contains("wsrep_desync=OFF"));
+}
+
+#[tokio::test]
+async fn every_way_the_tool_can_fail_is_a_failed_copy_and_still_rejoins() {
+    let cases = [
+        (Misbehaviour::ExitCode, "mariadb-backup ended with exit code 1"),
+        (Misbehaviour::NoMark, "mariadb-backup ended with exit code 0, but without its mark of success"),
+        (Misbehaviour::CutStream, "the stream of mariadb-backup is not whole"),
+        (Misbehaviour::Hangs, "mariadb-backup sent nothing for 90 seconds"),
+    ];
+    for (engine, message) in cases {
+        let (failure, world) = fail_in(World { engine, ..World::default() }).await;
+        assert_eq!((failure.message.as_str(), failure.code), (message, ExitCode::FailedInCluster));
+        assert!(world.has("desync off"));
+        assert_eq!(world.has("interrupt"), engine == Misbehaviour::Hangs);
+    }
+}
+
+#[tokio::test]
+async fn a_full_volume_is_named_as_the_cause_and_not_the_tools_broken_pipe() {
+    let world = World { fails: Some("fill the volume"), engine: Misbehaviour::ExitCode, ..World::default() };
+    let (failure, _) = fail_in(world).await;
+    assert!(failure.message.starts_with("cannot write the backup"), "{}", failure.message);
+    assert!(failure.hint.is_some());
+}
+
+#[tokio::test]
+async fn a_restarted_server_fails_the_copy_at_once_and_gets_no_off() {
+    let (failure, world) = fail_in(World { restarts_during_copy: true, ..World::default() }).await;
+    assert!(failure.message.contains("restarted"), "{}", failure.message);
+    assert!(world.has("interrupt") && !world.has("desync off"));
+}
+
+#[tokio::test]
+async fn a_conductor_that_is_gone_means_that_nothing_is_touched() {
+    let (failure, world) = fail_in(World { abandoned: true, ..World::default() }).await;
+    assert!(failure.message.contains("conductor of this run is gone"));
+    assert!(!world.has("begin") && !world.has("desync on"));
+}
+
+#[tokio::test]
+async fn a_stop_during_the_copy_interrupts_the_tool_and_rejoins() {
+    let world = Arc::new(World { engine: Misbehaviour::Hangs, ..World::default() });
+    let (stopper, stop) = stop::channel();
+    let stopping = async {
+        while !world.has("start") {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        stopper.stop();
+    };
+    let (outcome, ()) = tokio::join!(run_in(&world, stop), stopping);
+    assert_eq!(outcome.code(), ExitCode::FailedInCluster);
+    assert!(world.has("interrupt") && world.has("desync off"));
+    assert_eq!(*world.published.lock().unwrap(), None);
+}

@@ -1,0 +1,195 @@
+//! The desync window: what happens while the replica does not hold the group back.
+//!
+//! Only the copy itself is in here. [`copy`] begins with a replica that is desynced and returns as
+//! soon as mariadb-backup is done with it, however that ended; compressing and writing the rest
+//! goes on meanwhile and is awaited later, outside.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use super::error::CopyError;
+use super::preflight::CopyPlan;
+use crate::model::event::{EventKind, Phase};
+use crate::ports::runner::{EngineEnd, EngineRun, RunnerPorts, StoreFile};
+use crate::ports::{Clock, PortError, Reason};
+use crate::work::pipeline::{self, Meter, Passed, PipelineError, Running};
+use crate::work::stop::Stop;
+use crate::work::xbstream::StreamError;
+
+/// How often progress is reported and the limits are looked at.
+const TICK: Duration = Duration::from_millis(300);
+
+/// How often the server is asked whether it is still there.
+const PULSE: Duration = Duration::from_secs(1);
+
+/// So many unanswered pulses in a row mean that the server is gone.
+const PULSES_MISSED: u32 = 3;
+
+/// mariadb-backup ends within this after SIGINT, or is killed.
+const INTERRUPT_LIMIT: Duration = Duration::from_secs(5);
+
+/// The pipe is empty within this after the tool's end.
+const LAST_BYTES_LIMIT: Duration = Duration::from_mins(1);
+
+/// A copy that mariadb-backup is done with.
+pub(super) struct Copied {
+    /// Whether it went well as far as the replica is concerned.
+    pub engine: Result<EngineEnd, CopyError>,
+    /// The pipeline, still finishing; `None` when it was never started.
+    pub finished: Option<oneshot::Receiver<Result<Passed, PipelineError>>>,
+}
+
+/// Copies, and ends mariadb-backup when anything goes wrong.
+pub(super) async fn copy(
+    plan: &CopyPlan,
+    ports: &RunnerPorts,
+    sink: Box<dyn StoreFile>,
+    meter: &Arc<Meter>,
+    stop: &mut Stop,
+) -> Copied {
+    let mut run = match ports.engine.start().await {
+        Ok(run) => run,
+        Err(error) => return Copied { engine: Err(CopyError::Start(error)), finished: None },
+    };
+    let Some(stream) = run.stream() else {
+        let error = PortError::new(Reason::Other, "the stream of mariadb-backup is not there");
+        return Copied { engine: Err(CopyError::Start(error)), finished: None };
+    };
+    let settings = pipeline::Settings::for_this_machine(plan.compression_level);
+    let Running { stream_over, finished } = pipeline::start(stream, sink, settings, Arc::clone(meter));
+    let engine = match watch(plan, ports, run.as_mut(), meter, stop).await {
+        Ok(end) => Ok(end),
+        Err(cause) => {
+            end_early(run.as_mut(), ports.clock.as_ref()).await;
+            Err(cause)
+        }
+    };
+    tokio::select! {
+        // An error means that the pipeline broke off, which `finished` tells better.
+        _ = stream_over => {}
+        () = ports.clock.sleep(LAST_BYTES_LIMIT) => {}
+    }
+    Copied { engine, finished: Some(finished) }
+}
+
+/// Waits for the tool's end, or for a reason not to.
+async fn watch(
+    plan: &CopyPlan,
+    ports: &RunnerPorts,
+    run: &mut dyn EngineRun,
+    meter: &Meter,
+    stop: &mut Stop,
+) -> Result<EngineEnd, CopyError> {
+    let pulse = pulse(&plan.member.gcomm_uuid, ports);
+    tokio::pin!(pulse);
+    let begun = ports.clock.now();
+    let mut last = Seen { bytes: 0, at: begun };
+    loop {
+        tokio::select! {
+            end = run.wait() => return end.map_err(CopyError::Start),
+            () = stop.requested() => return Err(CopyError::Stopped),
+            gone = &mut pulse => return Err(gone),
+            () = ports.clock.sleep(TICK) => {
+                report(plan, ports, meter);
+                last = last.look(meter.read_bytes(), ports.clock.now());
+                check_limits(plan, begun, &last, ports.clock.now())?;
+            }
+        }
+    }
+}
+
+/// When the byte count last changed.
+struct Seen {
+    bytes: u64,
+    at: Timestamp,
+}
+
+impl Seen {
+    fn look(self, bytes: u64, now: Timestamp) -> Self {
+        if bytes == self.bytes { self } else { Self { bytes, at: now } }
+    }
+}
+
+fn check_limits(plan: &CopyPlan, begun: Timestamp, last: &Seen, now: Timestamp) -> Result<(), CopyError> {
+    if since(last.at, now) >= plan.stall_limit {
+        return Err(CopyError::Stalled { secs: plan.stall_limit.as_secs() });
+    }
+    if since(begun, now) >= plan.copy_limit {
+        return Err(CopyError::TookTooLong { secs: plan.copy_limit.as_secs() });
+    }
+    Ok(())
+}
+
+/// The time between two moments; none when the clock was set back.
+pub(super) fn since(earlier: Timestamp, later: Timestamp) -> Duration {
+    Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
+}
+
+/// Reports how far the pipeline is.
+pub(super) fn report(plan: &CopyPlan, ports: &RunnerPorts, meter: &Meter) {
+    let progress = EventKind::Progress {
+        done_bytes: meter.read_bytes(),
+        total_bytes: plan.data_bytes.max(meter.read_bytes()),
+        written_bytes: meter.written_bytes(),
+    };
+    ports.events.send(Phase::Copy, progress);
+}
+
+/// Returns when the server is no longer the one the copy began with.
+///
+/// The tool itself would notice only at its next statement, which can be an hour away.
+async fn pulse(gcomm_uuid: &str, ports: &RunnerPorts) -> CopyError {
+    let mut missed = 0;
+    loop {
+        ports.clock.sleep(PULSE).await;
+        match ports.server.pulse().await {
+            Ok(found) if found == gcomm_uuid => missed = 0,
+            Ok(_) => return CopyError::ServerRestarted,
+            Err(error) if error.reason == Reason::TimedOut && missed + 1 < PULSES_MISSED => missed += 1,
+            Err(error) => return CopyError::ServerGone(error),
+        }
+    }
+}
+
+/// Ends the tool: SIGINT, which it heeds at once, then SIGKILL. SIGTERM it blocks.
+async fn end_early(run: &mut dyn EngineRun, clock: &dyn Clock) {
+    run.interrupt();
+    let ended = tokio::select! {
+        _ = run.wait() => true,
+        () = clock.sleep(INTERRUPT_LIMIT) => false,
+    };
+    if !ended {
+        run.kill();
+        tokio::select! {
+            _ = run.wait() => {}
+            () = clock.sleep(INTERRUPT_LIMIT) => {}
+        }
+    }
+}
+
+/// Brings the tool's word and the pipeline's together: only both make a copy.
+pub(super) async fn judge(copied: Copied) -> Result<Passed, CopyError> {
+    let passed = match copied.finished {
+        Some(finished) => finished.await.unwrap_or(Err(PipelineError::BrokeOff)).map_err(CopyError::Pipeline),
+        None => Err(CopyError::Pipeline(PipelineError::BrokeOff)),
+    };
+    let end = copied.engine?;
+    if end.exit_ok && end.completed {
+        return passed;
+    }
+    let how = if end.exit_ok { "exit code 0, but without its mark of success".to_owned() } else { end.how };
+    match passed {
+        // The tool also fails when nobody takes its bytes any more; then that is the cause.
+        Err(CopyError::Pipeline(error)) if !is_cut(&error) => Err(CopyError::Pipeline(error)),
+        _ => Err(CopyError::Engine { how, complaints: end.complaints }),
+    }
+}
+
+/// Whether the stream merely ended early, which is what a tool that fails looks like from here.
+fn is_cut(error: &PipelineError) -> bool {
+    use StreamError::{CutBetweenChunks, CutInChunk};
+    matches!(error, PipelineError::Stream(CutInChunk { .. } | CutBetweenChunks { .. }))
+}

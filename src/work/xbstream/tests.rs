@@ -1,0 +1,168 @@
+//! Streams made by hand, whole and damaged.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const REWRITE: u8 = 2;
+
+fn chunk(flags: u8, kind: u8, path: &str, tail: &[u8]) -> Vec<u8> {
+    let mut bytes = b"XBSTCK01".to_vec();
+    bytes.extend([flags, kind]);
+    bytes.extend(u32::try_from(path.len()).unwrap().to_le_bytes());
+    bytes.extend(path.as_bytes());
+    bytes.extend(tail);
+    bytes
+}
+
+pub(in crate::work) fn payload(path: &str, offset: u64, data: &[u8]) -> Vec<u8> {
+    let mut tail = (data.len() as u64).to_le_bytes().to_vec();
+    tail.extend(offset.to_le_bytes());
+    tail.extend(crc32fast::hash(data).to_le_bytes());
+    tail.extend(data);
+    chunk(0, b'P', path, &tail)
+}
+
+pub(in crate::work) fn end(path: &str) -> Vec<u8> {
+    chunk(0, b'E', path, &[])
+}
+
+/// The smallest stream that counts as whole, after `extra`.
+pub(in crate::work) fn whole_stream(extra: &[u8]) -> Vec<u8> {
+    let mut stream = extra.to_vec();
+    for (path, data) in [
+        ("ibdata1", "tablespace"),
+        ("ib_logfile0", "redo"),
+        ("backup-my.cnf", "[mysqld]"),
+        ("xtrabackup_galera_info", "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002:4711 1-2-3\n"),
+        ("xtrabackup_checkpoints", "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 47\nlast_lsn = 51\n"),
+        ("xtrabackup_info", "tool_name = mariadb-backup\n"),
+    ] {
+        stream.extend(payload(path, 0, data.as_bytes()));
+        stream.extend(end(path));
+    }
+    stream
+}
+
+fn check(stream: &[u8]) -> Result<Contents, StreamError> {
+    let mut checker = Checker::default();
+    checker.feed(stream)?;
+    checker.finish()
+}
+
+#[test]
+fn a_whole_stream_tells_its_members_and_the_tools_files() {
+    let extra = [payload("shop/orders.ibd", 0, b"abc"), payload("shop/orders.ibd", 3, b"de"), end("shop/orders.ibd")];
+    let stream = whole_stream(&extra.concat());
+    let contents = check(&stream).unwrap();
+    assert_eq!(contents.bytes, stream.len() as u64);
+    assert_eq!(contents.members["shop/orders.ibd"], 5);
+    assert_eq!(contents.members.len(), 7);
+    assert!(contents.tool_files[&ToolFile::GaleraInfo].starts_with(b"5b2c7e4c"));
+}
+
+#[test]
+fn a_stream_cut_anywhere_is_not_whole() {
+    let stream = whole_stream(&[]);
+    for length in 0..stream.len() {
+        assert!(check(&stream[..length]).is_err(), "{length}");
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_payload_is_found() {
+    let stream = whole_stream(&payload("a", 0, &[7; 1000]));
+    let mut damaged = stream.clone();
+    damaged[500] ^= 1;
+    assert!(matches!(check(&damaged), Err(StreamError::BadChecksum { path, .. }) if path == "a"));
+}
+
+#[test]
+fn paths_that_lead_elsewhere_are_refused() {
+    for path in ["../etc/passwd", "/etc/passwd", "a/../../b", "a//b", "", "a/", "..", "a\0b", &"x".repeat(512)] {
+        let stream = whole_stream(&payload(path, 0, b"x"));
+        assert!(matches!(check(&stream), Err(StreamError::BadPath { .. })), "{path}");
+    }
+    let renamed = [payload("a", 0, b"x"), chunk(0, b'R', "a", &[&4u32.to_le_bytes()[..], b"../b"].concat())].concat();
+    assert!(matches!(check(&whole_stream(&renamed)), Err(StreamError::BadPath { .. })));
+}
+
+#[test]
+fn payload_must_continue_its_open_member() {
+    let gap = [payload("a", 0, b"abc"), payload("a", 4, b"d")].concat();
+    let expected = StreamError::OutOfOrder { path: "a".to_owned(), expected: 3, found: 4 };
+    assert_eq!(check(&whole_stream(&gap)), Err(expected));
+    let after_end = [payload("a", 0, b"abc"), end("a"), payload("a", 3, b"d")].concat();
+    assert_eq!(check(&whole_stream(&after_end)), Err(StreamError::NotOpen { path: "a".to_owned() }));
+}
+
+#[test]
+fn rename_removal_seek_and_rewriting_are_followed_like_the_stock_unpacker_does() {
+    let rename = chunk(0, b'R', "a", &[&1u32.to_le_bytes()[..], b"b"].concat());
+    let mut rewritten = payload("r", 0, b"new");
+    rewritten[8] = REWRITE;
+    let extra = [
+        payload("a", 0, b"abc"),
+        end("a"),
+        rename,
+        payload("d", 0, b"x"),
+        end("d"),
+        chunk(0, b'D', "d", &[]),
+        payload("s", 0, b"hello"),
+        chunk(0, b'S', "s", &2u64.to_le_bytes()),
+        payload("s", 2, b"XX"),
+        end("s"),
+        payload("r", 0, b"longer"),
+        end("r"),
+        rewritten,
+        end("r"),
+        end("empty"),
+    ];
+    let members = check(&whole_stream(&extra.concat())).unwrap().members;
+    let found: Vec<_> = members.iter().filter(|(path, _)| path.len() == 1 || *path == "empty").collect();
+    let expected = [("b", 3), ("empty", 0), ("r", 3), ("s", 5)];
+    assert!(found.iter().map(|(path, length)| (path.as_str(), **length)).eq(expected), "{found:?}");
+}
+
+#[test]
+fn unknown_chunks_are_skipped_only_when_they_allow_it() {
+    let tail = [&3u64.to_le_bytes()[..], &[0; 12], b"xyz"].concat();
+    assert!(check(&whole_stream(&chunk(1, b'Q', "a", &tail))).is_ok());
+    let refused = check(&whole_stream(&chunk(0, b'Q', "a", &tail)));
+    assert_eq!(refused, Err(StreamError::UnknownKind { kind: b'Q', at: 0 }));
+}
+
+#[test]
+fn a_small_file_that_is_not_small_is_refused() {
+    let stream = payload("xtrabackup_info", 0, &vec![0; TOOL_FILE_LIMIT + 1]);
+    assert!(matches!(check(&stream), Err(StreamError::TooMuch { .. })));
+}
+
+proptest! {
+    #[test]
+    fn any_split_of_the_input_gives_the_same_result(
+        mut cuts in prop::collection::vec(0usize..700, 0..12),
+        flip in prop::option::of(0usize..700),
+    ) {
+        let mut stream = whole_stream(&[payload("a", 0, b"abc"), payload("a", 3, b""), end("a")].concat());
+        if let Some(at) = flip {
+            let at = at % stream.len();
+            stream[at] ^= 0x20;
+        }
+        for cut in &mut cuts {
+            *cut %= stream.len();
+        }
+        cuts.extend([0, stream.len()]);
+        cuts.sort_unstable();
+        let mut checker = Checker::default();
+        let fed = cuts.windows(2).try_for_each(|pair| checker.feed(&stream[pair[0]..pair[1]]));
+        let split = fed.and_then(|()| checker.finish());
+        prop_assert_eq!(split, check(&stream));
+    }
+
+    #[test]
+    fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in any::<u8>(), flags in any::<u8>()) {
+        let _ = check(&bytes);
+        let _ = check(&chunk(flags, kind, "a", &bytes));
+    }
+}
