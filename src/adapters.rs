@@ -1,6 +1,10 @@
 //! How the world is reached: the only place with effects; one outside library a file or folder.
 
+pub mod data_directory;
 pub mod events;
 pub mod kubernetes;
+pub mod mariadb_backup;
 pub mod mysql;
+pub mod process;
+pub mod store_local;
 pub mod system_clock;

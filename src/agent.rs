@@ -6,4 +6,6 @@
 
 pub mod cli;
 pub mod conduct;
+pub mod install;
 pub mod last_word;
+pub mod run;

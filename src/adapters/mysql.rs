@@ -1,4 +1,5 @@
 //! MariaDB servers, by SQL.
 
 pub mod members;
+pub mod server;
 pub mod session;

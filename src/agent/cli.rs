@@ -1,11 +1,13 @@
 //! The agent's command line: read by Job manifests, not by people.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
-use super::{conduct, last_word};
+use super::{conduct, install, last_word, run as runner};
 use crate::exit_code::ExitCode;
+use crate::model::outcome::Outcome;
 
 /// Where Kubernetes looks for a container's last word.
 const TERMINATION_MESSAGE: &str = "/dev/termination-log";
@@ -44,6 +46,20 @@ enum Command {
         #[arg(long, default_value = TERMINATION_MESSAGE)]
         termination_message: PathBuf,
     },
+    /// Carry out an order from the conductor: a runner's pod
+    Run {
+        /// The order, a JSON document
+        #[arg(long)]
+        order: String,
+        /// File for the outcome
+        #[arg(long, default_value = TERMINATION_MESSAGE)]
+        termination_message: PathBuf,
+    },
+    /// Copy this program into a directory
+    Install {
+        /// The directory
+        directory: PathBuf,
+    },
 }
 
 /// Runs the command and returns the exit code.
@@ -52,11 +68,27 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Conduct { order, namespace, pod, pod_uid, job, credentials, termination_message } => {
             let identity = conduct::Identity { namespace, pod, pod_uid, job, credentials };
             let outcome = conduct::conduct(&order, &identity, std::io::stdout()).await;
-            if let Err(error) = last_word::write(&outcome, &termination_message) {
-                tracing::error!(%error, path = %termination_message.display(), "outcome not written");
-                return ExitCode::Error;
-            }
-            outcome.code()
+            last_word(&outcome, &termination_message)
         }
+        Command::Run { order, termination_message } => {
+            let outcome = runner::run(&order, std::io::stdout()).await;
+            last_word(&outcome, &termination_message)
+        }
+        Command::Install { directory } => match install::install(&directory) {
+            Ok(_) => ExitCode::Done,
+            Err(failure) => {
+                tracing::error!(causes = ?failure.causes, "{}", failure.message);
+                failure.code
+            }
+        },
     }
+}
+
+/// Leaves the outcome where Kubernetes looks for it.
+fn last_word<R: Serialize + Clone>(outcome: &Outcome<R>, path: &Path) -> ExitCode {
+    if let Err(error) = last_word::write(outcome, path) {
+        tracing::error!(%error, path = %path.display(), "outcome not written");
+        return ExitCode::Error;
+    }
+    outcome.code()
 }

@@ -30,6 +30,9 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// 1227 and 1142 for a right it lacks.
 const ACCESS_DENIED: [u16; 5] = [1044, 1045, 1698, 1227, 1142];
 
+/// Server error of a KILL that came too late.
+const NO_SUCH_THREAD: u16 = 1094;
+
 /// A user name and a password, which never show in a log.
 #[derive(Clone)]
 pub struct Credentials {
@@ -158,6 +161,26 @@ impl SqlSession {
         let statement = if on { "SET GLOBAL wsrep_desync = ON" } else { "SET GLOBAL wsrep_desync = OFF" };
         let query = self.connection.query_drop(statement);
         Self::within(&self.server, "set wsrep_desync", limit, query).await
+    }
+
+    /// The server's number for this connection.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.connection.id()
+    }
+
+    /// Ends another connection and the statement it runs; no error when it is gone already.
+    ///
+    /// # Errors
+    /// Says what the server said.
+    pub async fn kill(&mut self, id: u32) -> Result<(), PortError> {
+        let query = self.connection.query_drop(format!("KILL {id}"));
+        match tokio::time::timeout(STATEMENT_LIMIT, query).await {
+            Ok(Err(mysql_async::Error::Server(error))) if error.code == NO_SUCH_THREAD => Ok(()),
+            Ok(Err(error)) => Err(self.failed("end a connection", &error)),
+            Ok(Ok(())) => Ok(()),
+            Err(_) => Err(PortError::new(Reason::Unreachable, format!("no answer from MariaDB at {}", self.server))),
+        }
     }
 
     /// Takes an advisory lock; `false` when it was not free within `wait`.

@@ -1,0 +1,297 @@
+//! mariadb-backup: its arguments, its option file, and what its lines mean.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::process::{Process, words};
+use crate::model::order::{CopyOrder, ServerAddress};
+use crate::ports::runner::{Engine, EngineEnd, EngineRun};
+use crate::ports::{PortError, Reason};
+
+/// The tool's name now and in older images.
+const PROGRAMS: [&str; 2] = ["mariadb-backup", "mariabackup"];
+
+/// What the tool says last when all is well.
+const MARK_OF_SUCCESS: &str = "completed OK!";
+
+/// Seconds after which the tool waits for a running query, inside the desync window, before it takes
+/// its locks. Its own default is 0, which makes any long SELECT delay or fail a backup; the locks
+/// themselves only wait for what they conflict with, and have their own limit.
+const NO_QUERY_IS_THAT_OLD: u32 = 31_536_000;
+
+/// Saying a version takes no longer.
+const VERSION_LIMIT: Duration = Duration::from_secs(30);
+
+/// So many complaints are repeated.
+const COMPLAINTS: usize = 3;
+
+/// Everything the tool must be told. Has no `Debug`, which would show the password.
+#[derive(Clone)]
+pub struct Options {
+    /// The server.
+    pub server: ServerAddress,
+    /// Name of the account.
+    pub username: String,
+    /// Its password.
+    pub password: String,
+    /// The data directory.
+    pub datadir: PathBuf,
+    /// Where the option file goes, and the tool's own small files.
+    pub scratch: PathBuf,
+    /// Copy threads.
+    pub parallel: u32,
+    /// Seconds to wait for the global lock.
+    pub ftwrl_wait_secs: u64,
+}
+
+impl Options {
+    /// Takes them from an order.
+    #[must_use]
+    pub fn of(order: &CopyOrder, username: &str, password: &str) -> Self {
+        Self {
+            server: order.server.clone(),
+            username: username.to_owned(),
+            password: password.to_owned(),
+            datadir: PathBuf::from(&order.datadir),
+            scratch: PathBuf::from(&order.scratch),
+            parallel: order.parallel,
+            ftwrl_wait_secs: order.ftwrl_wait_secs,
+        }
+    }
+
+    fn option_file(&self) -> PathBuf {
+        self.scratch.join("mariadb-backup.cnf")
+    }
+
+    /// Where the tool repeats its small files outside the stream.
+    fn lsn_directory(&self) -> PathBuf {
+        self.scratch.join("lsn")
+    }
+
+    /// The tool's arguments. The option file must be the first, and holds what nobody may see.
+    fn arguments(&self) -> Vec<OsString> {
+        let with = |name: &str, value: &Path| {
+            let mut argument = OsString::from(name);
+            argument.push(value);
+            argument
+        };
+        vec![
+            with("--defaults-file=", &self.option_file()),
+            "--backup".into(),
+            "--stream=mbstream".into(),
+            "--galera-info".into(),
+            with("--extra-lsndir=", &self.lsn_directory()),
+            with("--datadir=", &self.datadir),
+            format!("--parallel={}", self.parallel.max(1)).into(),
+            format!("--ftwrl-wait-timeout={}", self.ftwrl_wait_secs).into(),
+            format!("--ftwrl-wait-threshold={NO_QUERY_IS_THAT_OLD}").into(),
+            format!("--host={}", self.server.host).into(),
+            format!("--port={}", self.server.port).into(),
+        ]
+    }
+
+    fn option_file_text(&self) -> String {
+        format!("[mariabackup]\nuser={}\npassword={}\n", quote(&self.username), quote(&self.password))
+    }
+}
+
+/// Writes a value as option files want it when it may hold anything.
+fn quote(value: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in value.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// mariadb-backup of the image this agent runs in.
+#[derive(Clone)]
+pub struct MariadbBackup {
+    options: Options,
+    programs: Vec<String>,
+}
+
+impl MariadbBackup {
+    /// Makes one; nothing is started or written yet.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        Self { options, programs: PROGRAMS.map(str::to_owned).to_vec() }
+    }
+
+    /// Starts whichever of the names exists.
+    fn spawn(&self, arguments: &[OsString]) -> Result<Process, PortError> {
+        for program in &self.programs {
+            match Process::start(program, arguments) {
+                Ok(process) => return Ok(process),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    return Err(PortError::new(Reason::Other, format!("cannot start {program}")).caused_by(error));
+                }
+            }
+        }
+        Err(PortError::new(Reason::Missing, "this image has no mariadb-backup")
+            .with_hint("run the runner in a server image that has it, of the server's own series"))
+    }
+
+    fn write_option_file(&self) -> io::Result<()> {
+        std::fs::create_dir_all(self.options.lsn_directory())?;
+        let path = self.options.option_file();
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(self.options.option_file_text().as_bytes())
+    }
+}
+
+#[async_trait]
+impl Engine for MariadbBackup {
+    async fn version(&self) -> Result<String, PortError> {
+        let mut process = self.spawn(&["--version".into()])?;
+        let failed = |how: String| PortError::new(Reason::Other, format!("mariadb-backup --version ended with {how}"));
+        let status = tokio::time::timeout(VERSION_LIMIT, process.wait())
+            .await
+            .map_err(|_| PortError::new(Reason::TimedOut, "mariadb-backup --version did not end"))?
+            .map_err(|error| failed("an error".to_owned()).caused_by(error))?;
+        if !status.success() {
+            return Err(failed(words(status)));
+        }
+        // Some series say it on standard error, others on standard output.
+        let mut text = String::new();
+        if let Some(mut stdout) = process.stdout() {
+            stdout.read_to_string(&mut text).map_err(|error| failed("an error".to_owned()).caused_by(error))?;
+        }
+        let lines = process.last_lines();
+        let mut said = lines.iter().map(String::as_str).chain(text.lines());
+        let sentence = said.find(|line| line.contains("based on")).or_else(|| text.lines().next());
+        Ok(sentence.unwrap_or_default().trim().to_owned())
+    }
+
+    async fn start(&self) -> Result<Box<dyn EngineRun>, PortError> {
+        self.write_option_file().map_err(|error| {
+            let scratch = self.options.scratch.display();
+            PortError::new(Reason::Other, format!("cannot write mariadb-backup's options to {scratch}"))
+                .caused_by(error)
+        })?;
+        Ok(Box::new(Run(self.spawn(&self.options.arguments())?)))
+    }
+}
+
+struct Run(Process);
+
+#[async_trait]
+impl EngineRun for Run {
+    fn stream(&mut self) -> Option<Box<dyn Read + Send>> {
+        self.0.stdout().map(|stdout| Box::new(stdout) as Box<dyn Read + Send>)
+    }
+
+    fn interrupt(&self) {
+        self.0.interrupt();
+    }
+
+    fn kill(&self) {
+        self.0.kill();
+    }
+
+    async fn wait(&mut self) -> Result<EngineEnd, PortError> {
+        let status = self.0.wait().await.map_err(|error| {
+            PortError::new(Reason::Other, "cannot wait for the end of mariadb-backup").caused_by(error)
+        })?;
+        Ok(judge(status.success(), words(status), &self.0.last_lines()))
+    }
+}
+
+/// Reads the tool's last lines.
+fn judge(exit_ok: bool, how: String, lines: &[String]) -> EngineEnd {
+    let last = lines.iter().rev().find(|line| !line.is_empty());
+    let completed = last.is_some_and(|line| line.ends_with(MARK_OF_SUCCESS));
+    let tells = |line: &&String| {
+        ["FATAL ERROR", "[ERROR]", "Error:", "error:", "failed", "Errcode"].iter().any(|word| line.contains(word))
+    };
+    let mut complaints: Vec<_> = lines.iter().rev().filter(tells).take(COMPLAINTS).cloned().collect();
+    if complaints.is_empty() && !completed {
+        complaints.extend(last.cloned());
+    }
+    complaints.reverse();
+    EngineEnd { exit_ok, how, completed, complaints }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options {
+            server: ServerAddress { host: "10.0.0.7".to_owned(), port: 3306 },
+            username: "backup".to_owned(),
+            password: "p\"a\\s#s\n".to_owned(),
+            datadir: "/var/lib/mysql".into(),
+            scratch: "/scratch".into(),
+            parallel: 0,
+            ftwrl_wait_secs: 60,
+        }
+    }
+
+    #[test]
+    fn the_option_file_comes_first_and_alone_knows_the_password() {
+        let arguments = options().arguments();
+        assert_eq!(
+            arguments,
+            [
+                "--defaults-file=/scratch/mariadb-backup.cnf",
+                "--backup",
+                "--stream=mbstream",
+                "--galera-info",
+                "--extra-lsndir=/scratch/lsn",
+                "--datadir=/var/lib/mysql",
+                "--parallel=1",
+                "--ftwrl-wait-timeout=60",
+                "--ftwrl-wait-threshold=31536000",
+                "--host=10.0.0.7",
+                "--port=3306",
+            ]
+        );
+        let text = "[mariabackup]\nuser=\"backup\"\npassword=\"p\\\"a\\\\s#s\\n\"\n";
+        assert_eq!(options().option_file_text(), text);
+    }
+
+    fn lines(text: &str) -> Vec<String> {
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn only_the_mark_in_the_last_line_is_success() {
+        let judge = |text: &str| judge(true, "exit code 0".to_owned(), &lines(text));
+        assert!(judge("[00] 2026-01-01 00:00:00 completed OK!\n\n").completed);
+        assert!(!judge("completed OK!\nmbstream: broken").completed);
+        assert!(!judge("").completed);
+    }
+
+    #[test]
+    fn the_last_complaints_are_repeated_in_their_order() {
+        let text = "[00] copying\n[00] FATAL ERROR: 2026 no\n[00] cleaning up";
+        let end = judge(false, "exit code 1".to_owned(), &lines(text));
+        assert_eq!(end.complaints, ["[00] FATAL ERROR: 2026 no"]);
+        let quiet = judge(false, "signal 9".to_owned(), &lines("[00] copying"));
+        assert_eq!(quiet.complaints, ["[00] copying"]);
+    }
+
+    #[tokio::test]
+    async fn an_image_without_the_tool_is_said_so() {
+        let tool = MariadbBackup { options: options(), programs: vec!["no-such-mariadb-backup".to_owned()] };
+        assert_eq!(tool.version().await.unwrap_err().reason, Reason::Missing);
+    }
+}

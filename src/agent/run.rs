@@ -1,0 +1,106 @@
+//! The runner: wires the work on one volume to the world and runs what was ordered.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::adapters::data_directory::LocalData;
+use crate::adapters::events::JsonLines;
+use crate::adapters::mariadb_backup::{MariadbBackup, Options};
+use crate::adapters::mysql::server::ServerBeside;
+use crate::adapters::mysql::session::Credentials;
+use crate::adapters::store_local::VolumeStore;
+use crate::adapters::system_clock::SystemClock;
+use crate::exit_code::ExitCode;
+use crate::model::order::{CopyOrder, ORDER_VERSION, RunnerOrder, RunnerTask};
+use crate::model::outcome::{Failure, Outcome};
+use crate::model::report::{CheckReport, CopyReport};
+use crate::ports::EventSink;
+use crate::ports::runner::RunnerPorts;
+use crate::work::check::{self, CheckPorts};
+use crate::work::copy;
+use crate::work::stop::{self, Stop};
+
+/// What came of a runner's order. As JSON it is the report alone: the one who ordered knows which.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum RunnerReport {
+    /// Of a copy.
+    Copy(CopyReport),
+    /// Of a check.
+    Check(CheckReport),
+}
+
+/// Carries an order out and returns how it ended; SIGTERM and SIGINT end it early and cleanly.
+pub async fn run(order: &str, out: impl Write + Send + 'static) -> Outcome<RunnerReport> {
+    match try_run(order, out).await {
+        Ok(outcome) => outcome,
+        Err(failure) => Outcome::failed(failure, Vec::new()),
+    }
+}
+
+async fn try_run(order: &str, out: impl Write + Send + 'static) -> Result<Outcome<RunnerReport>, Failure> {
+    let order = parse(order)?;
+    let events = Arc::new(JsonLines::new(out));
+    let stop = stop_at_signals()?;
+    Ok(match order.task {
+        RunnerTask::Copy(order) => {
+            let ports = copy_ports(&order, events)?;
+            copy::run(&order, &ports, stop).await.map(RunnerReport::Copy)
+        }
+        RunnerTask::Check(order) => {
+            let store = Arc::new(VolumeStore::new(&order.store));
+            let ports = CheckPorts { store, clock: Arc::new(SystemClock), events };
+            check::run(order, &ports, stop).await.map(RunnerReport::Check)
+        }
+    })
+}
+
+fn parse(order: &str) -> Result<RunnerOrder, Failure> {
+    let order: RunnerOrder = serde_json::from_str(order)
+        .map_err(|error| Failure::new(ExitCode::Usage, "cannot understand the order").with_cause(error.to_string()))?;
+    if order.version == ORDER_VERSION {
+        return Ok(order);
+    }
+    let what = format!("the order has version {}, this agent understands {ORDER_VERSION}", order.version);
+    Err(Failure::new(ExitCode::Usage, what).with_hint("use one version of the agent image for the whole run"))
+}
+
+fn copy_ports(order: &CopyOrder, events: Arc<dyn EventSink>) -> Result<RunnerPorts, Failure> {
+    let credentials = |directory: &str| Credentials::read(Path::new(directory)).map_err(|error| Failure::of(&error));
+    let operator = credentials(&order.operator_credentials)?;
+    let backup = credentials(&order.backup_credentials)?;
+    let options = Options::of(order, &backup.username, backup.password());
+    Ok(RunnerPorts {
+        server: Arc::new(ServerBeside::new(order.server.clone(), operator, backup)),
+        engine: Arc::new(MariadbBackup::new(options)),
+        data: Arc::new(LocalData::new(&order.datadir)),
+        store: Arc::new(VolumeStore::new(&order.store)),
+        clock: Arc::new(SystemClock),
+        events,
+    })
+}
+
+/// Installs the handlers: as process 1 of a container, this one has none by default, not even to die.
+fn stop_at_signals() -> Result<Stop, Failure> {
+    let handler = |kind| {
+        signal(kind).map_err(|error| {
+            Failure::new(ExitCode::Error, "cannot install a signal handler").with_cause(error.to_string())
+        })
+    };
+    let (mut terminate, mut interrupt) = (handler(SignalKind::terminate())?, handler(SignalKind::interrupt())?);
+    let (stopper, stop) = stop::channel();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stopper.stop();
+        // Kept for good: nobody may take its end for the wish to stop.
+        std::future::pending::<()>().await;
+    });
+    Ok(stop)
+}
