@@ -14,6 +14,7 @@ AGENT_TARGET := x86_64-unknown-linux-gnu
 AGENT_GLIBC := 2.28
 AGENT_OUT := target/$(AGENT_TARGET)/release
 
+CARGO_AGENT := binaries
 include tests/ground/ground.mk
 
 .PHONY: help prerequisites binaries demo test check lint ring12 ring3 bench
@@ -30,7 +31,7 @@ binaries: prerequisites
 	@mkdir -p target/agent
 	@cp -u $(AGENT_OUT)/mariadb-backup-agent $(AGENT_OUT)/kubectl-mariadb_backup target/agent/
 
-demo: prerequisites ## From nothing: a real cluster, a real backup, verified; leaves the cluster up
+demo: prerequisites ground-program ## From nothing: a real cluster, a real backup, verified; leaves the cluster up
 	@tests/demo.sh
 
 check: lint ring12 ## The fast loop: format, lints, docs, licences, rings 1 and 2
@@ -39,7 +40,7 @@ lint: prerequisites
 	cargo fmt --check
 	cargo clippy --quiet --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --document-private-items
-	cargo deny --offline check bans licenses sources
+	cargo deny --offline --log-level error check bans licenses sources
 
 # The release agent is what ring 2 runs in an old server image.
 ring12: binaries ground-rootfs
@@ -49,11 +50,23 @@ ring12: binaries ground-rootfs
 
 test: ## Everything: all three rings, from a fresh machine
 	@$(MAKE) check
-	@$(MAKE) ground-test
 	@$(MAKE) ring3
+	@$(MAKE) ground-test
+	@$(MAKE) ground-down
 
-ring3: ground ## Ring 3 alone: promises and faults on the real cluster
-	eval "$$($(GROUND) env)" && GROUND="$(GROUND)" cargo test --locked --test e2e -- --test-threads=1
+# The root file systems ring 2 and the benchmark run real servers in.
+.PHONY: ground-rootfs
+ground-rootfs: prerequisites ground-program
+	@$(GROUND) rootfs --series 10.11 >/dev/null
+	@$(GROUND) rootfs --series 10.5 >/dev/null
+
+.PHONY: ground-test
+ground-test: prerequisites ground-program
+	cd tests/ground && go vet ./cmd/ground/... ./internal/... && go test ./cmd/ground/... ./internal/...
+	$(GROUND) selftest
+
+ring3: agent ground ## Ring 3 alone: promises and faults on the real cluster
+	eval "$$($(GROUND) env)" && cargo test --locked --test e2e -- --test-threads=1
 
 bench: binaries ground-rootfs ## Time and memory as ratios to the raw tools, in one run
 	@tests/bench.sh

@@ -1,4 +1,5 @@
 //! How the world is reached: the only place with effects; one outside library a file or folder.
+#![expect(clippy::disallowed_methods, reason = "adapters are where effects live")]
 
 pub mod data_directory;
 pub mod events;

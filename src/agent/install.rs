@@ -2,6 +2,7 @@
 //!
 //! An init container of the agent's image copies it into a volume that the runner, which runs in
 //! the server's image, mounts too.
+#![expect(clippy::disallowed_methods, reason = "copying its own executable is all this does")]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,7 @@
 //! `list`: the catalogue as a table, or as a document for other programs.
 
-use jiff::Timestamp;
+use crate::adapters::system_clock::SystemClock;
+use crate::ports::Clock;
 use serde::Serialize;
 
 use super::cli::{ListFlags, ListForm};
@@ -32,8 +33,8 @@ pub(crate) async fn run(flags: &ListFlags, session: &Session, screen: &mut Scree
         None | Some(ListForm::Wide) if list.items.is_empty() => {
             screen.note(&format!("No backups found of {statefulset} in {namespace} namespace."));
         }
-        None => screen.data(&table(&list, Timestamp::now(), false).text(!flags.no_headers)),
-        Some(ListForm::Wide) => screen.data(&table(&list, Timestamp::now(), true).text(!flags.no_headers)),
+        None => screen.data(&table(&list, SystemClock.now(), false).text(!flags.no_headers)),
+        Some(ListForm::Wide) => screen.data(&table(&list, SystemClock.now(), true).text(!flags.no_headers)),
     }
     Ok(ExitCode::Done)
 }

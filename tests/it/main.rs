@@ -1,6 +1,6 @@
 //! Rings 1 and 2: the library over a simulated world, and the binaries with real parts but no
 //! Kubernetes. Ring 3, on a real cluster, is `tests/e2e`.
-
+#![expect(clippy::disallowed_methods, reason = "tests stand outside and use the world as it is")]
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
 mod architecture;
