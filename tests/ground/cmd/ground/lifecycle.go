@@ -5,12 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"strconv"
 
 	"mariadb-backup/ground/internal/build"
-	"mariadb-backup/ground/internal/cluster"
 	"mariadb-backup/ground/internal/ground"
-	"mariadb-backup/ground/internal/images"
 	"mariadb-backup/ground/internal/layout"
 )
 
@@ -22,22 +19,14 @@ func commands() []command {
 		{"env", "Print the line to evaluate", env},
 		{"build [--series 10.11,…]", "Build what the cache lacks, without starting anything", buildAll},
 		{"rootfs [--series 10.11]", "Print the folder of a server image's root file system", rootfs},
+		{"agent --binary PATH [--plugin PATH] | --print", "Build the agent image around a binary and bring it into the nodes; prints the image", agent},
+		{"load --mb N [--namespace demo] [--statefulset mariadb-server]", "Add N megabytes of made-up data", load},
+		{"ledger start|stop|status|read [--namespace demo] [--file F] [--rate 50] [-o json]", "Commit numbered transactions and write down each that was acknowledged", ledgerCommand},
+		{"sql POD|ORDINAL 'SQL' [--namespace demo]", "Run SQL as root in a replica", sqlCommand},
+		{"node-exec N PROGRAM…", "Run a program in a node", nodeExec},
+		{"galera create|delete --namespace NS [--statefulset S] [--replicas 3] [--policy Parallel] [--series 10.11] [--sst rsync] [--data-size 2Gi] [--backup-size 2Gi]", "Make another, independent Galera; delete it with its namespace and volumes", galera},
+		{"fault list | undo NAME…|--all | KIND …", "Break something, and mend it; see the README for the kinds", fault},
 	}
-}
-
-// internalCommands are what the ground runs itself as.
-var internalCommands = map[string]func(l layout.Layout, arguments []string) error{
-	"internal-forward": func(_ layout.Layout, arguments []string) error { return cluster.Forward(arguments[0]) },
-	"internal-golden": func(_ layout.Layout, arguments []string) error {
-		return images.FillGolden(arguments[0], arguments[1:])
-	},
-	"internal-node": func(l layout.Layout, arguments []string) error {
-		n, err := strconv.Atoi(arguments[0])
-		if err != nil {
-			return err
-		}
-		return cluster.NodeInit(l, n, arguments[1])
-	},
 }
 
 // parse reads flags and positional arguments in any order, and checks how many

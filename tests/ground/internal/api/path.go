@@ -25,7 +25,7 @@ var plurals = map[string]struct {
 	"Pod":                   {"pods", true},
 	"Deployment":            {"deployments", true},
 	"StatefulSet":           {"statefulsets", true},
-	"PodDisruptionBudget":   {"poddisruptionbudgets", true},
+	"EndpointSlice":         {"endpointslices", true},
 }
 
 // Path returns where an object lives in the API.

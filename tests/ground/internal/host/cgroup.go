@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -144,4 +145,63 @@ func PodCgroups(controller, node, podUID string) []string {
 		found = append(append(found, pod), containers...)
 	}
 	return found
+}
+
+// CgroupProcesses lists the processes in a group.
+func CgroupProcesses(group string) ([]int, error) {
+	text, err := os.ReadFile(filepath.Join(group, "cgroup.procs"))
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, line := range strings.Fields(string(text)) {
+		var pid int
+		if _, err := fmt.Sscan(line, &pid); err != nil {
+			return nil, err
+		}
+		pids = append(pids, pid)
+	}
+	return pids, nil
+}
+
+// Throttle limits what every group of the ground, and the kernel's own
+// write-back, may read and write on a device each second; 0 lifts the limit.
+func Throttle(device string, bytesPerSecond int64) error {
+	if CgroupV2() {
+		return throttleV2(device, bytesPerSecond)
+	}
+	hierarchy := filepath.Join(cgroupMount, "blkio")
+	groups := append([]string{hierarchy}, groupsBelow(filepath.Join(hierarchy, CgroupRoot))...)
+	rule := []byte(fmt.Sprintf("%s %d", device, bytesPerSecond))
+	for _, group := range groups {
+		for _, direction := range []string{"read", "write"} {
+			err := os.WriteFile(filepath.Join(group, "blkio.throttle."+direction+"_bps_device"), rule, 0o644)
+			// A container's group may end while this runs.
+			if err != nil && !os.IsNotExist(err) && !errors.Is(err, unix.ENODEV) {
+				return fmt.Errorf("cannot throttle %s: %w", device, err)
+			}
+		}
+	}
+	return nil
+}
+
+// throttleV2 needs one rule only: there limits hold for all groups below.
+func throttleV2(device string, bytesPerSecond int64) error {
+	limit := "max"
+	if bytesPerSecond > 0 {
+		limit = fmt.Sprint(bytesPerSecond)
+	}
+	rule := fmt.Sprintf("%s rbps=%s wbps=%s", device, limit, limit)
+	return os.WriteFile(filepath.Join(cgroupMount, CgroupRoot, "io.max"), []byte(rule), 0o644)
+}
+
+func groupsBelow(top string) []string {
+	var groups []string
+	_ = filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			groups = append(groups, path)
+		}
+		return nil
+	})
+	return groups
 }

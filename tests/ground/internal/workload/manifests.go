@@ -24,6 +24,9 @@ const (
 	DefaultStatefulSet = "mariadb-server"
 )
 
+// ClientConfig is where the server container keeps root's option file.
+const ClientConfig = "/etc/ground-root/client.cnf"
+
 // Galera is one cluster as it was asked for.
 type Galera struct {
 	Namespace   string
