@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -100,23 +101,30 @@ func RemoveCgroups(node string) error {
 
 // removeTree removes groups from the leaves up; their files cannot be removed.
 func removeTree(top string) error {
-	var folders []string
-	err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && entry.IsDir() {
-			folders = append(folders, path)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
+	folders := groupsBelow(top)
 	sort.Slice(folders, func(a, b int) bool { return len(folders[a]) > len(folders[b]) })
 	for _, folder := range folders {
-		if err := os.Remove(folder); err != nil && !os.IsNotExist(err) {
+		if err := removeCgroup(folder, 5*time.Second); err != nil {
 			return fmt.Errorf("cannot remove cgroup: %w", err)
 		}
 	}
 	return nil
+}
+
+// removeCgroup waits for the last processes of a group, which are killed but
+// may take a moment to go.
+func removeCgroup(folder string, limit time.Duration) error {
+	deadline := time.Now().Add(limit)
+	for {
+		err := os.Remove(folder)
+		if err == nil || os.IsNotExist(err) {
+			return nil
+		}
+		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 // CgroupsLeft tells whether any group of the ground is there.
@@ -129,7 +137,7 @@ func CgroupsLeft() bool {
 	return false
 }
 
-// PodCgroups returns the groups of a pod in one controller, the pod's first.
+// PodCgroups returns the groups of a pod in one controller, its own first.
 func PodCgroups(controller, node, podUID string) []string {
 	hierarchy := filepath.Join(cgroupMount, controller)
 	if CgroupV2() {
@@ -141,8 +149,7 @@ func PodCgroups(controller, node, podUID string) []string {
 		if _, err := os.Stat(pod); err != nil {
 			continue
 		}
-		containers, _ := filepath.Glob(pod + "/*/")
-		found = append(append(found, pod), containers...)
+		found = append(found, groupsBelow(pod)...)
 	}
 	return found
 }

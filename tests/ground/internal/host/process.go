@@ -106,14 +106,17 @@ func statFields(pid int) (string, []string) {
 // Alive tells whether a pid is a process that has not ended.
 func Alive(pid int) bool { return startTime(pid) != "gone" }
 
-// Stop kills a daemon and waits until it is gone.
+// stopLimit leaves a daemon asked politely the time of one lost connection.
+const stopLimit = 40 * time.Second
+
+// Stop ends a daemon with a signal and waits until it is gone.
 func Stop(l layout.Layout, name string, signal syscall.Signal) error {
 	pid, alive := PID(l, name)
 	if alive {
 		if err := syscall.Kill(pid, signal); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("cannot stop %s: %w", name, err)
 		}
-		if err := waitGone([]int{pid}, 10*time.Second); err != nil {
+		if err := waitGone([]int{pid}, stopLimit); err != nil {
 			return fmt.Errorf("cannot stop %s: %w", name, err)
 		}
 	}

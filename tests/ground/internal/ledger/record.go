@@ -16,8 +16,9 @@ import (
 // Commit is one acknowledged transaction.
 type Commit struct {
 	N int64 `json:"n"`
-	// Seqno is the cluster's number of the commit; nil when the connection
-	// broke before it could be asked for.
+	// Seqno is how far the cluster was right after the commit, so never less
+	// than the commit's own number; nil when the connection broke before it
+	// could be asked for.
 	Seqno  *int64 `json:"seqno"`
 	UnixMS int64  `json:"unixMs"`
 }
