@@ -1,17 +1,18 @@
 //! `list`: the catalogue as a table, or as a document for other programs.
 
-use crate::adapters::system_clock::SystemClock;
-use crate::ports::Clock;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::cli::{ListFlags, ListForm};
 use super::connect::Session;
 use super::{CommandResult, find, overrides};
 use crate::adapters::kubernetes::catalogue_configmap::ConfigMapCatalogue;
+use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::{Catalogue, Entry};
 use crate::model::outcome::Failure;
+use crate::ports::Clock;
 use crate::ports::conductor::CatalogueStore;
 use crate::render::document::{Form, document};
 use crate::render::screen::Screen;
