@@ -6,6 +6,7 @@ pub mod catalogue_configmap;
 pub mod client;
 pub mod cluster;
 mod error;
+mod event_text;
 pub mod finder;
 pub mod kubeconfig;
 pub mod lease;

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::backoff::Pause;
 use super::error::port_error;
+use super::event_text;
 use super::pod_state::{End, Stage, stage};
 use crate::model::event::Event;
 use crate::ports::conductor::{Runner, RunnerNews};
@@ -50,6 +51,8 @@ pub struct PodFollower {
     lost_at: Option<Instant>,
     log: Log,
     newest: Option<(u64, Timestamp)>,
+    /// Whether the API did not answer when it was asked last.
+    cut_off: bool,
     /// Whether the log of an ended container is being read for the last time.
     reading_out: bool,
 }
@@ -84,6 +87,7 @@ impl PodFollower {
             lost_at: None,
             log: Log::Closed { until: Instant::now() },
             newest: None,
+            cut_off: false,
             reading_out: false,
         }
     }
@@ -115,8 +119,10 @@ impl PodFollower {
                 }
                 () = sleep_until(give_up_at) => {
                     let kind = if stuck { Reason::Other } else { Reason::TimedOut };
-                    let explained = newest_warning(&self.events, &self.name).await.or(explained);
-                    return Err(self.not_started(kind, &reason, explained));
+                    // What a stuck container says of itself is the whole story; its events repeat it in part.
+                    let is_told = matches!(self.stage, Stage::Stuck(_));
+                    let event = if is_told { None } else { newest_warning(&self.events, &self.name).await.or(explained) };
+                    return Err(self.not_started(kind, &reason, event));
                 }
             }
         }
@@ -134,7 +140,10 @@ impl PodFollower {
     /// Takes in what the watch says.
     fn look(&mut self, sight: Option<Result<Option<Pod>, watcher::Error>>) -> Result<(), PortError> {
         let pod = match sight {
-            Some(Ok(pod)) => pod,
+            Some(Ok(pod)) => {
+                self.cut_off = false;
+                pod
+            }
             Some(Err(error)) => return self.look_failed(error),
             None => return Err(PortError::new(Reason::Other, format!("the watch of pod {} ended", self.name))),
         };
@@ -157,7 +166,13 @@ impl PodFollower {
         Ok(())
     }
 
-    fn look_failed(&self, error: watcher::Error) -> Result<(), PortError> {
+    /// Whether the API does not answer at present. What runs in the cluster goes on all the same.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off
+    }
+
+    fn look_failed(&mut self, error: watcher::Error) -> Result<(), PortError> {
         let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
             tracing::debug!(pod = %self.name, "watch interrupted, trying again");
             return Ok(());
@@ -166,6 +181,7 @@ impl PodFollower {
         if matches!(error.reason, Reason::Forbidden | Reason::Credentials) {
             return Err(error);
         }
+        self.cut_off = error.reason == Reason::Unreachable;
         tracing::debug!(pod = %self.name, "API not reached, trying again");
         Ok(())
     }
@@ -222,8 +238,7 @@ async fn newest_warning(events: &Api<KubernetesEvent>, pod: &str) -> Option<Stri
     let about = ListParams::default().fields(&format!("involvedObject.name={pod},type=Warning"));
     let events = timeout(EXPLAIN_EVERY, events.list(&about)).await.ok()?;
     // A right to read events that is missing must not stop a run that could go on without it.
-    let newest = events.ok()?.items.into_iter().max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))?;
-    Some(format!("{}: {}", newest.reason.unwrap_or_default(), newest.message.unwrap_or_default().trim()))
+    event_text::newest(events.ok()?.items)
 }
 
 /// Whether a pod's event names a thing that is not there, rather than one that takes time.

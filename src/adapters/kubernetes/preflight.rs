@@ -12,6 +12,7 @@ use kube::api::{Api, ListParams};
 use serde::de::DeserializeOwned;
 
 use super::error::port_error;
+use super::event_text;
 use crate::model::settings::Settings;
 use crate::ports::{PortError, Reason};
 
@@ -112,8 +113,7 @@ impl Preflight {
     async fn newest_event(&self, kind: &str, name: &str) -> Option<String> {
         let about = ListParams::default().fields(&format!("involvedObject.kind={kind},involvedObject.name={name}"));
         let events = self.api::<KubernetesEvent>().list(&about).await.ok()?;
-        let newest = events.items.into_iter().max_by_key(|event| event.last_timestamp.as_ref().map(|time| time.0))?;
-        Some(format!("{}: {}", newest.reason.unwrap_or_default(), newest.message.unwrap_or_default().trim()))
+        event_text::newest(events.items)
     }
 }
 
