@@ -17,7 +17,10 @@ fn main() -> ExitCode {
         stdin_is_terminal: io::stdin().is_terminal(),
         stdout_is_terminal: io::stdout().is_terminal(),
         stderr_is_terminal: io::stderr().is_terminal(),
-        start_logging: |filter| tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init(),
+        start_logging: |filter| {
+            let ansi = io::stderr().is_terminal();
+            tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(io::stderr).init();
+        },
     })
     .into()
 }

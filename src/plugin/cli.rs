@@ -261,9 +261,9 @@ pub(crate) struct CreateFlags {
     pub(crate) settings: SettingFlags,
 }
 
-/// Flags that override settings of the cluster for one run, or set them for all.
+/// Settings: `setup` stores them for the cluster, `create` takes them for one run.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Settings (override those of the cluster)")]
+#[command(next_help_heading = "Settings")]
 pub(crate) struct SettingFlags {
     /// Full backups to keep, with their increments
     #[arg(long, value_name = "NUMBER")]

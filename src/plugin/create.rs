@@ -38,7 +38,7 @@ pub(crate) async fn run(
     let namespace = &session.connection()?.target.namespace;
     let manifest = job(&order, namespace, &settings);
     if flags.dry_run == Some(DryRun::Client) {
-        show_job((&name(&manifest), &shown(&manifest)), flags.output, " (dry run)", screen);
+        show_job((&name(&manifest), &shown(&manifest)), flags.output, " created (dry run)", screen);
         return Ok(ExitCode::Done);
     }
     order::preflight(session, &order, &settings).await?;
@@ -47,7 +47,7 @@ pub(crate) async fn run(
     let job = name(&created);
     let placed = (job.as_str(), &shown(&created));
     if flags.dry_run.is_some() {
-        show_job(placed, flags.output, " (server dry run)", screen);
+        show_job(placed, flags.output, " created (server dry run)", screen);
         return Ok(ExitCode::Done);
     }
     if flags.wait.no_wait {

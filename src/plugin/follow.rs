@@ -17,6 +17,7 @@ use crate::model::names::CONDUCTOR_CONTAINER;
 use crate::model::outcome::{Failure, Outcome};
 use crate::model::report::RunReport;
 use crate::ports::conductor::{Runner, RunnerNews};
+use crate::ports::{PortError, Reason};
 use crate::render::progress::{Line, Picture};
 use crate::render::screen::{Gauge, Screen};
 
@@ -95,21 +96,32 @@ async fn to_the_end(
 ) -> Result<Outcome<RunReport>, Failure> {
     let connection = session.connection()?;
     let namespace = &connection.target.namespace;
-    let failed = |error| in_cluster(session.failure(&error), job, session);
+    let failed = |error: PortError| in_cluster(session.failure(&error), job, session);
+    let not_started = |error: PortError| match error.reason {
+        Reason::TimedOut | Reason::Other => still_ordered(failed(error), job, namespace),
+        _ => failed(error),
+    };
     screen.gauge(&Gauge { label: "order".to_owned(), text: format!("waiting for the pod of {job}"), share: None });
     let orders = Orders::new(connection.client.clone(), namespace);
-    let pod = orders.pod_of(job, wishes.start_timeout).await.map_err(failed)?;
+    let pod = orders.pod_of(job, wishes.start_timeout).await.map_err(not_started)?;
     let mut follower = PodFollower::new(connection.client.clone(), namespace, &pod, CONDUCTOR_CONTAINER);
     screen.gauge(&Gauge { label: "order".to_owned(), text: format!("waiting for pod {pod} to start"), share: None });
-    follower.wait_until_started(wishes.start_timeout).await.map_err(failed)?;
-    let mut view = View { picture: Picture::default(), reports: wishes.reports, warned: BTreeSet::new(), shown: None };
+    follower.wait_until_started(wishes.start_timeout).await.map_err(not_started)?;
+    let mut view = View::new(wishes.reports);
     loop {
         let news = tokio::select! {
             news = follower.next() => news.map_err(failed)?,
-            () = sleep(PROGRESS_EVERY) => { view.tick(screen); continue }
+            () = sleep(PROGRESS_EVERY) => {
+                view.connection(follower.is_cut_off(), screen);
+                view.tick(screen);
+                continue;
+            }
         };
         match news {
-            RunnerNews::Event(event) => view.take(&event, screen),
+            RunnerNews::Event(event) => {
+                view.connection(false, screen);
+                view.take(&event, screen);
+            }
             RunnerNews::Ended { last_word, how } => {
                 let outcome = outcome(last_word.as_deref(), &how, job, session);
                 for warning in outcome.warnings.iter().filter(|warning| !view.warned.contains(*warning)) {
@@ -130,6 +142,15 @@ fn in_cluster(mut failure: Failure, job: &str, session: &Session) -> Failure {
     failure.with_hint(hint)
 }
 
+/// A run that did not start in time may still start: nobody but its reader takes the order back.
+fn still_ordered(failure: Failure, job: &str, namespace: &str) -> Failure {
+    let look = failure.hint.clone().unwrap_or_default();
+    let stands = "the order stands, and is carried out should that be cured";
+    failure
+        .with_cause(stands)
+        .with_hint(format!("{look}\nto take the order back: kubectl delete job {job} -n {namespace}"))
+}
+
 /// What is on the screen.
 struct View {
     picture: Picture,
@@ -137,9 +158,27 @@ struct View {
     warned: BTreeSet<String>,
     /// The progress line written last.
     shown: Option<(Instant, String)>,
+    /// Whether the reader was told that nothing new can be seen at present.
+    cut_off: bool,
 }
 
 impl View {
+    fn new(reports: Reports) -> Self {
+        Self { picture: Picture::default(), reports, warned: BTreeSet::new(), shown: None, cut_off: false }
+    }
+
+    /// Tells when the cluster is lost from sight, and when it is back.
+    fn connection(&mut self, cut_off: bool, screen: &mut Screen) {
+        if cut_off != self.cut_off {
+            self.cut_off = cut_off;
+            screen.note(if cut_off {
+                "the API server does not answer; trying again, while the run goes on"
+            } else {
+                "the API server answers again"
+            });
+        }
+    }
+
     fn take(&mut self, event: &Event, screen: &mut Screen) {
         if self.reports == Reports::Json {
             let line = serde_json::to_string(event).expect("a report that was read can be written");

@@ -53,9 +53,10 @@ pub(crate) fn job(order: &Order, namespace: &str, settings: &Settings) -> Job {
     serde_json::from_value(job).expect("the literal above is a Job")
 }
 
-/// The Job's name, or the beginning of one while the server has not seen it.
+/// The Job's name; while the server has not seen it, how it will begin.
 pub(crate) fn name(job: &Job) -> String {
-    job.metadata.name.clone().or_else(|| job.metadata.generate_name.clone()).unwrap_or_default()
+    let begins = || job.metadata.generate_name.as_deref().unwrap_or_default();
+    job.metadata.name.clone().unwrap_or_else(|| format!("{}<generated>", begins()))
 }
 
 /// The Job as it is shown: without the server's bookkeeping.

@@ -6,7 +6,7 @@ use super::cli::LogsFlags;
 use super::connect::Session;
 use super::follow::{FollowWishes, Followed, Reports, follow};
 use super::{CommandResult, report};
-use crate::adapters::kubernetes::orders::Orders;
+use crate::adapters::kubernetes::orders::{OrderedRun, Orders};
 use crate::exit_code::ExitCode;
 use crate::model::outcome::Failure;
 use crate::render::screen::Screen;
@@ -14,9 +14,12 @@ use crate::render::screen::Screen;
 /// A run that is looked at was ordered before: its pod is there, or has had its time.
 const START_LIMIT: Duration = Duration::from_mins(5);
 
+/// How many runs an error names.
+const SHOWN: usize = 5;
+
 pub(crate) async fn run(flags: &LogsFlags, session: &Session, screen: &mut Screen) -> CommandResult {
     let job = match &flags.job {
-        Some(job) => job.trim_start_matches("job.batch/").trim_start_matches("job/").to_owned(),
+        Some(job) => known(session, job.trim_start_matches("job.batch/").trim_start_matches("job/")).await?,
         None => newest(session, flags.statefulset.as_deref(), screen).await?,
     };
     let wishes = FollowWishes {
@@ -31,13 +34,29 @@ pub(crate) async fn run(flags: &LogsFlags, session: &Session, screen: &mut Scree
     }
 }
 
-async fn newest(session: &Session, statefulset: Option<&str>, screen: &mut Screen) -> Result<String, Failure> {
+/// The runs that are remembered, the newest first.
+async fn runs(session: &Session, statefulset: Option<&str>) -> Result<Vec<OrderedRun>, Failure> {
     let connection = session.connection()?;
-    let namespace = &connection.target.namespace;
-    let orders = Orders::new(connection.client.clone(), namespace);
-    let runs = orders.runs(statefulset).await.map_err(|error| session.failure(&error))?;
-    let Some(run) = runs.into_iter().next() else {
-        let what = format!("no run is remembered in namespace {namespace}");
+    let orders = Orders::new(connection.client.clone(), &connection.target.namespace);
+    orders.runs(statefulset).await.map_err(|error| session.failure(&error))
+}
+
+async fn known(session: &Session, job: &str) -> Result<String, Failure> {
+    let runs = runs(session, None).await?;
+    if runs.iter().any(|run| run.job == job) {
+        return Ok(job.to_owned());
+    }
+    let there: Vec<&str> = runs.iter().take(SHOWN).map(|run| run.job.as_str()).collect();
+    let failure = Failure::new(ExitCode::Error, format!("there is no run {job} in namespace {}", session.namespace()?));
+    Err(match there.as_slice() {
+        [] => failure.with_cause("no run is remembered there; they are forgotten a week after they end"),
+        there => failure.with_cause(format!("the newest are {}", there.join(", "))),
+    })
+}
+
+async fn newest(session: &Session, statefulset: Option<&str>, screen: &mut Screen) -> Result<String, Failure> {
+    let Some(run) = runs(session, statefulset).await?.into_iter().next() else {
+        let what = format!("no run is remembered in namespace {}", session.namespace()?);
         return Err(Failure::new(ExitCode::Error, what)
             .with_cause("runs are forgotten a week after they end")
             .with_hint(session.command("create")));

@@ -6,5 +6,6 @@
 mod architecture;
 mod backup_phases;
 mod backup_plan;
+mod cli;
 mod fault_sweep;
 mod world;
