@@ -51,7 +51,7 @@ if [ -z "$own_cluster" ]; then
   for n in 0 1 2; do
     printf 'mariadb-server-%s: ' "$n"
     ground sql --namespace "$namespace" "mariadb-server-$n" \
-      "SELECT GROUP_CONCAT(VARIABLE_NAME, '=', VARIABLE_VALUE ORDER BY 1 SEPARATOR ' ') FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME IN ('WSREP_LOCAL_STATE_COMMENT', 'WSREP_DESYNC_COUNT', 'WSREP_CLUSTER_SIZE')"
+      "SELECT GROUP_CONCAT(VARIABLE_NAME, '=', VARIABLE_VALUE ORDER BY 1 SEPARATOR ' ') FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME IN ('WSREP_LOCAL_STATE_COMMENT', 'WSREP_DESYNC_COUNT', 'WSREP_CLUSTER_SIZE')" | tail -n 1
   done
   show ground ledger status --namespace "$namespace"
   chapter "The cluster stays up. To play with it:"

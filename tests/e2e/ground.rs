@@ -157,10 +157,11 @@ impl Cluster {
         kubectl_json(&arguments.iter().copied().chain(["-n", &self.namespace]).collect::<Vec<_>>())
     }
 
-    /// One value from a replica, by SQL.
+    /// One value from a replica, by SQL; empty for a statement without a result.
     #[track_caller]
     pub(crate) fn sql(&self, pod: &str, statement: &str) -> String {
-        ground(&["sql", "--namespace", &self.namespace, pod, statement])
+        let table = ground(&["sql", "--namespace", &self.namespace, pod, statement]);
+        table.lines().nth(1).unwrap_or_default().to_owned()
     }
 
     #[track_caller]
