@@ -8,4 +8,7 @@ mod backup_phases;
 mod backup_plan;
 mod cli;
 mod fault_sweep;
+mod real_server;
+mod runner_check;
+mod runner_copy;
 mod world;
