@@ -218,7 +218,7 @@ pub enum BackupError {
         source: PortError,
     },
     /// The runner's own checks refused before the replica was touched.
-    #[error("the runner beside {pod} refused, and the replica was not touched: {}", .failure.message)]
+    #[error("the runner beside {pod} refused, and the replica was not touched")]
     Checks {
         /// The target.
         pod: String,
@@ -226,7 +226,7 @@ pub enum BackupError {
         failure: Failure,
     },
     /// The copy failed; the replica is back in sync.
-    #[error("copying {pod} failed, and the replica is back in sync: {}", .failure.message)]
+    #[error("copying {pod} failed, and the replica is back in sync")]
     Copy {
         /// The target.
         pod: String,
@@ -281,6 +281,7 @@ impl BackupError {
     pub fn into_failure(self) -> Failure {
         let mut failure = Failure::of(&self);
         if let Self::Checks { failure: inner, .. } | Self::Copy { failure: inner, .. } = self {
+            failure.causes.push(inner.message);
             failure.causes.extend(inner.causes);
         }
         failure

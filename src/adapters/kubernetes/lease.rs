@@ -104,7 +104,8 @@ impl Taking<'_> {
 
     fn held(&self, other: &str) -> PortError {
         let what = format!("Lease {}/{} is held by run {other}, which is at work", self.namespace, self.name);
-        PortError::new(Reason::Conflict, what).with_hint(format!("kubectl mariadb-backup logs {other}"))
+        PortError::new(Reason::Conflict, what)
+            .with_hint(format!("kubectl mariadb-backup logs {other} -n {}", self.namespace))
     }
 
     fn new_lease(&self) -> LeaseObject {

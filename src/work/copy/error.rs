@@ -115,8 +115,8 @@ pub enum CopyError {
     #[error(transparent)]
     Check(PortError),
     /// A check refused; nothing was changed.
-    #[error("refused before anything was changed: {0}")]
-    Refused(Refusal),
+    #[error("refused before anything was changed")]
+    Refused(#[source] Refusal),
     /// There was no go-ahead; nothing was changed.
     #[error("{}", no_go_ahead(*.0))]
     NoGoAhead(GoAhead),
@@ -173,7 +173,7 @@ pub enum CopyError {
     #[error("stopped during the copy; the replica was brought back")]
     Stopped,
     /// The replica was not brought back.
-    #[error("the replica may be left desynced: {why}{}", after(.copy.as_deref()))]
+    #[error("{}the replica could not be brought back by its runner: {why}", after(.copy.as_deref()))]
     NotRejoined {
         /// What stood in the way.
         why: String,
@@ -206,7 +206,7 @@ fn joined(lines: &[String]) -> String {
 }
 
 fn after(copy: Option<&CopyError>) -> String {
-    copy.map(|copy| format!(" (after: {copy})")).unwrap_or_default()
+    copy.map(|copy| format!("{copy}; then ")).unwrap_or_default()
 }
 
 impl Explain for CopyError {
@@ -226,13 +226,10 @@ impl Explain for CopyError {
             | Self::Begin(error)
             | Self::Publish(error)
             | Self::Pipeline(PipelineError::Durable(error)) => error.hint(),
-            Self::NotRejoined { .. } => Some(
-                "once the server answers, in SQL: SET GLOBAL wsrep_desync=OFF; a restart of the server does the same"
-                    .to_owned(),
-            ),
             Self::Pipeline(PipelineError::Write { source, .. }) if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("delete old backups, or give the store's claim more room".to_owned())
             }
+            // Among these a replica that is not back: the conductor tries next, and knows what to do then.
             _ => None,
         }
     }
