@@ -40,7 +40,7 @@ enum Command {
         #[arg(long, env = "JOB_NAME")]
         job: String,
         /// Directory with the operator account's username and password
-        #[arg(long, default_value = crate::backup::phase1_isolate::OPERATOR_CREDENTIALS_PATH)]
+        #[arg(long, default_value = crate::model::names::CONDUCTOR_CREDENTIALS)]
         credentials: PathBuf,
         /// File for the outcome
         #[arg(long, default_value = TERMINATION_MESSAGE)]

@@ -13,6 +13,7 @@ use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::event::{EventKind, Phase};
 use crate::model::manifest::Source;
+use crate::model::names;
 use crate::model::obligation::{Debt, OBLIGATION_SCHEMA, Obligation};
 use crate::model::order::{BackupRequest, CopyOrder, ORDER_VERSION, RunnerOrder, RunnerTask};
 use crate::model::outcome::{End, Failure, Outcome};
@@ -24,9 +25,6 @@ use crate::ports::{PortError, Reason};
 
 /// Where a runner sees the store, as in the original.
 pub const STORE_PATH: &str = "/var/backup";
-
-/// Where a runner finds the account that may desync.
-pub const OPERATOR_CREDENTIALS_PATH: &str = "/etc/mariadb-backup/operator";
 
 /// Where a runner finds the account mariadb-backup uses.
 pub const BACKUP_CREDENTIALS_PATH: &str = "/etc/mariadb-backup/backup";
@@ -76,7 +74,7 @@ fn copy_order(inputs: &Inputs<'_>) -> CopyOrder {
         datadir: inputs.target.datadir.clone(),
         store: STORE_PATH.to_owned(),
         scratch: SCRATCH_PATH.to_owned(),
-        operator_credentials: OPERATOR_CREDENTIALS_PATH.to_owned(),
+        operator_credentials: names::CONDUCTOR_CREDENTIALS.to_owned(),
         backup_credentials: BACKUP_CREDENTIALS_PATH.to_owned(),
         gate: GATE.to_owned(),
         source: source(inputs),

@@ -35,5 +35,5 @@ pub const RUNNER_ACCOUNT: &str = "mariadb-backup-runner";
 /// The conductor's container in a Job's pod.
 pub const CONDUCTOR_CONTAINER: &str = "conductor";
 
-/// Where the conductor finds `username` and `password` of the account that may desync.
+/// Where conductor and runners find `username` and `password` of the account that may desync.
 pub const CONDUCTOR_CREDENTIALS: &str = "/etc/mariadb-backup/operator";

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::error::port_error;
 use crate::model::catalogue::Catalogue;
+use crate::model::names;
 use crate::ports::conductor::CatalogueStore;
 use crate::ports::{PortError, Reason};
 
@@ -66,7 +67,7 @@ impl CatalogueStore for ConfigMapCatalogue {
         } else {
             let mut map = ConfigMap { data: Some(data), ..ConfigMap::default() };
             map.metadata.name = Some(self.name.clone());
-            map.labels_mut().insert("app.kubernetes.io/managed-by".to_owned(), "kubectl-mariadb-backup".to_owned());
+            map.labels_mut().insert(names::MANAGER_LABEL.to_owned(), names::MANAGER.to_owned());
             self.maps.create(&PostParams::default(), &map).await
         };
         written.map(drop).map_err(|error| port_error(self.cannot("write"), error))

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use serde_json::{Value, json};
 
 use crate::model::cluster::ServerSpec;
+use crate::model::names;
 use crate::model::order::RunnerTask;
 use crate::ports::conductor::RunnerSpec;
 
@@ -51,10 +52,10 @@ pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec, te
             "name": spec.name,
             "namespace": owner.namespace,
             "labels": {
-                "app.kubernetes.io/name": "mariadb-backup",
+                (names::APP_LABEL): names::APP,
                 "app.kubernetes.io/component": "runner",
-                "app.kubernetes.io/managed-by": "kubectl-mariadb-backup",
-                "mariadb-backup.io/statefulset": owner.statefulset,
+                (names::MANAGER_LABEL): names::MANAGER,
+                (names::STATEFULSET_LABEL): owner.statefulset,
             },
             "ownerReferences": [{
                 "apiVersion": "v1", "kind": "Pod", "name": owner.pod, "uid": owner.pod_uid, "controller": true,
@@ -62,7 +63,7 @@ pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec, te
         },
         "spec": {
             "restartPolicy": "Never",
-            "serviceAccountName": "mariadb-backup-runner",
+            "serviceAccountName": names::RUNNER_ACCOUNT,
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
             "terminationGracePeriodSeconds": owner.grace_secs,
