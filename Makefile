@@ -29,7 +29,7 @@ prerequisites:
 binaries: prerequisites
 	@cargo zigbuild --quiet --locked --release --bins --target $(AGENT_TARGET).$(AGENT_GLIBC)
 	@mkdir -p target/agent
-	@cp -u $(AGENT_OUT)/mariadb-backup-agent $(AGENT_OUT)/kubectl-mariadb_backup target/agent/
+	@install -m 755 -t target/agent $(AGENT_OUT)/mariadb-backup-agent $(AGENT_OUT)/kubectl-mariadb_backup
 
 demo: prerequisites ground-program ## From nothing: a real cluster, a real backup, verified; leaves the cluster up
 	@tests/demo.sh
@@ -43,9 +43,11 @@ lint: prerequisites
 	cargo deny --offline --log-level error check bans licenses sources
 
 # The release agent is what ring 2 runs in an old server image.
+RING2 = GROUND_ROOTFS="$$($(GROUND) rootfs --series 10.11)" GROUND_ROOTFS_OLD="$$($(GROUND) rootfs --series 10.5)" \
+  AGENT_RELEASE="$(CURDIR)/target/agent/mariadb-backup-agent"
+
 ring12: binaries ground-rootfs
-	GROUND_ROOTFS="$$($(GROUND) rootfs --series 10.11)" GROUND_ROOTFS_OLD="$$($(GROUND) rootfs --series 10.5)" \
-	  AGENT_RELEASE="$(CURDIR)/target/agent/mariadb-backup-agent" cargo test --locked --lib --bins --test it
+	$(RING2) cargo test --locked --lib --bins --test it
 	cargo test --quiet --locked --doc
 
 test: ## Everything: all three rings, from a fresh machine

@@ -111,7 +111,7 @@ fn a_full_volume_fails_cleanly() {
     cluster.kubectl(&["apply", "-f", file.to_str().unwrap()]);
     std::fs::remove_file(file).unwrap();
 
-    cluster.plugin(&["create", "--store-claim", "small"]).ends_with(6).says("free");
+    cluster.plugin(&["create", "--store-claim", "small"]).ends_with(6).says("bytes free");
     let failed = cluster.plugin(&["create", "--store-claim", "small", "--required-space-ratio", "0.01"]).ends_with(4);
     assert!(failed.stderr.contains("No space left on device"), "{}", failed.stderr);
     assert_eq!(cluster.listed(), before, "a partial backup is listed");
