@@ -12,7 +12,7 @@ use crate::model::catalogue::Catalogue;
 use crate::model::event::{EventKind, Phase};
 use crate::model::order::{CheckOrder, ORDER_VERSION, RunnerOrder, RunnerTask, VerifyRequest};
 use crate::model::outcome::{End, Explain, Failure, Outcome};
-use crate::model::report::CheckReport;
+use crate::model::report::{CheckReport, NAMED_BACKUPS};
 use crate::model::settings::Settings;
 use crate::ports::conductor::{ConductorPorts, RunnerNews, RunnerSpec};
 use crate::ports::{PortError, Reason};
@@ -23,15 +23,29 @@ const STORE_PATH: &str = "/var/backup";
 /// How often the catalogue is read and written again because somebody else was faster.
 const WRITE_ATTEMPTS: u32 = 10;
 
+/// How many wrong files a report names.
+const NAMED_FILES: usize = 5;
+
+/// How many backups one runner checks: its order is one argument of a program, and its report a
+/// termination message; both have limits that a long catalogue would break.
+const BATCH: usize = 50;
+
 /// A check with every choice made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerifyPlan {
-    /// The backups to check.
+    /// The batches, one runner after the other.
+    pub batches: Vec<Batch>,
+    /// How long the runner may take to start.
+    pub start: Duration,
+}
+
+/// What one runner checks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// The backups.
     pub backups: Vec<BackupId>,
     /// The runner on the store's volume.
     pub runner: RunnerSpec,
-    /// How long the runner may take to start.
-    pub start: Duration,
 }
 
 /// Why nothing was checked, or what was found.
@@ -94,18 +108,25 @@ pub fn plan(
     if let Some(unknown) = backups.iter().find(|backup| !known.contains(backup)) {
         return Err(VerifyError::NoSuchBackup(unknown.clone()));
     }
-    let expected: BTreeMap<_, _> = backups.iter().flat_map(|backup| catalogue.files_of(backup)).collect();
-    let order = CheckOrder { store: STORE_PATH.to_owned(), expected };
-    let runner = RunnerSpec {
-        name: format!("{job}-runner"),
+    let batch = |(number, backups): (usize, &[BackupId])| {
+        let expected: BTreeMap<_, _> = backups.iter().flat_map(|backup| catalogue.files_of(backup)).collect();
+        let order = CheckOrder { store: STORE_PATH.to_owned(), expected, known: known.clone() };
+        let runner = runner(format!("{job}-runner-{number}"), order, settings);
+        Batch { backups: backups.to_vec(), runner }
+    };
+    Ok(VerifyPlan { batches: backups.chunks(BATCH).enumerate().map(batch).collect(), start: settings.start_timeout })
+}
+
+fn runner(name: String, order: CheckOrder, settings: &Settings) -> RunnerSpec {
+    RunnerSpec {
+        name,
         order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Check(order) },
         beside: None,
         store_claim: settings.store_claim.clone(),
         store_read_only: true,
         operator_secret: None,
         backup_secret: None,
-    };
-    Ok(VerifyPlan { backups, runner, start: settings.start_timeout })
+    }
 }
 
 /// Has the files read and enters the verdicts into the catalogue.
@@ -114,25 +135,42 @@ pub fn plan(
 /// [`VerifyError::Damaged`] when any byte is not what was recorded.
 pub async fn run(plan: &VerifyPlan, ports: &ConductorPorts<'_>) -> Result<CheckReport, VerifyError> {
     ports.events.send(Phase::Verify, EventKind::Started);
-    let checked = check(plan, ports).await;
-    if let Err(error) = ports.runners.remove(&plan.runner.name).await {
-        ports.events.send(Phase::Verify, EventKind::Warned { message: error.to_string() });
+    let mut whole = CheckReport::default();
+    for batch in &plan.batches {
+        let checked = check(batch, plan.start, ports).await;
+        if let Err(error) = ports.runners.remove(&batch.runner.name).await {
+            ports.events.send(Phase::Verify, EventKind::Warned { message: error.to_string() });
+        }
+        let report = checked?;
+        enter(&batch.backups, &report, ports).await.map_err(VerifyError::Port)?;
+        add(&mut whole, report);
     }
-    let report = checked?;
-    for backup in &report.unlisted {
+    for backup in &whole.unlisted {
         let message = format!("{backup} lies in the store but is not in the catalogue");
         ports.events.send(Phase::Verify, EventKind::Warned { message });
     }
-    enter(plan, &report, ports).await.map_err(VerifyError::Port)?;
-    if report.bad_count > 0 {
-        return Err(VerifyError::Damaged { count: report.bad_count, files: report.bad });
+    if whole.bad_count > 0 {
+        return Err(VerifyError::Damaged { count: whole.bad_count, files: whole.bad });
     }
     ports.events.send(Phase::Verify, EventKind::Finished);
-    Ok(report)
+    Ok(whole)
 }
 
-async fn check(plan: &VerifyPlan, ports: &ConductorPorts<'_>) -> Result<CheckReport, VerifyError> {
-    let mut runner = ports.runners.start(&plan.runner, plan.start).await.map_err(VerifyError::Port)?;
+/// Adds one batch's report to the whole, which stays bounded.
+fn add(whole: &mut CheckReport, batch: CheckReport) {
+    whole.good.extend(batch.good);
+    whole.good.truncate(NAMED_BACKUPS);
+    whole.good_count += batch.good_count;
+    whole.bad.extend(batch.bad);
+    whole.bad.truncate(NAMED_FILES);
+    whole.bad_count += batch.bad_count;
+    // Every runner sees the whole store.
+    whole.unlisted = batch.unlisted;
+    whole.bytes += batch.bytes;
+}
+
+async fn check(batch: &Batch, start: Duration, ports: &ConductorPorts<'_>) -> Result<CheckReport, VerifyError> {
+    let mut runner = ports.runners.start(&batch.runner, start).await.map_err(VerifyError::Port)?;
     loop {
         match runner.next().await.map_err(VerifyError::Port)? {
             RunnerNews::Event(event) => ports.events.send(event.phase, event.kind),
@@ -152,17 +190,51 @@ fn report_of(last_word: Option<&str>, how: &str) -> Result<CheckReport, VerifyEr
     }
 }
 
-async fn enter(plan: &VerifyPlan, report: &CheckReport, ports: &ConductorPorts<'_>) -> Result<(), PortError> {
+async fn enter(backups: &[BackupId], report: &CheckReport, ports: &ConductorPorts<'_>) -> Result<(), PortError> {
     let now = ports.clock.now();
     let mut attempt = 1;
     loop {
         let (mut catalogue, version) = ports.catalogue.read().await?;
-        for backup in &plan.backups {
+        for backup in backups {
             catalogue.enter_verdict(backup, report.good.contains(backup), now);
         }
         match ports.catalogue.write(&catalogue, version.as_deref()).await {
             Err(error) if error.reason == Reason::Conflict && attempt < WRITE_ATTEMPTS => attempt += 1,
             written => return written,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::catalogue::Checksum;
+
+    #[test]
+    fn a_thousand_backups_are_checked_within_the_limits_of_arguments_and_last_words() {
+        let mut catalogue = Catalogue::default();
+        for second in 0..1000 {
+            let time = jiff::Timestamp::from_second(1_700_000_000 + second).unwrap();
+            let directory = BackupId::Full(crate::model::backup_id::BackupName::at(time)).directory();
+            for file in ["backup.mbstream.zst", "manifest.json"] {
+                let sum = Checksum { checksum: "a".repeat(64), algorithm: None, size: Some(1 << 40) };
+                catalogue.files.insert(format!("{directory}/{file}"), sum);
+            }
+        }
+        let settings = Settings::read("db", &BTreeMap::new(), &BTreeMap::new()).unwrap();
+        let plan = plan(&catalogue, &VerifyRequest::default(), &settings, "job").unwrap();
+        assert_eq!(plan.batches.iter().map(|batch| batch.backups.len()).sum::<usize>(), 1000);
+        let mut whole = CheckReport::default();
+        for batch in plan.batches {
+            // Linux takes at most 128 KiB in one argument.
+            assert!(serde_json::to_string(&batch.runner.order).unwrap().len() < 128 << 10);
+            let good_count = u32::try_from(batch.backups.len()).unwrap();
+            let unlisted = batch.backups[..20].to_vec();
+            let report = CheckReport { good: batch.backups, good_count, unlisted, ..CheckReport::default() };
+            assert!(serde_json::to_string(&Outcome::done(report.clone(), Vec::new())).unwrap().len() < 4096);
+            add(&mut whole, report);
+        }
+        assert_eq!(whole.good_count, 1000);
+        assert!(serde_json::to_string(&Outcome::done(whole, Vec::new())).unwrap().len() < 4096);
     }
 }

@@ -149,4 +149,6 @@ pub struct CheckOrder {
     pub store: String,
     /// The catalogue's entries to check, by path inside the store.
     pub expected: BTreeMap<String, super::catalogue::Checksum>,
+    /// Every backup the catalogue knows: what else lies in the store is reported.
+    pub known: Vec<BackupId>,
 }

@@ -39,17 +39,28 @@ pub struct CopyReport {
     pub desync: DesyncTimes,
 }
 
+/// How many good backups a report names.
+pub const NAMED_BACKUPS: usize = 50;
+
+/// How many backups unknown to the catalogue a report names.
+pub const NAMED_UNLISTED: usize = 20;
+
 /// What a runner tells its conductor about the files it read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// It has to fit a termination message, so every list in it is bounded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckReport {
-    /// Backups whose every byte was what was recorded.
+    /// Backups whose every byte was what was recorded: of a runner all of its batch, of a conductor
+    /// the first [`NAMED_BACKUPS`].
     pub good: Vec<BackupId>,
+    /// How many they are in all.
+    pub good_count: u32,
     /// Files that were not, at most a handful: `path: what is wrong`.
     pub bad: Vec<String>,
     /// How many files were not, in all.
     pub bad_count: u32,
-    /// Backups on the volume that the catalogue does not know.
+    /// Backups on the volume that the catalogue does not know, at most [`NAMED_UNLISTED`].
     pub unlisted: Vec<BackupId>,
     /// Bytes read.
     pub bytes: u64,

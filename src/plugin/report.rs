@@ -58,7 +58,7 @@ pub(crate) fn verification(
         let read = bytes::human(report.bytes);
         screen.note(&format!(
             "{} good, {} wrong files, {read} read",
-            count(report.good.len(), "backup"),
+            count(report.good_count as usize, "backup"),
             report.bad_count
         ));
     }
@@ -123,7 +123,9 @@ fn verdicts(report: &CheckReport) -> Vec<String> {
     let bad = report.bad.iter().map(|line| format!("wrong: {line}"));
     let untold = u64::from(report.bad_count).saturating_sub(report.bad.len() as u64);
     let more = (untold > 0).then(|| format!("wrong: {untold} more files"));
-    good.chain(bad).chain(more).collect()
+    let unnamed = (report.good_count as usize).saturating_sub(report.good.len());
+    let unnamed = (unnamed > 0).then(|| format!("{} verified", count(unnamed, "more backup")));
+    good.chain(unnamed).chain(bad).chain(more).collect()
 }
 
 fn count(number: usize, word: &str) -> String {
@@ -138,6 +140,7 @@ mod tests {
     fn verdicts_name_every_backup_and_count_what_is_not_told() {
         let report = CheckReport {
             good: vec!["base/2026-01-01_00-00-00".parse().unwrap()],
+            good_count: 2,
             bad: vec!["base/2026-01-02_00-00-00/manifest.json: missing".to_owned()],
             bad_count: 3,
             unlisted: vec![],
@@ -145,6 +148,7 @@ mod tests {
         };
         insta::assert_snapshot!(verdicts(&report).join("\n"), @r"
         backup/2026-01-01_00-00-00 verified
+        1 more backup verified
         wrong: base/2026-01-02_00-00-00/manifest.json: missing
         wrong: 2 more files
         ");

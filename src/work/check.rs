@@ -15,7 +15,7 @@ use crate::model::backup_id::BackupId;
 use crate::model::event::{EventKind, Phase};
 use crate::model::order::CheckOrder;
 use crate::model::outcome::{Explain, Failure, Outcome};
-use crate::model::report::CheckReport;
+use crate::model::report::{CheckReport, NAMED_UNLISTED};
 use crate::ports::runner::LocalStore;
 use crate::ports::{Clock, EventSink, PortError, Reason};
 use crate::work::stop::Stop;
@@ -131,12 +131,14 @@ fn report(order: &CheckOrder, findings: &Findings, present: Vec<BackupId>, bytes
     expected.sort();
     expected.dedup();
     let bad_ids: Vec<BackupId> = findings.keys().filter_map(id).collect();
-    let unlisted = present.into_iter().filter(|backup| expected.binary_search(backup).is_err()).collect();
+    let unlisted = present.into_iter().filter(|backup| !order.known.contains(backup));
+    let good: Vec<BackupId> = expected.into_iter().filter(|backup| !bad_ids.contains(backup)).collect();
     CheckReport {
-        good: expected.into_iter().filter(|backup| !bad_ids.contains(backup)).collect(),
+        good_count: u32::try_from(good.len()).unwrap_or(u32::MAX),
+        good,
         bad: findings.iter().take(NAMED).map(|(path, what)| format!("{path}: {what}")).collect(),
         bad_count: u32::try_from(findings.len()).unwrap_or(u32::MAX),
-        unlisted,
+        unlisted: unlisted.take(NAMED_UNLISTED).collect(),
         bytes,
     }
 }

@@ -23,7 +23,7 @@ fn a_flipped_bit_is_found_and_a_whole_backup_is_good() {
     let mut catalogue = Catalogue::default();
     catalogue.enter(&report);
     let check = |expected: &BTreeMap<_, _>| {
-        let order = CheckOrder { store: "/mnt/store".to_owned(), expected: expected.clone() };
+        let order = CheckOrder { store: "/mnt/store".to_owned(), expected: expected.clone(), known: Vec::new() };
         server.agent(RunnerTask::Check(order), "").end()
     };
 

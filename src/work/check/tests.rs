@@ -129,7 +129,8 @@ fn world() -> (MemoryStore, CheckOrder) {
         (format!("{NAME}/manifest.json"), manifest),
         (format!("{ORIGINAL}/backup.stream.gz"), b"hello".to_vec()),
     ]);
-    (MemoryStore(Mutex::new(files)), CheckOrder { store: "/store".to_owned(), expected })
+    let known = vec![NAME.parse().unwrap(), ORIGINAL.parse().unwrap()];
+    (MemoryStore(Mutex::new(files)), CheckOrder { store: "/store".to_owned(), expected, known })
 }
 
 async fn check(store: MemoryStore, order: CheckOrder) -> Result<CheckReport, CheckError> {
