@@ -3,16 +3,12 @@
 package database
 
 import (
-	"context"
 	"database/sql"
-	"net"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
 
 	"mariadb-backup/ground/internal/host"
-	"mariadb-backup/ground/internal/layout"
 )
 
 // Login is who connects to what.
@@ -24,19 +20,15 @@ type Login struct {
 	Database string
 }
 
-const (
-	dialTimeout = 2 * time.Second
-	// ioTimeout outlasts flow control, but not a network that is gone.
-	ioTimeout = 10 * time.Second
-)
+// ShortTimeout outlasts flow control, but not a network that is gone.
+const ShortTimeout = 10 * time.Second
 
-// Open returns a pool of connections made in the nodes' network namespaces.
-// Only there Service addresses lead anywhere.
+// Open returns a pool whose connections give up an answer after a time.
 func Open(login Login, timeout time.Duration) (*sql.DB, error) {
 	config := mysql.NewConfig()
 	config.User, config.Passwd = login.User, login.Password
 	config.Net, config.Addr, config.DBName = "tcp", login.Address, login.Database
-	config.DialFunc = dialThroughNodes
+	config.DialFunc = host.DialThroughNodes
 	config.ReadTimeout, config.WriteTimeout = timeout, timeout
 	config.InterpolateParams = true
 	connector, err := mysql.NewConnector(config)
@@ -44,26 +36,4 @@ func Open(login Login, timeout time.Duration) (*sql.DB, error) {
 		return nil, err
 	}
 	return sql.OpenDB(connector), nil
-}
-
-// OpenWithTimeouts is Open for a client that must notice a dead network.
-func OpenWithTimeouts(login Login) (*sql.DB, error) { return Open(login, ioTimeout) }
-
-// node is the one that worked last; the next is tried when it does not.
-var node atomic.Int64
-
-func dialThroughNodes(ctx context.Context, network, address string) (connection net.Conn, err error) {
-	for range layout.NodeCount {
-		n := int(node.Load())%layout.NodeCount + 1
-		err = host.InNetns(layout.NodeNetns(n), func() (err error) {
-			dialer := net.Dialer{Timeout: dialTimeout}
-			connection, err = dialer.DialContext(ctx, network, address)
-			return err
-		})
-		if err == nil {
-			return connection, nil
-		}
-		node.Add(1)
-	}
-	return nil, err
 }

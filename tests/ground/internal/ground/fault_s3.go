@@ -36,20 +36,10 @@ func (g *Ground) scaleS3(namespace string, replicas int) error {
 	if err := g.API.Do("PATCH", path, "application/merge-patch+json", []byte(patch), nil); err != nil {
 		return err
 	}
-	deadline := time.Now().Add(time.Minute)
-	for {
+	return waitUntil(time.Minute, fmt.Sprintf("the S3 server has %d pods", replicas), func() (bool, error) {
 		pods, err := g.podsByLabel(namespace, "app%3Ds3")
-		if err != nil {
-			return err
-		}
-		if len(pods) == replicas && g.readyReplicas("deployments", namespace, "s3") == replicas {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("the S3 server has not reached %d pods in a minute", replicas)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+		return len(pods) == replicas && g.readyReplicas("deployments", namespace, "s3") == replicas, err
+	})
 }
 
 // S3Fail puts a front before the S3 server that answers a share of the requests

@@ -2,7 +2,6 @@ package ground
 
 import (
 	"fmt"
-	"time"
 
 	"mariadb-backup/ground/internal/images"
 	"mariadb-backup/ground/internal/layout"
@@ -44,22 +43,15 @@ func (g *Ground) CreateGalera(galera workload.Galera) error {
 }
 
 func (g *Ground) waitForGalera(galera workload.Galera) error {
-	deadline := time.Now().Add(workloadLimit)
 	last := -1
-	for {
+	return waitUntil(workloadLimit, "the Galera of namespace "+galera.Namespace+" is ready", func() (bool, error) {
 		ready := g.readyReplicas("statefulsets", galera.Namespace, galera.StatefulSet)
 		if ready != last {
 			story.Say("Galera %s/%s %d/%d", galera.Namespace, galera.StatefulSet, ready, galera.Replicas)
 			last = ready
 		}
-		if ready == galera.Replicas {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("Galera in namespace %s has %d of %d replicas ready after %s", galera.Namespace, ready, galera.Replicas, workloadLimit)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
+		return ready == galera.Replicas, nil
+	})
 }
 
 // DeleteGalera deletes a namespace with all in it, and its volumes.
@@ -84,24 +76,33 @@ func (g *Ground) DeleteGalera(namespace string) error {
 	return volumes.Remove(g.Layout, namespace)
 }
 
+// deleteNamespace deletes the pods first: a namespace that still has some is
+// looked at again only after seconds.
 func (g *Ground) deleteNamespace(namespace string) error {
+	for _, owners := range []string{"apps/v1/%s/statefulsets", "apps/v1/%s/deployments", "batch/v1/%s/cronjobs", "batch/v1/%s/jobs"} {
+		path := "/apis/" + fmt.Sprintf(owners, "namespaces/"+namespace) + "?propagationPolicy=Background"
+		if err := g.API.Delete(path); err != nil {
+			return err
+		}
+	}
 	// Nobody will miss the data; a clean stop would only take time.
-	pods := "/api/v1/namespaces/" + namespace + "/pods?gracePeriodSeconds=1"
+	pods := "/api/v1/namespaces/" + namespace + "/pods"
+	if err := g.API.Delete(pods + "?gracePeriodSeconds=1"); err != nil {
+		return err
+	}
+	err := waitUntil(workloadLimit, "the pods of namespace "+namespace+" are gone", func() (bool, error) {
+		left, err := g.podsByLabel(namespace, "")
+		return len(left) == 0, err
+	})
+	if err != nil {
+		return err
+	}
 	if err := g.API.Delete("/api/v1/namespaces/" + namespace); err != nil {
 		return err
 	}
-	deadline := time.Now().Add(workloadLimit)
-	for {
+	return waitUntil(workloadLimit, "namespace "+namespace+" is gone", func() (bool, error) {
 		var there map[string]any
-		if err := g.API.Get("/api/v1/namespaces/"+namespace, &there); err != nil {
-			return ignoreNotFound(err)
-		}
-		if err := g.API.Delete(pods); err != nil {
-			return err
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("namespace %s is still there after %s", namespace, workloadLimit)
-		}
-		time.Sleep(300 * time.Millisecond)
-	}
+		err := g.API.Get("/api/v1/namespaces/"+namespace, &there)
+		return err != nil, ignoreNotFound(err)
+	})
 }

@@ -59,7 +59,7 @@ func (g *Ground) makeLedgerTables(namespace string) error {
 	if err != nil {
 		return err
 	}
-	pool, err := database.OpenWithTimeouts(login)
+	pool, err := database.Open(login, database.ShortTimeout)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (g *Ground) WriteLedger(namespace, path string, rate float64) error {
 	if err != nil {
 		return err
 	}
-	pool, err := database.OpenWithTimeouts(login)
+	pool, err := database.Open(login, database.ShortTimeout)
 	if err != nil {
 		return err
 	}

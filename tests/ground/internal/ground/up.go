@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"mariadb-backup/ground/internal/api"
@@ -175,22 +176,19 @@ func applyGalera(client *api.Client, l layout.Layout, galera workload.Galera) er
 
 // wait tells the story until everything is ready.
 func (g *Ground) wait() error {
-	deadline := time.Now().Add(workloadLimit)
 	last := ""
-	for {
+	err := waitUntil(workloadLimit, "the ground is healthy", func() (bool, error) {
 		status := g.Status()
 		if line := status.Line(); line != last {
 			story.Say("%s", line)
 			last = line
 		}
-		if status.Healthy() {
-			return g.afterStart()
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("the ground is not healthy after %s: %s\n  do:  kubectl get pods -A; logs lie in %s", workloadLimit, last, g.Log(""))
-		}
-		time.Sleep(150 * time.Millisecond)
+		return status.Healthy(), nil
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %s\n  do:  kubectl get pods -A; logs lie in %s", err, last, filepath.Dir(g.Log("any")))
 	}
+	return g.afterStart()
 }
 
 // afterStart brings the last built agent into a fresh ground.

@@ -179,10 +179,10 @@ func Throttle(device string, bytesPerSecond int64) error {
 	}
 	hierarchy := filepath.Join(cgroupMount, "blkio")
 	groups := append([]string{hierarchy}, groupsBelow(filepath.Join(hierarchy, CgroupRoot))...)
-	rule := []byte(fmt.Sprintf("%s %d", device, bytesPerSecond))
+	rule := fmt.Sprintf("%s %d", device, bytesPerSecond)
 	for _, group := range groups {
 		for _, direction := range []string{"read", "write"} {
-			err := os.WriteFile(filepath.Join(group, "blkio.throttle."+direction+"_bps_device"), rule, 0o644)
+			err := setThrottle(filepath.Join(group, "blkio.throttle."+direction+"_bps_device"), rule)
 			// A container's group may end while this runs.
 			if err != nil && !os.IsNotExist(err) && !errors.Is(err, unix.ENODEV) {
 				return fmt.Errorf("cannot throttle %s: %w", device, err)
@@ -190,6 +190,21 @@ func Throttle(device string, bytesPerSecond int64) error {
 		}
 	}
 	return nil
+}
+
+// setThrottle leaves a rule that is set already alone: setting it again would
+// start its budget anew, and waiting programs would never get theirs.
+func setThrottle(file, rule string) error {
+	rules, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	for _, set := range strings.Split(string(rules), "\n") {
+		if set == rule {
+			return nil
+		}
+	}
+	return os.WriteFile(file, []byte(rule), 0o644)
 }
 
 // throttleV2 needs one rule only: there limits hold for all groups below.
