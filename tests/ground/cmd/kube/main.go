@@ -1,7 +1,11 @@
+//go:build kube
+
 // Kube is every Kubernetes program the ground runs, in one binary.
 //
 // The name it is called by (argv[0]) chooses the program, so that the parts
 // share one build and one page cache. It adds no behaviour of its own.
+//
+// It takes minutes to compile, so the tag keeps it out of "go test ./...".
 package main
 
 import (

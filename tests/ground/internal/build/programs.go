@@ -89,7 +89,7 @@ func compile(l layout.Layout, name, packageFolder string, sources []string, vari
 	story.Say("compiling %s (minutes, once)", name)
 	began := time.Now()
 	partial := target + ".partial"
-	command := exec.Command("nice", "go", "build", "-trimpath", "-ldflags", "-s -w "+variables, "-o", partial, ".")
+	command := exec.Command("nice", "go", "build", "-trimpath", "-tags", "kube", "-ldflags", "-s -w "+variables, "-o", partial, ".")
 	command.Dir = filepath.Join(sourceFolder(), packageFolder)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := command.CombinedOutput(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sort"
 
 	"golang.org/x/sys/unix"
@@ -93,28 +94,27 @@ func Make(l layout.Layout, series string) (Made, error) {
 	if err != nil {
 		return made, err
 	}
-	return made, linkTools(l, made.Programs)
+	return made, installTools(l, made.Programs)
 }
 
-// linkTools puts kubectl and this program into the folder for PATH.
-func linkTools(l layout.Layout, programs build.Programs) error {
+// installTools puts kubectl and this program into the folder for PATH.
+func installTools(l layout.Layout, programs build.Programs) error {
 	if err := os.MkdirAll(l.Bin(), 0o755); err != nil {
 		return err
 	}
+	if err := replaceLink(filepath.Join(programs.Kube, "kubectl"), filepath.Join(l.Bin(), "kubectl")); err != nil {
+		return err
+	}
 	self, err := os.Executable()
+	if err != nil || self == filepath.Join(l.Bin(), "ground") {
+		return err
+	}
+	// A copy: the program may have been built into a folder that goes away.
+	content, err := os.ReadFile(self)
 	if err != nil {
 		return err
 	}
-	for name, target := range map[string]string{"kubectl": programs.Kube + "/kubectl", "ground": self} {
-		link := l.Bin() + "/" + name
-		if target == link {
-			continue
-		}
-		if err := replaceLink(target, link); err != nil {
-			return err
-		}
-	}
-	return nil
+	return layout.WriteFile(filepath.Join(l.Bin(), "ground"), content, 0o755)
 }
 
 func replaceLink(target, link string) error {
