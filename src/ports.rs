@@ -102,8 +102,10 @@ impl Explain for PortError {
 /// The time, and waiting for it.
 #[async_trait::async_trait]
 pub trait Clock: Send + Sync {
-    /// The present moment.
+    /// The present moment, for records. It can be set back and forth: no limit may go by it.
     fn now(&self) -> jiff::Timestamp;
+    /// The time since some moment before the first call, which nobody can set: what limits go by.
+    fn elapsed(&self) -> Duration;
     /// Returns after `time`.
     async fn sleep(&self, time: Duration);
 }

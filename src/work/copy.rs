@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -32,10 +33,9 @@ mod window;
 pub use error::{CopyError, Refusal};
 pub use preflight::{CopyPlan, Observed, plan};
 use rejoin::Rejoined;
-use window::since;
 
 /// How often the replica is asked whether it is desynced yet.
-const POLL: std::time::Duration = std::time::Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(20);
 
 /// Runs the order to its end and says how it went.
 pub async fn run(order: &CopyOrder, ports: &RunnerPorts, mut stop: Stop) -> Outcome<CopyReport> {
@@ -125,7 +125,7 @@ async fn make<'a>(
 ) -> Result<Made<'a>, CopyError> {
     let sink = pending.create_stream().map_err(CopyError::Begin)?;
     let meter = Arc::new(Meter::new(Arc::clone(&ports.clock)));
-    let started = ports.clock.now();
+    let (started, on) = (ports.clock.now(), ports.clock.elapsed());
     let copied = isolate_and_copy(plan, ports, sink, &meter, stop).await;
     let rejoined = rejoin::rejoin(plan, ports).await;
     let passed = match copied {
@@ -141,7 +141,7 @@ async fn make<'a>(
     let passed = passed?;
     window::report(plan, ports, &meter);
     check_same_files(order, plan, ports)?;
-    let desync = times(started, off, synced, &meter);
+    let desync = times(on, off, synced, &meter);
     Ok(Made { order, plan, passed, desync, started, finished: ports.clock.now() })
 }
 
@@ -160,14 +160,14 @@ async fn isolate_and_copy(
 }
 
 async fn wait_until_desynced(plan: &CopyPlan, ports: &RunnerPorts) -> Result<(), CopyError> {
-    let begun = ports.clock.now();
+    let begun = ports.clock.elapsed();
     loop {
         let member = ports.server.member().await.map_err(CopyError::Desync)?;
         // What the state is called differs between versions; that it is no longer Synced does not.
         if member.desync_count > 0 && member.state != SYNCED {
             return Ok(());
         }
-        if since(begun, ports.clock.now()) >= plan.desync_limit {
+        if ports.clock.elapsed().saturating_sub(begun) >= plan.desync_limit {
             return Err(CopyError::NotDesynced { state: member.state, secs: plan.desync_limit.as_secs() });
         }
         ports.clock.sleep(POLL).await;
@@ -187,8 +187,8 @@ fn check_same_files(order: &CopyOrder, plan: &CopyPlan, ports: &RunnerPorts) -> 
     Ok(())
 }
 
-fn times(on: Timestamp, off: Timestamp, synced: Timestamp, meter: &Meter) -> DesyncTimes {
-    let millis = |from, to| u64::try_from(since(from, to).as_millis()).unwrap_or(u64::MAX);
+fn times(on: Duration, off: Duration, synced: Duration, meter: &Meter) -> DesyncTimes {
+    let millis = |from, to: Duration| u64::try_from(to.saturating_sub(from).as_millis()).unwrap_or(u64::MAX);
     DesyncTimes {
         window_millis: millis(on, off),
         before_millis: millis(on, meter.first_byte().unwrap_or(off)),

@@ -9,8 +9,8 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::Duration;
 
-use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
@@ -47,8 +47,8 @@ pub struct Meter {
     clock: Arc<dyn Clock>,
     read: AtomicU64,
     written: AtomicU64,
-    first_byte: OnceLock<Timestamp>,
-    last_byte: OnceLock<Timestamp>,
+    first_byte: OnceLock<Duration>,
+    last_byte: OnceLock<Duration>,
 }
 
 impl Meter {
@@ -71,15 +71,15 @@ impl Meter {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// When the stream's first byte came.
+    /// When the stream's first byte came, by the clock's elapsed time.
     #[must_use]
-    pub fn first_byte(&self) -> Option<Timestamp> {
+    pub fn first_byte(&self) -> Option<Duration> {
         self.first_byte.get().copied()
     }
 
-    /// When the stream ended.
+    /// When the stream ended, by the clock's elapsed time.
     #[must_use]
-    pub fn last_byte(&self) -> Option<Timestamp> {
+    pub fn last_byte(&self) -> Option<Duration> {
         self.last_byte.get().copied()
     }
 }
@@ -188,7 +188,7 @@ impl Source<'_> {
                 result => break result.map_err(PipelineError::Read)?,
             }
         };
-        self.meter.first_byte.get_or_init(|| self.meter.clock.now());
+        self.meter.first_byte.get_or_init(|| self.meter.clock.elapsed());
         self.checker.feed(&buffer[..count]).map_err(PipelineError::Stream)?;
         self.meter.read.fetch_add(count as u64, Ordering::Relaxed);
         Ok(count)
@@ -197,7 +197,7 @@ impl Source<'_> {
     /// Closes the stream, so that mariadb-backup learns that nobody reads any more.
     fn end(&mut self) {
         self.stream = None;
-        self.meter.last_byte.get_or_init(|| self.meter.clock.now());
+        self.meter.last_byte.get_or_init(|| self.meter.clock.elapsed());
         if let Some(over) = self.over.take() {
             // Nobody asks for it when the run was given up.
             let _unwanted = over.send(());

@@ -59,6 +59,10 @@ impl Clock for RealClock {
         Timestamp::UNIX_EPOCH
     }
 
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+
     async fn sleep(&self, _: Duration) {
         tokio::task::yield_now().await;
     }

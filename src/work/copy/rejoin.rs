@@ -6,11 +6,8 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::error::CopyError;
 use super::preflight::CopyPlan;
-use super::window::since;
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
 use crate::ports::PortError;
@@ -33,10 +30,10 @@ const UNREACHABLE_LIMIT: Duration = Duration::from_secs(10);
 pub(super) enum Rejoined {
     /// The replica is Synced again.
     Back {
-        /// When OFF was sent.
-        off: Timestamp,
-        /// When it was seen Synced.
-        synced: Timestamp,
+        /// When OFF was sent, by the clock's elapsed time.
+        off: Duration,
+        /// When it was seen Synced, likewise.
+        synced: Duration,
     },
     /// Another server answers; there is nothing to take back.
     Restarted,
@@ -58,7 +55,7 @@ impl NotRejoined {
 /// Brings the replica back.
 pub(super) async fn rejoin(plan: &CopyPlan, ports: &RunnerPorts) -> Result<Rejoined, NotRejoined> {
     let drained = drain(plan, ports).await?;
-    let off = ports.clock.now();
+    let off = ports.clock.elapsed();
     match drained {
         Drained::Restarted => Ok(Rejoined::Restarted),
         Drained::NothingOwed => Ok(Rejoined::Back { off, synced: off }),
@@ -80,7 +77,7 @@ enum Drained {
 }
 
 async fn drain(plan: &CopyPlan, ports: &RunnerPorts) -> Result<Drained, NotRejoined> {
-    let begun = ports.clock.now();
+    let begun = ports.clock.elapsed();
     loop {
         let member = ask(ports).await?;
         if member.gcomm_uuid != plan.member.gcomm_uuid {
@@ -92,7 +89,7 @@ async fn drain(plan: &CopyPlan, ports: &RunnerPorts) -> Result<Drained, NotRejoi
         if member.recv_queue <= DRAINED {
             return Ok(Drained::Ready);
         }
-        if since(begun, ports.clock.now()) >= plan.resync_limit {
+        if ports.clock.elapsed().saturating_sub(begun) >= plan.resync_limit {
             // Staying desynced for good would be worse than a group that is slow for a while.
             let message = format!("{} write-sets still wait on the replica; it rejoins with them", member.recv_queue);
             ports.events.send(Phase::Copy, EventKind::Warned { message });
@@ -104,11 +101,11 @@ async fn drain(plan: &CopyPlan, ports: &RunnerPorts) -> Result<Drained, NotRejoi
 
 /// Asks the server for its state, patiently.
 async fn ask(ports: &RunnerPorts) -> Result<Member, NotRejoined> {
-    let begun = ports.clock.now();
+    let begun = ports.clock.elapsed();
     loop {
         match ports.server.member().await {
             Ok(member) => return Ok(member),
-            Err(error) if since(begun, ports.clock.now()) >= UNREACHABLE_LIMIT => {
+            Err(error) if ports.clock.elapsed().saturating_sub(begun) >= UNREACHABLE_LIMIT => {
                 return Err(NotRejoined { why: "its server does not answer".to_owned(), source: Some(error) });
             }
             Err(_) => ports.clock.sleep(RETRY).await,
@@ -118,11 +115,11 @@ async fn ask(ports: &RunnerPorts) -> Result<Member, NotRejoined> {
 
 /// Sends OFF until it is answered.
 async fn set_off(plan: &CopyPlan, ports: &RunnerPorts) -> Result<Identity, NotRejoined> {
-    let begun = ports.clock.now();
+    let begun = ports.clock.elapsed();
     loop {
         match ports.server.desync_off(&plan.member.gcomm_uuid, plan.desync_limit).await {
             Ok(identity) => return Ok(identity),
-            Err(error) if since(begun, ports.clock.now()) >= UNREACHABLE_LIMIT => {
+            Err(error) if ports.clock.elapsed().saturating_sub(begun) >= UNREACHABLE_LIMIT => {
                 return Err(NotRejoined {
                     why: "its server did not take wsrep_desync=OFF".to_owned(),
                     source: Some(error),
@@ -133,17 +130,17 @@ async fn set_off(plan: &CopyPlan, ports: &RunnerPorts) -> Result<Identity, NotRe
     }
 }
 
-async fn wait_until_synced(plan: &CopyPlan, ports: &RunnerPorts, off: Timestamp) -> Result<Rejoined, NotRejoined> {
+async fn wait_until_synced(plan: &CopyPlan, ports: &RunnerPorts, off: Duration) -> Result<Rejoined, NotRejoined> {
     loop {
         let member = ask(ports).await?;
-        let now = ports.clock.now();
+        let now = ports.clock.elapsed();
         if member.gcomm_uuid != plan.member.gcomm_uuid {
             return Ok(Rejoined::Restarted);
         }
         if member.is_synced() {
             return Ok(Rejoined::Back { off, synced: now });
         }
-        if since(off, now) >= plan.resync_limit {
+        if now.saturating_sub(off) >= plan.resync_limit {
             let (state, count) = (member.state, member.desync_count);
             let secs = plan.resync_limit.as_secs();
             let why = format!("it is {state} (wsrep_desync_count {count}) {secs} seconds after wsrep_desync=OFF");

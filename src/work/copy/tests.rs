@@ -93,7 +93,8 @@ struct World {
     engine: Misbehaviour,
     abandoned: bool,
     restarts_during_copy: bool,
-    millis: Mutex<i64>,
+    elapsed: Mutex<Duration>,
+    wall_clock_set: Mutex<i64>,
     published: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
@@ -173,11 +174,18 @@ impl Server for World {
 #[async_trait]
 impl Clock for World {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millisecond(*self.millis.lock().unwrap()).unwrap()
+        let mut set = self.wall_clock_set.lock().unwrap();
+        *set += 1;
+        // Somebody sets it by a day whenever it is looked at.
+        Timestamp::from_second(86_400 * *set).unwrap()
+    }
+
+    fn elapsed(&self) -> Duration {
+        *self.elapsed.lock().unwrap()
     }
 
     async fn sleep(&self, time: Duration) {
-        *self.millis.lock().unwrap() += i64::try_from(time.as_millis()).unwrap();
+        *self.elapsed.lock().unwrap() += time;
         tokio::time::sleep(Duration::from_micros(200)).await;
     }
 }
@@ -399,6 +407,21 @@ async fn every_way_the_tool_can_fail_is_a_failed_copy_and_still_rejoins() {
         assert!(world.has("desync off"));
         assert_eq!(world.has("interrupt"), engine == Misbehaviour::Hangs);
     }
+}
+
+#[tokio::test]
+async fn a_wall_clock_that_is_set_neither_ends_a_copy_nor_lengthens_its_times() {
+    let world = Arc::new(World::default());
+    let (_stopper, stop) = stop::channel();
+    let End::Done(report) = run_in(&world, stop).await.end else { panic!() };
+    let DesyncTimes { window_millis, before_millis, after_millis, resync_millis } = report.desync;
+    for millis in [window_millis, before_millis, after_millis, resync_millis] {
+        assert!(millis < 3_600_000, "{:?}", report.desync);
+    }
+    let (failure, world) = fail_in(World { engine: Misbehaviour::Hangs, ..World::default() }).await;
+    assert_eq!(failure.message, "mariadb-backup sent nothing for 90 seconds");
+    let elapsed = *world.elapsed.lock().unwrap();
+    assert!(elapsed >= Duration::from_secs(90), "{elapsed:?}");
 }
 
 #[tokio::test]

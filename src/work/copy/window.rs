@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::error::CopyError;
@@ -85,7 +84,7 @@ async fn watch(
 ) -> Result<EngineEnd, CopyError> {
     let pulse = pulse(&plan.member.gcomm_uuid, ports);
     tokio::pin!(pulse);
-    let begun = ports.clock.now();
+    let begun = ports.clock.elapsed();
     let mut last = Seen { bytes: 0, at: begun };
     loop {
         tokio::select! {
@@ -94,8 +93,8 @@ async fn watch(
             gone = &mut pulse => return Err(gone),
             () = ports.clock.sleep(TICK) => {
                 report(plan, ports, meter);
-                last = last.look(meter.read_bytes(), ports.clock.now());
-                check_limits(plan, begun, &last, ports.clock.now())?;
+                last = last.look(meter.read_bytes(), ports.clock.elapsed());
+                check_limits(plan, begun, &last, ports.clock.elapsed())?;
             }
         }
     }
@@ -104,28 +103,23 @@ async fn watch(
 /// When the byte count last changed.
 struct Seen {
     bytes: u64,
-    at: Timestamp,
+    at: Duration,
 }
 
 impl Seen {
-    fn look(self, bytes: u64, now: Timestamp) -> Self {
+    fn look(self, bytes: u64, now: Duration) -> Self {
         if bytes == self.bytes { self } else { Self { bytes, at: now } }
     }
 }
 
-fn check_limits(plan: &CopyPlan, begun: Timestamp, last: &Seen, now: Timestamp) -> Result<(), CopyError> {
-    if since(last.at, now) >= plan.stall_limit {
+fn check_limits(plan: &CopyPlan, begun: Duration, last: &Seen, now: Duration) -> Result<(), CopyError> {
+    if now.saturating_sub(last.at) >= plan.stall_limit {
         return Err(CopyError::Stalled { secs: plan.stall_limit.as_secs() });
     }
-    if since(begun, now) >= plan.copy_limit {
+    if now.saturating_sub(begun) >= plan.copy_limit {
         return Err(CopyError::TookTooLong { secs: plan.copy_limit.as_secs() });
     }
     Ok(())
-}
-
-/// The time between two moments; none when the clock was set back.
-pub(super) fn since(earlier: Timestamp, later: Timestamp) -> Duration {
-    Duration::try_from(later.duration_since(earlier)).unwrap_or_default()
 }
 
 /// Reports how far the pipeline is.

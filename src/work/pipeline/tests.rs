@@ -13,11 +13,15 @@ struct StillClock;
 
 #[async_trait]
 impl Clock for StillClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::UNIX_EPOCH
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::UNIX_EPOCH
     }
 
-    async fn sleep(&self, _: std::time::Duration) {}
+    fn elapsed(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    async fn sleep(&self, _: Duration) {}
 }
 
 /// A file that is full after some bytes.
