@@ -17,6 +17,9 @@ func Clean(l layout.Layout) error {
 	if err := killOurs(l); err != nil {
 		return err
 	}
+	if err := host.DropBelow(l.State); err != nil {
+		return err
+	}
 	if err := host.UnmountBelow(l.State); err != nil {
 		return err
 	}
