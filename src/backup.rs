@@ -217,6 +217,15 @@ pub enum BackupError {
         #[source]
         source: PortError,
     },
+    /// Another run is at work on that server.
+    #[error("replica {pod} is taken by another run; it was not touched")]
+    Taken {
+        /// The target.
+        pod: String,
+        /// Why.
+        #[source]
+        source: PortError,
+    },
     /// The runner's own checks refused before the replica was touched.
     #[error("the runner beside {pod} refused, and the replica was not touched")]
     Checks {
@@ -234,10 +243,12 @@ pub enum BackupError {
         failure: Failure,
     },
     /// The replica may still be desynced; the obligation stands.
-    #[error("replica {pod} may still be desynced, and the obligation stays recorded")]
+    #[error("{}replica {pod} may still be desynced, and the obligation stays recorded", made(.whole.as_ref()))]
     Rejoin {
         /// The target.
         pod: String,
+        /// The backup, when it was made and entered all the same.
+        whole: Option<BackupId>,
         /// Why it is not back.
         #[source]
         source: SettleError,
@@ -253,9 +264,14 @@ pub enum BackupError {
     },
 }
 
+fn made(whole: Option<&BackupId>) -> String {
+    whole.map(|backup| format!("backup {backup} is whole and listed, but ")).unwrap_or_default()
+}
+
 impl Explain for BackupError {
     fn code(&self) -> ExitCode {
         match self {
+            Self::Taken { .. } => ExitCode::Locked,
             Self::Isolate { source, .. } => match source.code() {
                 ExitCode::Error => ExitCode::FailedInCluster,
                 code => code,
@@ -267,10 +283,13 @@ impl Explain for BackupError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Isolate { source, .. } => source.hint(),
+            Self::Isolate { source, .. } | Self::Taken { source, .. } => source.hint(),
             Self::Checks { failure, .. } | Self::Copy { failure, .. } => failure.hint.clone(),
             Self::Rejoin { source, .. } => source.hint(),
-            Self::Record { .. } => Some("the next create enters it; until then list does not show it".to_owned()),
+            Self::Record { .. } => Some(
+                "list does not show it, but verify names it, and stock tools restore it; see README, what a run does"
+                    .to_owned(),
+            ),
         }
     }
 }

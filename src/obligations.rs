@@ -4,12 +4,12 @@
 //! replica any more; the queue is drained before the replica takes part in flow control again;
 //! `wsrep_desync=OFF`; then Synced and Ready are waited for, and only then the record is cleared.
 
+use std::future::Future;
 use std::time::Duration;
 
 use crate::exit_code::ExitCode;
-use crate::model::cluster::ClusterView;
+use crate::model::cluster::{ClusterView, PodView};
 use crate::model::event::{EventKind, Phase};
-use crate::model::galera::Member;
 use crate::model::obligation::{Debt, Obligation};
 use crate::model::order::ServerAddress;
 use crate::model::outcome::Explain;
@@ -18,6 +18,15 @@ use crate::ports::{PortError, Reason};
 
 /// How often a replica on its way back is asked.
 const ASK_EVERY: Duration = Duration::from_millis(200);
+
+/// The pause before what did not answer is looked at again.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How often the API is asked before its silence counts.
+const ATTEMPTS: u32 = 10;
+
+/// A queue this short is far below where flow control begins.
+const DRAINED: u64 = 8;
 
 /// Why an obligation still stands.
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +88,6 @@ enum Settlement {
     Moot(String),
     /// The replica has to be asked, and brought back.
     BringBack(ServerAddress),
-    /// The pod is there but has no address to ask it at.
-    Unreachable,
 }
 
 fn judge(view: &ClusterView, pod: &str, pod_uid: &str) -> Settlement {
@@ -89,10 +96,10 @@ fn judge(view: &ClusterView, pod: &str, pod_uid: &str) -> Settlement {
         Some(found) if found.uid != pod_uid => {
             Settlement::Moot(format!("pod {pod} was replaced, and the new server started in sync"))
         }
-        Some(found) => match &found.ip {
-            Some(host) => Settlement::BringBack(ServerAddress { host: host.clone(), port: view.server.port }),
-            None => Settlement::Unreachable,
-        },
+        Some(PodView { ip: Some(host), .. }) => {
+            Settlement::BringBack(ServerAddress { host: host.clone(), port: view.server.port })
+        }
+        Some(_) => Settlement::Moot(format!("pod {pod} runs no server, and the next one starts in sync")),
     }
 }
 
@@ -101,73 +108,115 @@ fn judge(view: &ClusterView, pod: &str, pod_uid: &str) -> Settlement {
 /// # Errors
 /// Says what is in the way; the record stays.
 pub async fn settle(obligation: &Obligation, limit: Duration, ports: &ConductorPorts<'_>) -> Result<(), SettleError> {
-    let Debt::Desync { pod, pod_uid, runner } = &obligation.debt;
+    let Debt::Desync { pod, runner, .. } = &obligation.debt;
     let in_cluster = |source| SettleError::Cluster { run: obligation.run.clone(), source };
-    ports.runners.remove(runner).await.map_err(|source| SettleError::RunnerLeft { runner: runner.clone(), source })?;
-    let view = ports.cluster.view().await.map_err(in_cluster)?;
-    match judge(&view, pod, pod_uid) {
-        Settlement::Moot(why) => ports.events.step(Phase::Copy, why),
-        Settlement::BringBack(server) => bring_back(pod, pod_uid, &server, limit, ports)
-            .await
-            .map_err(|source| SettleError::NotBack { pod: pod.clone(), source })?,
-        Settlement::Unreachable => {
-            let source = PortError::new(Reason::Unreachable, "its pod has no address");
-            return Err(SettleError::NotBack { pod: pod.clone(), source });
-        }
-    }
-    ports.cluster.clear_obligation(&obligation.run).await.map_err(in_cluster)
+    patiently(ports, || ports.runners.remove(runner))
+        .await
+        .map_err(|source| SettleError::RunnerLeft { runner: runner.clone(), source })?;
+    bring_back(&obligation.debt, limit, ports)
+        .await
+        .map_err(|source| SettleError::NotBack { pod: pod.clone(), source })?;
+    patiently(ports, || ports.cluster.clear_obligation(&obligation.run)).await.map_err(in_cluster)
 }
 
-async fn bring_back(
-    pod: &str,
-    pod_uid: &str,
-    server: &ServerAddress,
-    limit: Duration,
-    ports: &ConductorPorts<'_>,
-) -> Result<(), PortError> {
-    let member = wait_for_member(server, limit, ports, |_| true).await?;
-    if member.desync_count > 0 {
-        ports.events.step(Phase::Copy, format!("bringing {pod} back: {} write-sets queued", member.recv_queue));
-        // A replica with a full queue that is no longer desynced throttles the whole cluster.
-        wait_for_member(server, limit, ports, |member| member.recv_queue == 0).await?;
-        ports.galera.set_desync_off(server).await?;
+/// Brings the replica back, looking at its pod anew as long as its server does not answer.
+async fn bring_back(debt: &Debt, limit: Duration, ports: &ConductorPorts<'_>) -> Result<(), PortError> {
+    let Debt::Desync { pod, pod_uid, gcomm_uuid, .. } = debt;
+    let deadline = ports.clock.elapsed() + limit;
+    loop {
+        let view = patiently(ports, || ports.cluster.view()).await?;
+        let server = match judge(&view, pod, pod_uid) {
+            Settlement::Moot(why) => {
+                ports.events.step(Phase::Copy, why);
+                return Ok(());
+            }
+            Settlement::BringBack(server) => server,
+        };
+        match rejoin(pod, gcomm_uuid, &server, deadline, ports).await {
+            Ok(true) => break,
+            Ok(false) => {
+                // If the new server is desynced, somebody else has asked for it and ends it.
+                ports.events.step(Phase::Copy, format!("the server of {pod} was restarted, which ended its desync"));
+                return Ok(());
+            }
+            Err(error) if error.reason == Reason::Unreachable && ports.clock.elapsed() < deadline => {
+                ports.clock.sleep(LOOK_EVERY).await;
+            }
+            Err(error) => return Err(error),
+        }
     }
-    wait_for_member(server, limit, ports, Member::is_synced).await?;
     if ports.cluster.wait_until_ready(pod, pod_uid, limit).await? {
         ports.events.step(Phase::Copy, format!("{pod} is Synced and Ready"));
         return Ok(());
     }
     // Synced is what is owed; a probe that fails for another reason is somebody else's to mend.
-    let message = format!("{pod} is Synced again, but its pod did not become Ready within {} s", limit.as_secs());
+    let message = format!("{pod} is Synced again, but its pod was replaced or is not Ready");
     ports.events.send(Phase::Copy, EventKind::Warned { message });
     Ok(())
 }
 
-/// Asks a member until it is as wanted; an answer that does not come counts as "not yet".
-async fn wait_for_member(
+/// Ends the desync of one member and waits until it is Synced; `false` when another one is there.
+async fn rejoin(
+    pod: &str,
+    gcomm_uuid: &str,
     server: &ServerAddress,
-    limit: Duration,
+    deadline: Duration,
     ports: &ConductorPorts<'_>,
-    wanted: impl Fn(&Member) -> bool,
-) -> Result<Member, PortError> {
-    let deadline = ports.clock.now() + jiff::SignedDuration::try_from(limit).unwrap_or(jiff::SignedDuration::MAX);
+) -> Result<bool, PortError> {
     loop {
-        let answer = ports.galera.member(server).await;
-        match answer {
-            Ok(member) if wanted(&member) => return Ok(member),
-            Err(error) if error.reason == Reason::Credentials => return Err(error),
-            _ if ports.clock.now() < deadline => ports.clock.sleep(ASK_EVERY).await,
-            Ok(member) => {
-                let what = format!(
-                    "after {} s it is still {} with {} write-sets queued and wsrep_desync_count {}",
-                    limit.as_secs(),
-                    member.state,
-                    member.recv_queue,
-                    member.desync_count
-                );
-                return Err(PortError::new(Reason::TimedOut, what));
+        let member = ports.galera.member(server).await?;
+        if member.gcomm_uuid != gcomm_uuid {
+            return Ok(false);
+        }
+        let late = ports.clock.elapsed() >= deadline;
+        if member.desync_count == 0 {
+            break;
+        }
+        // A replica with a full queue that is no longer desynced throttles the whole cluster; one that
+        // stays desynced for good is worse.
+        if member.recv_queue <= DRAINED || late {
+            ports.events.step(Phase::Copy, format!("bringing {pod} back: {} write-sets queued", member.recv_queue));
+            if !ports.galera.set_desync_off(server, gcomm_uuid).await? {
+                return Ok(false);
             }
-            Err(error) => return Err(error),
+            break;
+        }
+        ports.clock.sleep(ASK_EVERY).await;
+    }
+    wait_until_synced(server, deadline, ports).await.map(|()| true)
+}
+
+async fn wait_until_synced(
+    server: &ServerAddress,
+    deadline: Duration,
+    ports: &ConductorPorts<'_>,
+) -> Result<(), PortError> {
+    loop {
+        let member = ports.galera.member(server).await?;
+        if member.is_synced() {
+            return Ok(());
+        }
+        if ports.clock.elapsed() >= deadline {
+            let what = format!("it is still {} with wsrep_desync_count {}", member.state, member.desync_count);
+            return Err(PortError::new(Reason::TimedOut, what));
+        }
+        ports.clock.sleep(ASK_EVERY).await;
+    }
+}
+
+/// Does something that may be done twice, again while the API does not answer, a few times.
+async fn patiently<T, F>(ports: &ConductorPorts<'_>, mut act: impl FnMut() -> F) -> Result<T, PortError>
+where
+    F: Future<Output = Result<T, PortError>>,
+{
+    let mut attempt = 1;
+    loop {
+        match act().await {
+            Err(error) if error.reason == Reason::Unreachable && attempt < ATTEMPTS => {
+                ports.clock.sleep(LOOK_EVERY).await;
+                attempt += 1;
+            }
+            done => return done,
         }
     }
 }

@@ -141,9 +141,22 @@ pub async fn run(plan: &VerifyPlan, ports: &ConductorPorts<'_>) -> Result<CheckR
         if let Err(error) = ports.runners.remove(&batch.runner.name).await {
             ports.events.send(Phase::Verify, EventKind::Warned { message: error.to_string() });
         }
-        let report = checked?;
-        enter(&batch.backups, &report, ports).await.map_err(VerifyError::Port)?;
-        add(&mut whole, report);
+        let entered = match checked {
+            Ok(report) => {
+                let entered = enter(&batch.backups, &report, ports).await.map_err(VerifyError::Port);
+                add(&mut whole, report);
+                entered
+            }
+            Err(error) => Err(error),
+        };
+        match entered {
+            // Damage that was found is the news; what else went wrong is told beside it.
+            Err(error) if whole.bad_count > 0 => {
+                ports.events.send(Phase::Verify, EventKind::Warned { message: error.to_string() });
+                break;
+            }
+            entered => entered?,
+        }
     }
     for backup in &whole.unlisted {
         let message = format!("{backup} lies in the store but is not in the catalogue");

@@ -5,12 +5,15 @@
 //! tells the next run to make sure of it.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::adapters::events::JsonLines;
 use crate::adapters::kubernetes::catalogue_configmap::ConfigMapCatalogue;
+use crate::adapters::kubernetes::client::in_cluster;
 use crate::adapters::kubernetes::cluster::KubernetesCluster;
 use crate::adapters::kubernetes::lease;
 use crate::adapters::kubernetes::runner_pod::Owner;
@@ -57,20 +60,38 @@ pub async fn conduct(
     identity: &Identity,
     out: impl std::io::Write + Send + 'static,
 ) -> Outcome<RunReport> {
-    let events = JsonLines::new(out);
-    match try_conduct(order, identity, &events).await {
-        Ok(done) => done,
-        Err(failure) => {
-            let phase = Phase::Isolate;
-            events.send(phase, EventKind::Failed { message: failure.message.clone() });
-            Outcome::failed(failure, Vec::new())
-        }
+    let events = KeptWarnings { inner: JsonLines::new(out), warnings: Mutex::default() };
+    let done = try_conduct(order, identity, &events).await;
+    if let Err(failure) = &done {
+        events.send(Phase::Isolate, EventKind::Failed { message: failure.message.clone() });
+    }
+    let warnings = events.warnings.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match done {
+        Ok(report) => Outcome::done(report, warnings),
+        Err(failure) => Outcome::failed(failure, warnings),
     }
 }
 
-async fn try_conduct(order: &str, identity: &Identity, events: &JsonLines) -> Result<Outcome<RunReport>, Failure> {
+/// Passes reports on and keeps the warnings among them: they belong into the outcome, which outlives the log.
+struct KeptWarnings {
+    inner: JsonLines,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl EventSink for KeptWarnings {
+    fn send(&self, phase: Phase, kind: EventKind) {
+        if let EventKind::Warned { message } = &kind {
+            self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(message.clone());
+        }
+        self.inner.send(phase, kind);
+    }
+}
+
+async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) -> Result<RunReport, Failure> {
+    // Before anything else: PID 1 without a handler ignores SIGTERM.
+    let mut stopped = Stopped::listen()?;
     let order = parse(order)?;
-    let client = client()?;
+    let client = in_cluster().map_err(|error| Failure::of(&error))?;
     let cluster = KubernetesCluster::new(client.clone(), &identity.namespace, &order.statefulset);
     let view = cluster.view().await.map_err(|error| Failure::of(&error))?;
     let settings = settings(&cluster, &order).await?;
@@ -87,20 +108,43 @@ async fn try_conduct(order: &str, identity: &Identity, events: &JsonLines) -> Re
         events,
     };
     let lease_name = Settings::config_map_name(&order.statefulset);
-    let lease =
-        lease::take(client, &identity.namespace, &lease_name, &identity.job).await.map_err(|error| locked(&error))?;
+    // Two pods of one Job are two holders.
+    let holder = format!("{}/{}", identity.job, identity.pod_uid);
+    let taking = lease::take(client, &identity.namespace, &lease_name, &holder);
+    let lease = tokio::select! {
+        taken = taking => taken.map_err(|error| locked(&error))?,
+        signal = stopped.signal() => return Err(stopped_by(signal)),
+    };
     let done = tokio::select! {
         done = carry_out(&order, identity, &settings, &ports) => done,
-        () = lease.lost() => Err(Failure::new(ExitCode::FailedInCluster, format!("lost Lease {lease_name}"))
+        () = lease.lost() => return Err(Failure::new(ExitCode::FailedInCluster, format!("lost Lease {lease_name}"))
             .with_cause("it could not be renewed in time; the runner finishes or breaks off by itself")
-            .with_hint("the next run settles what is owed")),
-        signal = terminated() => Err(Failure::new(ExitCode::FailedInCluster, format!("stopped by {signal}"))
-            .with_hint("the next run settles what is owed")),
+            .with_hint("the next run settles what is owed; kubectl mariadb-backup verify names a backup that was finished meanwhile")),
+        signal = stopped.signal() => {
+            settle_own(identity, &settings, &ports).await;
+            Err(stopped_by(signal))
+        }
     };
     if let Err(error) = lease.release().await {
         events.send(Phase::Record, EventKind::Warned { message: error.to_string() });
     }
-    done.map(|report| Outcome::done(report, Vec::new()))
+    done
+}
+
+fn stopped_by(signal: &str) -> Failure {
+    Failure::new(ExitCode::FailedInCluster, format!("stopped by {signal}"))
+        .with_hint("kubectl mariadb-backup create starts anew, and settles what may still be owed")
+}
+
+/// Settles what this very run owes when it was stopped in the middle; the pod's grace period is made for it.
+///
+/// A record left behind would end a desync that somebody else asks for later.
+async fn settle_own(identity: &Identity, settings: &Settings, ports: &ConductorPorts<'_>) {
+    let Ok(view) = ports.cluster.view().await else { return };
+    let Some(owed) = view.obligation.filter(|owed| owed.run == identity.job) else { return };
+    if let Err(error) = obligations::settle(&owed, settings.resync_timeout, ports).await {
+        ports.events.send(Phase::Copy, EventKind::Warned { message: error.to_string() });
+    }
 }
 
 fn parse(order: &str) -> Result<Order, Failure> {
@@ -111,15 +155,6 @@ fn parse(order: &str) -> Result<Order, Failure> {
         return Err(Failure::new(ExitCode::Usage, what).with_hint("use a plugin and an agent image of one version"));
     }
     Ok(order)
-}
-
-fn client() -> Result<kube::Client, Failure> {
-    let unreachable = |error: String| {
-        Failure::new(ExitCode::Error, "cannot reach the Kubernetes API from inside the cluster").with_cause(error)
-    };
-    let mut config = kube::Config::incluster().map_err(|error| unreachable(error.to_string()))?;
-    config.default_retry = false;
-    kube::Client::try_from(config).map_err(|error| unreachable(error.to_string()))
 }
 
 async fn settings(cluster: &KubernetesCluster, order: &Order) -> Result<Settings, Failure> {
@@ -175,6 +210,12 @@ async fn back_up(
     settings: &Settings,
     ports: &ConductorPorts<'_>,
 ) -> Result<RunReport, Failure> {
+    // Read before anything is done: a backup that cannot be entered is not worth hours of copying.
+    let (catalogue, _) = ports.catalogue.read().await.map_err(|error| Failure::of(&error))?;
+    if !catalogue.has_room() {
+        return Err(Failure::new(ExitCode::Refused, format!("catalogue {} is full", settings.hash_config_map))
+            .with_hint("delete old backups and their entries in the catalogue"));
+    }
     let observed = observe(settings, ports).await.map_err(|error| Failure::of(&error))?;
     let now = ports.clock.now();
     let run = Run { job: identity.job.clone(), backup: BackupName::at(now), now };
@@ -223,15 +264,26 @@ async fn ask_all(
     Ok(members)
 }
 
-/// Waits for the signal with which Kubernetes ends a pod.
-async fn terminated() -> &'static str {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        },
-        // Without a handler the kernel ends the process itself, and the obligation remains.
-        _ => std::future::pending().await,
+/// The signals with which Kubernetes, or a person, ends a pod.
+struct Stopped {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stopped {
+    fn listen() -> Result<Self, Failure> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Failure::new(ExitCode::Error, "cannot listen for signals").with_cause(error.to_string())
+            })
+        };
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn signal(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
     }
 }

@@ -114,6 +114,7 @@ pub fn obligation(inputs: &Inputs<'_>, runner: &str) -> Obligation {
         debt: Debt::Desync {
             pod: inputs.target.pod.clone(),
             pod_uid: inputs.target.pod_uid.clone(),
+            gcomm_uuid: inputs.target.gcomm_uuid.clone(),
             runner: runner.to_owned(),
         },
         run: inputs.run.job.clone(),
@@ -143,7 +144,10 @@ pub async fn run(plan: &BackupPlan, ports: &ConductorPorts<'_>) -> Result<Isolat
     let target = &plan.target;
     ports.events.step(Phase::Isolate, format!("chose replica {} on node {}: {}", target.pod, target.node, target.why));
     let untouched = |source| BackupError::Isolate { pod: target.pod.clone(), source };
-    let mut gate = ports.galera.close_gate(&target.server).await.map_err(untouched)?;
+    let mut gate = ports.galera.close_gate(&target.server).await.map_err(|source| match source.reason {
+        Reason::Conflict => BackupError::Taken { pod: target.pod.clone(), source },
+        _ => untouched(source),
+    })?;
     let runner = match prepare(plan, ports).await {
         Ok(runner) => runner,
         Err(error) => {
@@ -158,7 +162,7 @@ pub async fn run(plan: &BackupPlan, ports: &ConductorPorts<'_>) -> Result<Isolat
         // An answer that is lost leaves open whether the gate is: only asking the replica tells.
         obligations::settle(&plan.obligation, plan.limits.resync, ports)
             .await
-            .map_err(|source| BackupError::Rejoin { pod: target.pod.clone(), source })?;
+            .map_err(|source| BackupError::Rejoin { pod: target.pod.clone(), source, whole: None })?;
         return Err(untouched(error));
     }
     ports.events.send(Phase::Isolate, EventKind::Finished);
@@ -213,7 +217,7 @@ async fn still_the_same(plan: &BackupPlan, ports: &ConductorPorts<'_>) -> Result
     match view.pod(&plan.target.pod) {
         Some(pod) if pod.uid == plan.target.pod_uid && pod.ready && !pod.terminating => Ok(()),
         _ => Err(PortError::new(
-            Reason::Conflict,
+            Reason::Other,
             format!("replica {} was restarted, or is not Ready any more, since it was chosen", plan.target.pod),
         )
         .with_hint("try again when every replica is Ready")),

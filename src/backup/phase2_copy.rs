@@ -10,14 +10,16 @@ use crate::exit_code::ExitCode;
 use crate::model::event::{EventKind, Phase};
 use crate::model::outcome::{End, Failure, Outcome};
 use crate::model::report::CopyReport;
-use crate::obligations;
+use crate::obligations::{self, SettleError};
 use crate::ports::conductor::{ConductorPorts, Runner, RunnerNews};
 
-/// A backup that lies on its volume with its manifest, made by a replica that is back in sync.
+/// A backup that lies on its volume with its manifest, and how the replica's way back went.
 ///
-/// Made only by this phase, so that nothing can be recorded before the replica is back.
+/// Made only by this phase, so that nothing can be recorded before the way back was tried.
 pub struct Copied {
     pub(super) report: CopyReport,
+    /// Why the replica is not surely back; a good copy is recorded all the same.
+    pub(super) owed: Option<SettleError>,
 }
 
 /// Follows the copy to its end and makes sure that the replica is back.
@@ -37,16 +39,19 @@ pub async fn run(plan: &BackupPlan, isolated: Isolated, ports: &ConductorPorts<'
     };
     // The runner has brought the replica back where it could; settling finds that out by asking, and
     // does it where the runner was killed.
-    obligations::settle(&plan.obligation, plan.limits.resync, ports)
-        .await
-        .map_err(|source| BackupError::Rejoin { pod: plan.target.pod.clone(), source })?;
+    let settled = obligations::settle(&plan.obligation, plan.limits.resync, ports).await;
     drop(gate);
-    match copied {
-        Ok(report) => {
+    match (copied, settled) {
+        (Ok(report), settled) => {
             ports.events.send(Phase::Copy, EventKind::Finished);
-            Ok(Copied { report })
+            Ok(Copied { report, owed: settled.err() })
         }
-        Err(failure) => Err(BackupError::Copy { pod: plan.target.pod.clone(), failure }),
+        (Err(failure), Ok(())) => Err(BackupError::Copy { pod: plan.target.pod.clone(), failure }),
+        (Err(failure), Err(source)) => {
+            // Both are told: the log has the first, the outcome the one that needs somebody.
+            ports.events.send(Phase::Copy, EventKind::Failed { message: failure.message });
+            Err(BackupError::Rejoin { pod: plan.target.pod.clone(), source, whole: None })
+        }
     }
 }
 

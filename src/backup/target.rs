@@ -21,6 +21,8 @@ pub struct Target {
     pub claim_uid: String,
     /// Where its server listens.
     pub server: ServerAddress,
+    /// Its server's id within the group.
+    pub gcomm_uuid: String,
     /// Where its data directory is, in the server's own eyes.
     pub datadir: String,
     /// Why it was chosen, for people.
@@ -107,6 +109,7 @@ fn usable(observed: &Observed, pod: &PodView, why: String) -> Result<Target, Ref
         claim: claim.name.clone(),
         claim_uid: claim.uid.clone(),
         server: ServerAddress { host, port: observed.cluster.server.port },
+        gcomm_uuid: member.gcomm_uuid.clone(),
         datadir: member.datadir.trim_end_matches('/').to_owned(),
         why,
     })

@@ -24,6 +24,12 @@ pub const HASH_TABLE_KEY: &str = "hash_table";
 /// The ConfigMap's key with what a listing needs.
 pub const BACKUPS_KEY: &str = "backups";
 
+/// The most data a catalogue may be: what the API takes in a ConfigMap, with room for its metadata.
+pub const LIMIT_BYTES: usize = (1 << 20) - (16 << 10);
+
+/// More than one backup's entries ever take.
+const ENTRY_BYTES: usize = 1024;
+
 /// What a file in a store must be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checksum {
@@ -131,6 +137,13 @@ impl Catalogue {
         ])
     }
 
+    /// Whether one more backup can be entered.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        let bytes: usize = self.write().values().map(String::len).sum();
+        bytes + ENTRY_BYTES <= LIMIT_BYTES
+    }
+
     /// Returns the backups in the order of their names.
     #[must_use]
     pub fn backups(&self) -> Vec<BackupId> {
@@ -233,5 +246,6 @@ mod tests {
         }
         let bytes: usize = catalogue.write().values().map(String::len).sum();
         assert!(bytes < 600 << 10, "{bytes} bytes");
+        assert!(catalogue.has_room());
     }
 }

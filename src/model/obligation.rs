@@ -36,6 +36,9 @@ pub enum Debt {
         pod: String,
         /// The UID of that pod: another one has another server, which starts in sync.
         pod_uid: String,
+        /// The server's id within the group, new with each start: another one is another server,
+        /// whose desync, if any, is not ours to end.
+        gcomm_uuid: String,
         /// The runner's pod, which must be gone before anybody else acts.
         runner: String,
     },

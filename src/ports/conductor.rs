@@ -41,7 +41,7 @@ pub trait Cluster: Send + Sync {
     /// Returns the cluster's stored settings; empty when there are none.
     async fn settings(&self) -> Result<BTreeMap<String, String>, PortError>;
 
-    /// Records an obligation. Fails with [`super::Reason::Conflict`] while another one stands.
+    /// Records an obligation. Fails while another one stands.
     async fn record_obligation(&self, obligation: &Obligation) -> Result<(), PortError>;
 
     /// Clears the obligation of that run; no error when it is not there any more.
@@ -63,8 +63,9 @@ pub trait Galera: Send + Sync {
     /// on one server is excluded even where the Lease is lost.
     async fn close_gate(&self, server: &ServerAddress) -> Result<Box<dyn Gate>, PortError>;
 
-    /// Brings a desynced member back: waits for its queue to drain, sets `wsrep_desync=OFF`.
-    async fn set_desync_off(&self, server: &ServerAddress) -> Result<(), PortError>;
+    /// Sets `wsrep_desync=OFF` on the member with that id; `false`, and nothing sent, when another
+    /// one answers at that address.
+    async fn set_desync_off(&self, server: &ServerAddress, gcomm_uuid: &str) -> Result<bool, PortError>;
 }
 
 /// A closed gate. Dropped without [`Gate::open`], it tells the waiting runner to give up.

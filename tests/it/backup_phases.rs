@@ -3,7 +3,7 @@
 
 use mariadb_backup::exit_code::ExitCode;
 
-use crate::world::{RunnerScript, World};
+use crate::world::{Fault, RunnerScript, World};
 
 #[test]
 fn a_good_run_records_before_it_desyncs_and_clears_before_it_lists() {
@@ -53,6 +53,29 @@ fn a_killed_runner_is_made_up_for_by_its_conductor() {
     assert_eq!(failure.causes, ["the runner ended before it could say why (exit code 137 (SIGKILL))"]);
     assert!(state.journal.contains(&"desync OFF on db-2".to_owned()), "{:?}", state.journal);
     assert_eq!((state.desynced, state.obligation.is_none(), state.catalogue.backups().len()), ([false; 3], true, 0));
+}
+
+#[test]
+fn a_desync_of_a_server_restarted_since_is_somebody_elses_and_is_left_alone() {
+    let world = World::default().with_script(RunnerScript::Killed).with_fault(7, Fault::DieBefore);
+    assert!(world.back_up("first").is_none(), "the conductor was meant to die");
+    assert!(world.lock().obligation.is_some() && world.lock().desynced[2]);
+    world.lock().incarnation = "restarted".to_owned();
+    let failure = world.back_up("second").unwrap().unwrap_err();
+    let state = world.lock();
+    assert_eq!(failure.code, ExitCode::Refused, "a replica that somebody has desynced is not backed up");
+    assert!(state.desynced[2], "somebody else's desync was ended");
+    assert_eq!(state.obligation, None, "what was owed ended with the server");
+}
+
+#[test]
+fn a_good_copy_is_listed_even_when_the_replica_does_not_come_back() {
+    let world = World::default().with_script(RunnerScript::Stuck);
+    let failure = world.back_up("job").unwrap().unwrap_err();
+    let state = world.lock();
+    assert_eq!(failure.code, ExitCode::FailedInCluster);
+    assert!(failure.message.contains("is whole and listed"), "{}", failure.message);
+    assert_eq!((state.catalogue.backups().len(), state.obligation.is_some()), (1, true));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use mariadb_backup::model::cluster::{ClaimView, ClusterView, PodView, ServerSpec
 use mariadb_backup::model::event::{EVENT_SCHEMA, Event, EventKind, Phase};
 use mariadb_backup::model::galera::{Member, Position};
 use mariadb_backup::model::manifest::{DesyncTimes, StoredFile};
-use mariadb_backup::model::obligation::Obligation;
+use mariadb_backup::model::obligation::{Debt, Obligation};
 use mariadb_backup::model::order::{BackupRequest, RunnerTask, ServerAddress};
 use mariadb_backup::model::outcome::{Failure, Outcome};
 use mariadb_backup::model::report::CopyReport;
@@ -54,6 +54,8 @@ pub(crate) enum RunnerScript {
     Killed,
     /// Its own checks refuse.
     Refuses,
+    /// It copies well, but its replica refuses every OFF.
+    Stuck,
 }
 
 #[derive(Default)]
@@ -65,6 +67,8 @@ pub(crate) struct State {
     pub(crate) catalogue: Catalogue,
     version: u64,
     pub(crate) desynced: [bool; 3],
+    /// The id every server has in the group until it is restarted.
+    pub(crate) incarnation: String,
     /// Backups with a manifest on the volume.
     pub(crate) whole: Vec<String>,
     runner: Option<SimRunnerState>,
@@ -163,7 +167,7 @@ impl World {
 
     pub(crate) fn observed(&self) -> Observed {
         let state = self.lock();
-        let members = (0..REPLICAS).map(|n| (NAMES[n].to_owned(), Ok(member(state.desynced[n])))).collect();
+        let members = (0..REPLICAS).map(|n| (NAMES[n].to_owned(), Ok(state.member(n)))).collect();
         Observed { cluster: Self::view(&state), members, store: claim("store") }
     }
 
@@ -202,6 +206,10 @@ impl World {
 }
 
 impl State {
+    fn member(&self, n: usize) -> Member {
+        Member { gcomm_uuid: self.incarnation.clone(), ..member(self.desynced[n]) }
+    }
+
     /// Listed backups that have no manifest on the volume: must always be none.
     pub(crate) fn listed_but_not_whole(&self) -> Vec<String> {
         let listed = self.catalogue.backups();
@@ -242,7 +250,8 @@ impl State {
             RunnerScript::CopyFails => {
                 Outcome::failed(Failure::new(ExitCode::FailedInCluster, "no space left on the volume"), Vec::new())
             }
-            RunnerScript::Good | RunnerScript::Refuses => {
+            RunnerScript::Good | RunnerScript::Refuses | RunnerScript::Stuck => {
+                self.desynced[runner.replica] = script == RunnerScript::Stuck;
                 self.whole.push(order.backup.to_string());
                 let file = StoredFile { size: 1, sha256: "0".repeat(64) };
                 Outcome::done(
@@ -331,9 +340,13 @@ impl Cluster for World {
 
     async fn clear_obligation(&self, run: &str) -> Result<(), PortError> {
         self.effect("clear the obligation", |state| {
+            let ours = |owed: &Obligation| {
+                let Debt::Desync { gcomm_uuid, .. } = &owed.debt;
+                owed.run == run && *gcomm_uuid == state.incarnation
+            };
             assert!(
-                state.obligation.as_ref().is_none_or(|owed| owed.run != run) || state.desynced == [false; REPLICAS],
-                "the obligation was cleared with a replica desynced"
+                !state.obligation.as_ref().is_some_and(ours) || state.desynced == [false; REPLICAS],
+                "the obligation was cleared with its replica desynced"
             );
             state.obligation = state.obligation.take().filter(|owed| owed.run != run);
             Ok(())
@@ -349,7 +362,7 @@ impl Cluster for World {
 impl Galera for World {
     async fn member(&self, server: &ServerAddress) -> Result<Member, PortError> {
         let n = ordinal(server);
-        self.effect(&format!("ask {}", NAMES[n]), |state| Ok(member(state.desynced[n])))
+        self.effect(&format!("ask {}", NAMES[n]), |state| Ok(state.member(n)))
     }
 
     async fn close_gate(&self, server: &ServerAddress) -> Result<Box<dyn Gate>, PortError> {
@@ -362,11 +375,15 @@ impl Galera for World {
         Ok(Box::new(SimGate(self.clone())))
     }
 
-    async fn set_desync_off(&self, server: &ServerAddress) -> Result<(), PortError> {
+    async fn set_desync_off(&self, server: &ServerAddress, gcomm_uuid: &str) -> Result<bool, PortError> {
         let n = ordinal(server);
         self.effect(&format!("desync OFF on {}", NAMES[n]), |state| {
-            state.desynced[n] = false;
-            Ok(())
+            if state.script == RunnerScript::Stuck {
+                return Err(PortError::new(Reason::Other, "the server does not take OFF"));
+            }
+            let same = state.incarnation == gcomm_uuid;
+            state.desynced[n] &= !same;
+            Ok(same)
         })
     }
 }
@@ -416,7 +433,7 @@ impl Runners for World {
     async fn remove(&self, name: &str) -> Result<(), PortError> {
         self.effect(&format!("remove {name}"), |state| {
             // Stopping a runner in mid-work makes it bring its replica back, as SIGTERM does.
-            if state.script != RunnerScript::Killed
+            if !matches!(state.script, RunnerScript::Killed | RunnerScript::Stuck)
                 && let Some(runner) = &state.runner
             {
                 let replica = runner.replica;

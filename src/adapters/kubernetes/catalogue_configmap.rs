@@ -11,13 +11,10 @@ use kube::{Client, ResourceExt};
 use serde_json::json;
 
 use super::error::port_error;
-use crate::model::catalogue::Catalogue;
+use crate::model::catalogue::{Catalogue, LIMIT_BYTES};
 use crate::model::names;
 use crate::ports::conductor::CatalogueStore;
 use crate::ports::{PortError, Reason};
-
-/// The largest ConfigMap the API takes, with room left for its metadata.
-const LIMIT_BYTES: usize = (1 << 20) - (16 << 10);
 
 /// A catalogue in a ConfigMap.
 pub struct ConfigMapCatalogue {

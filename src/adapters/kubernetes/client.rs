@@ -54,18 +54,32 @@ pub fn connect(wishes: &Wishes) -> Result<Connection, PortError> {
     let (mut config, target) = settle(wishes)?;
     let agent = concat!("kubectl-mariadb_backup/", env!("CARGO_PKG_VERSION"));
     config.headers.push((header::USER_AGENT, HeaderValue::from_static(agent)));
-    let cannot = |error| port_error(format!("cannot connect to {}", target.server), error);
     let warnings = Warnings::default();
     let manners = Manners { warnings: warnings.clone(), limit: wishes.request_timeout };
+    let client = build(config, &manners, &target.server)?;
+    Ok(Connection { client, target, warnings })
+}
+
+/// Connects from inside the cluster, with the pod's service account.
+///
+/// # Errors
+/// Says what the pod lacks.
+pub fn in_cluster() -> Result<Client, PortError> {
+    let what = "cannot reach the Kubernetes API from inside the cluster";
+    let mut config = kube::Config::incluster().map_err(|error| PortError::new(Reason::Other, what).caused_by(error))?;
+    config.default_retry = false;
+    build(config, &Manners { warnings: Warnings::default(), limit: None }, "the cluster's own API server")
+}
+
+fn build(config: kube::Config, manners: &Manners, server: &str) -> Result<Client, PortError> {
     let retries = RetryPolicy::new(FIRST_RETRY, LAST_RETRY, RETRIES, true)
         .map_err(|error| PortError::new(Reason::Other, "cannot set up retries").caused_by(error))?;
-    let client = ClientBuilder::try_from(config)
-        .map_err(cannot)?
+    Ok(ClientBuilder::try_from(config)
+        .map_err(|error| port_error(format!("cannot connect to {server}"), error))?
         .with_layer(&BufferLayer::new(QUEUED_REQUESTS))
         .with_layer(&RetryLayer::new(retries))
-        .with_layer(&manners)
-        .build();
-    Ok(Connection { client, target, warnings })
+        .with_layer(manners)
+        .build())
 }
 
 #[derive(Clone, Default)]

@@ -22,6 +22,9 @@ use crate::model::settings::Settings;
 use crate::ports::conductor::Cluster;
 use crate::ports::{PortError, Reason};
 
+/// How often a write that meets somebody else's change of the StatefulSet looks again.
+const ATTEMPTS: u32 = 5;
+
 /// One StatefulSet and what belongs to it.
 pub struct KubernetesCluster {
     client: Client,
@@ -133,18 +136,23 @@ impl Cluster for KubernetesCluster {
     }
 
     async fn record_obligation(&self, obligation: &Obligation) -> Result<(), PortError> {
-        let set = self.statefulset().await?;
-        if let Some(other) = standing(&set, &self.statefulset_name())? {
-            let what = format!("{} owes something already, by run {}", self.statefulset_name(), other.run);
-            return Err(PortError::new(Reason::Conflict, what));
-        }
         let text = serde_json::to_string(obligation).expect("an obligation is plain strings");
-        self.annotate(&set, Some(text)).await
+        for _ in 0..ATTEMPTS {
+            let set = self.statefulset().await?;
+            if let Some(other) = standing(&set, &self.statefulset_name())? {
+                let what = format!("{} is owed something already, by run {}", self.statefulset_name(), other.run);
+                return Err(PortError::new(Reason::Other, what));
+            }
+            match self.annotate(&set, Some(&text)).await {
+                Err(error) if error.reason == Reason::Conflict => {}
+                done => return done,
+            }
+        }
+        Err(self.keeps_changing())
     }
 
     async fn clear_obligation(&self, run: &str) -> Result<(), PortError> {
-        // A write that meets somebody else's change of the StatefulSet looks again instead of failing.
-        for _ in 0..5 {
+        for _ in 0..ATTEMPTS {
             let set = self.statefulset().await?;
             match standing(&set, &self.statefulset_name())? {
                 Some(obligation) if obligation.run == run => {}
@@ -155,7 +163,7 @@ impl Cluster for KubernetesCluster {
                 done => return done,
             }
         }
-        Err(PortError::new(Reason::Conflict, format!("{} keeps changing", self.statefulset_name())))
+        Err(self.keeps_changing())
     }
 
     async fn wait_until_ready(&self, pod: &str, uid: &str, limit: Duration) -> Result<bool, PortError> {
@@ -176,8 +184,12 @@ impl Cluster for KubernetesCluster {
 }
 
 impl KubernetesCluster {
+    fn keeps_changing(&self) -> PortError {
+        PortError::new(Reason::Other, format!("{} keeps changing", self.statefulset_name()))
+    }
+
     /// Sets or removes the annotation on the very version of the StatefulSet that was looked at.
-    async fn annotate(&self, set: &StatefulSet, value: Option<String>) -> Result<(), PortError> {
+    async fn annotate(&self, set: &StatefulSet, value: Option<&str>) -> Result<(), PortError> {
         let patch = json!({"metadata": {
             "resourceVersion": set.resource_version(),
             "annotations": {OBLIGATION_ANNOTATION: value},

@@ -46,11 +46,15 @@ impl Galera for GaleraMembers {
         Ok(Box::new(AdvisoryGate { session, name: self.gate.clone() }))
     }
 
-    async fn set_desync_off(&self, server: &ServerAddress) -> Result<(), PortError> {
+    async fn set_desync_off(&self, server: &ServerAddress, gcomm_uuid: &str) -> Result<bool, PortError> {
+        // Both on one connection: it ends with its server, so OFF cannot reach another.
         let mut session = SqlSession::connect(server, &self.credentials).await?;
-        session.set_desync(false, DESYNC_LIMIT).await?;
+        let same = session.member().await?.gcomm_uuid == gcomm_uuid;
+        if same {
+            session.set_desync(false, DESYNC_LIMIT).await?;
+        }
         session.close().await;
-        Ok(())
+        Ok(same)
     }
 }
 
