@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use futures::io::{AsyncBufRead, AsyncBufReadExt, Lines};
 use futures::stream::{BoxStream, StreamExt};
 use jiff::{SignedDuration, Timestamp};
@@ -16,7 +17,7 @@ use k8s_openapi::api::core::v1::{Event as KubernetesEvent, Pod};
 use kube::api::{Api, ListParams, LogParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::backoff::Pause;
 use super::error::port_error;
@@ -30,40 +31,61 @@ use crate::ports::{PortError, Reason};
 const STUCK_GRACE: Duration = Duration::from_secs(15);
 /// How often a start that takes its time is explained by the pod's events.
 const EXPLAIN_EVERY: Duration = Duration::from_secs(5);
-/// How long the rest of the log of an ended container may take.
-const READ_OUT_LIMIT: Duration = Duration::from_secs(15);
 /// How much longer than its grace period a deleted pod may need to vanish before its node counts as lost.
 const DELETION_MARGIN: Duration = Duration::from_mins(1);
 /// A log is read again from a little before the newest report: its times are cut to seconds.
 const OVERLAP: SignedDuration = SignedDuration::from_secs(3);
 
+/// The limits of what is waited for without being asked to.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// How long the rest of the log of an ended container may be silent before it is given up.
+    read_out: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { read_out: Duration::from_secs(15) }
+    }
+}
+
 /// A container being followed.
 pub struct PodFollower {
-    pods: Api<Pod>,
     events: Api<KubernetesEvent>,
     namespace: String,
     name: String,
     container: String,
+    limits: Limits,
     sights: BoxStream<'static, Result<Option<Pod>, watcher::Error>>,
     uid: Option<String>,
     stage: Stage,
     /// When a pod that is being deleted counts as lost.
     lost_at: Option<Instant>,
     log: Log,
-    newest: Option<(u64, Timestamp)>,
     /// Whether the API did not answer when it was asked last.
     cut_off: bool,
-    /// Whether the log of an ended container is being read for the last time.
-    reading_out: bool,
+    /// Until when the log of an ended container is read for the last time. It lies here, so that a
+    /// caller who asks in short turns does not begin the wait anew with each.
+    read_out_until: Option<Instant>,
 }
 
 type LogLines = Lines<std::pin::Pin<Box<dyn AsyncBufRead + Send>>>;
 
+/// The container's log, read over connections that break.
+struct Log {
+    pods: Api<Pod>,
+    pod: String,
+    container: String,
+    connection: Connection,
+    newest: Option<(u64, Timestamp)>,
+}
+
 /// The connection to the log.
-enum Log {
+enum Connection {
     Closed {
         until: Instant,
     },
+    Opening(BoxFuture<'static, Result<LogLines, kube::Error>>),
     Open(LogLines),
     /// There is none any more.
     Gone,
@@ -76,19 +98,18 @@ impl PodFollower {
         let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
         let sights = watcher::watch_object(pods.clone(), pod).backoff(Pause::default()).boxed();
         Self {
-            pods,
             events: Api::namespaced(client, namespace),
             namespace: namespace.to_owned(),
             name: pod.to_owned(),
             container: container.to_owned(),
+            limits: Limits::default(),
             sights,
             uid: None,
             stage: Stage::Waiting("the API has not shown it yet".to_owned()),
             lost_at: None,
-            log: Log::Closed { until: Instant::now() },
-            newest: None,
+            log: Log::new(pods, pod, container),
             cut_off: false,
-            reading_out: false,
+            read_out_until: None,
         }
     }
 
@@ -150,7 +171,7 @@ impl PodFollower {
         let successor = |pod: &Pod| self.uid.is_some() && self.uid != pod.metadata.uid;
         let Some(pod) = pod.filter(|pod| !successor(pod)) else {
             let how = if self.uid.is_some() { "its pod was deleted" } else { "there is no such pod" };
-            self.log = Log::Gone;
+            self.log.connection = Connection::Gone;
             if !matches!(self.stage, Stage::Ended(_)) {
                 self.stage = Stage::Ended(End { last_word: None, how: how.to_owned() });
             }
@@ -186,33 +207,27 @@ impl PodFollower {
         Ok(())
     }
 
-    /// Takes in a line of the log: a report not seen before, or nothing.
-    fn take(&mut self, line: &str) -> Option<Event> {
-        let Ok(event) = serde_json::from_str::<Event>(line) else {
-            tracing::debug!(pod = %self.name, line, "not a report");
-            return None;
-        };
-        if self.newest.is_some_and(|(seq, _)| event.seq <= seq) {
-            return None;
-        }
-        self.newest = Some((event.seq, event.time));
-        Some(event)
-    }
-
     /// Reads what is left of the log of an ended container; `None` when there is nothing new.
+    ///
+    /// Whatever goes wrong here costs reports, never the truth: that is the last word.
     async fn rest_of_log(&mut self) -> Option<Event> {
-        loop {
-            if let Log::Closed { .. } = self.log {
-                // Whatever goes wrong here costs reports, never the truth: that is the last word.
-                let lines = timeout(READ_OUT_LIMIT, open(&self.pods, &self.name, &self.container, self.newest, false));
-                self.log = Log::Open(lines.await.ok()?.ok()?);
-            }
-            let Log::Open(lines) = &mut self.log else { return None };
-            let line = timeout(READ_OUT_LIMIT, lines.next()).await.ok()??.ok()?;
-            if let Some(event) = self.take(&line) {
+        let mut until = if let Some(until) = self.read_out_until {
+            until
+        } else {
+            // From here on the log is read anew, without following: it has an end now.
+            self.log.reopen();
+            Instant::now() + self.limits.read_out
+        };
+        self.read_out_until = Some(until);
+        while let Some(line) = timeout_at(until, self.log.line(false)).await.ok().flatten() {
+            until = Instant::now() + self.limits.read_out;
+            self.read_out_until = Some(until);
+            if let Some(event) = self.log.report(&line) {
                 return Some(event);
             }
         }
+        self.log.connection = Connection::Gone;
+        None
     }
 
     /// Waits for the next thing while the container runs; `None` when only its stage changed.
@@ -220,8 +235,8 @@ impl PodFollower {
         let lost_at = self.lost_at.unwrap_or_else(|| Instant::now() + Duration::from_hours(24));
         let running = self.stage == Stage::Running;
         tokio::select! {
-            line = next_line(&mut self.log, &self.pods, &self.name, &self.container, self.newest), if running => {
-                return Ok(line.and_then(|line| self.take(&line)));
+            line = self.log.line(true), if running => {
+                return Ok(line.and_then(|line| self.log.report(&line)));
             }
             sight = self.sights.next() => self.look(sight)?,
             () = sleep_until(lost_at), if self.lost_at.is_some() => {
@@ -246,47 +261,74 @@ fn is_hopeless(event: &str) -> bool {
     event.starts_with("FailedMount: ") && event.contains("not found")
 }
 
-async fn open(
-    pods: &Api<Pod>,
-    pod: &str,
-    container: &str,
-    newest: Option<(u64, Timestamp)>,
-    follow: bool,
-) -> Result<LogLines, kube::Error> {
-    let since_time = newest.and_then(|(_, time)| time.checked_sub(OVERLAP).ok());
-    let wishes = LogParams { container: Some(container.to_owned()), follow, since_time, ..LogParams::default() };
-    let stream: std::pin::Pin<Box<dyn AsyncBufRead + Send>> = Box::pin(pods.log_stream(pod, &wishes).await?);
-    Ok(stream.lines())
-}
+impl Log {
+    fn new(pods: Api<Pod>, pod: &str, container: &str) -> Self {
+        let connection = Connection::Closed { until: Instant::now() };
+        Self { pods, pod: pod.to_owned(), container: container.to_owned(), connection, newest: None }
+    }
 
-/// Returns the next line of a running container's log, or `None` after a connection that broke.
-///
-/// May be dropped at any await: a half-read line stays in the stream, a half-open one is opened again.
-async fn next_line(
-    log: &mut Log,
-    pods: &Api<Pod>,
-    pod: &str,
-    container: &str,
-    newest: Option<(u64, Timestamp)>,
-) -> Option<String> {
-    const PAUSE: Duration = Duration::from_secs(1);
-    if let Log::Closed { until } = *log {
-        sleep_until(until).await;
-        match open(pods, pod, container, newest, true).await {
-            Ok(lines) => *log = Log::Open(lines),
-            Err(error) => {
-                tracing::debug!(pod, %error, "log not opened, trying again");
-                *log = Log::Closed { until: Instant::now() + PAUSE };
-                return None;
-            }
+    /// Lets go of the connection, so that a new one is made.
+    fn reopen(&mut self) {
+        if !matches!(self.connection, Connection::Gone) {
+            self.connection = Connection::Closed { until: Instant::now() };
         }
     }
-    let Log::Open(lines) = log else { return None };
-    if let Some(Ok(line)) = lines.next().await {
-        return Some(line);
+
+    /// Begins to open the log where the newest report was.
+    fn opening(&self, follow: bool) -> Connection {
+        let since_time = self.newest.and_then(|(_, time)| time.checked_sub(OVERLAP).ok());
+        let container = Some(self.container.clone());
+        let wishes = LogParams { container, follow, since_time, ..LogParams::default() };
+        let (pods, pod) = (self.pods.clone(), self.pod.clone());
+        Connection::Opening(Box::pin(async move {
+            let stream: std::pin::Pin<Box<dyn AsyncBufRead + Send>> = Box::pin(pods.log_stream(&pod, &wishes).await?);
+            Ok(stream.lines())
+        }))
     }
-    *log = Log::Closed { until: Instant::now() + PAUSE };
-    None
+
+    /// Returns the next line, or `None` after a connection that broke or came to its end.
+    ///
+    /// May be dropped at any await: a connection half made and a line half read are gone on with.
+    async fn line(&mut self, follow: bool) -> Option<String> {
+        if let Connection::Closed { until } = self.connection {
+            sleep_until(until).await;
+            self.connection = self.opening(follow);
+        }
+        if let Connection::Opening(opening) = &mut self.connection {
+            match opening.await {
+                Ok(lines) => self.connection = Connection::Open(lines),
+                Err(error) => {
+                    tracing::debug!(pod = self.pod, %error, "log not opened");
+                    self.pause();
+                    return None;
+                }
+            }
+        }
+        let Connection::Open(lines) = &mut self.connection else { return None };
+        if let Some(Ok(line)) = lines.next().await {
+            return Some(line);
+        }
+        self.pause();
+        None
+    }
+
+    fn pause(&mut self) {
+        const PAUSE: Duration = Duration::from_secs(1);
+        self.connection = Connection::Closed { until: Instant::now() + PAUSE };
+    }
+
+    /// Takes in a line: a report not seen before, or nothing.
+    fn report(&mut self, line: &str) -> Option<Event> {
+        let Ok(event) = serde_json::from_str::<Event>(line) else {
+            tracing::debug!(pod = self.pod, line, "not a report");
+            return None;
+        };
+        if self.newest.is_some_and(|(seq, _)| event.seq <= seq) {
+            return None;
+        }
+        self.newest = Some((event.seq, event.time));
+        Some(event)
+    }
 }
 
 #[async_trait]
@@ -297,12 +339,7 @@ impl Runner for PodFollower {
                 return Ok(RunnerNews::Ended { last_word: None, how: how.clone() });
             }
             if let Stage::Ended(end) = &self.stage {
-                // From here on the log is read anew, without following: it has an end now.
                 let End { last_word, how } = end.clone();
-                if !self.reading_out && !matches!(self.log, Log::Gone) {
-                    self.log = Log::Closed { until: Instant::now() };
-                }
-                self.reading_out = true;
                 if let Some(event) = self.rest_of_log().await {
                     return Ok(RunnerNews::Event(event));
                 }
@@ -314,3 +351,8 @@ impl Runner for PodFollower {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod fake_api;
+#[cfg(test)]
+mod tests;
