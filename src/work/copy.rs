@@ -2,7 +2,9 @@
 //!
 //! Checks come first and change nothing. Then the conductor's go-ahead is awaited, the replica is
 //! desynced, copied and brought back, in this order and whatever happens in between; only a copy
-//! that every stage calls good, of files that are still the server's own, is then signed off.
+//! that every stage calls good, of files that were the server's own to the end, is then signed off.
+//! A way back that failed is no reason to throw such a copy away: it becomes a warning, and the
+//! conductor, which asks the replica itself, takes it from there.
 //! What a SIGKILL leaves behind is a desynced replica, for which the conductor holds an
 //! obligation, and unfinished work in the store, which never counts and which the next run sweeps.
 
@@ -18,8 +20,8 @@ use crate::model::manifest::{DesyncTimes, ToolFile};
 use crate::model::order::CopyOrder;
 use crate::model::outcome::{Failure, Outcome};
 use crate::model::report::CopyReport;
-use crate::ports::PortError;
 use crate::ports::runner::{GoAhead, PendingBackup, RunnerPorts, StoreFile};
+use crate::ports::{PortError, Reason};
 use crate::work::pipeline::{Meter, Passed};
 use crate::work::stop::Stop;
 
@@ -64,7 +66,7 @@ async fn copy(
     let plan = prepare(order, ports).await?;
     wait_for_go_ahead(order, &plan, ports, stop).await?;
     let mut pending = ports.store.begin(&order.backup).map_err(CopyError::Begin)?;
-    match make(order, &plan, ports, pending.as_mut(), stop).await {
+    match make(order, &plan, ports, pending.as_mut(), stop, warnings).await {
         Ok(made) => sign_off(made, pending),
         Err(error) => {
             discard(pending, ports, warnings);
@@ -122,25 +124,37 @@ async fn make<'a>(
     ports: &RunnerPorts,
     pending: &mut dyn PendingBackup,
     stop: &mut Stop,
+    warnings: &mut Vec<String>,
 ) -> Result<Made<'a>, CopyError> {
     let sink = pending.create_stream().map_err(CopyError::Begin)?;
     let meter = Arc::new(Meter::new(Arc::clone(&ports.clock)));
     let (started, on) = (ports.clock.now(), ports.clock.elapsed());
     let copied = isolate_and_copy(plan, ports, sink, &meter, stop).await;
     let rejoined = rejoin::rejoin(plan, ports).await;
+    let given_up = ports.clock.elapsed();
+    if matches!(rejoined, Ok(Rejoined::Back { .. })) {
+        ports.events.step(Phase::Copy, "the replica is Synced again".to_owned());
+    }
     let passed = match copied {
         Ok(copied) => window::judge(copied).await,
         Err(error) => Err(error),
     };
-    let (off, synced) = match rejoined {
-        Ok(Rejoined::Back { off, synced }) => (off, synced),
-        Ok(Rejoined::Restarted) => return Err(CopyError::ServerRestarted),
-        Err(not) => return Err(not.after(passed.err())),
+    let (passed, off, synced) = match (passed, rejoined) {
+        (passed, Ok(Rejoined::Back { off, synced })) => (passed?, off, synced),
+        (Err(_), Ok(Rejoined::Restarted)) => return Err(CopyError::ServerRestarted),
+        (Err(error), Err(not)) => return Err(not.after(Some(error))),
+        // The copy was good before the way back failed. How long the replica stays desynced is then
+        // known no further than to here.
+        (Ok(passed), Ok(Rejoined::Restarted)) => {
+            warnings.push("the server was restarted after the copy, which also ended its desync".to_owned());
+            (passed, given_up, given_up)
+        }
+        (Ok(passed), Err(not)) => {
+            warnings.push(not.warning());
+            (passed, given_up, given_up)
+        }
     };
-    ports.events.step(Phase::Copy, "the replica is Synced again".to_owned());
-    let passed = passed?;
     window::report(plan, ports, &meter);
-    check_same_files(order, plan, ports)?;
     let desync = times(on, off, synced, &meter);
     Ok(Made { order, plan, passed, desync, started, finished: ports.clock.now() })
 }
@@ -174,19 +188,6 @@ async fn wait_until_desynced(plan: &CopyPlan, ports: &RunnerPorts) -> Result<(),
     }
 }
 
-/// The files must still be those of the server that was locked while they were read.
-fn check_same_files(order: &CopyOrder, plan: &CopyPlan, ports: &RunnerPorts) -> Result<(), CopyError> {
-    let files = ports.data.member_id().map_err(CopyError::Publish)?;
-    let server = plan.member.gcomm_uuid.clone();
-    if files.as_ref() != Some(&server) {
-        let files = files.unwrap_or_else(|| "none".to_owned());
-        let refusal = Refusal::OtherServersFiles { datadir: order.datadir.clone(), files, server };
-        let error = PortError::new(crate::ports::Reason::Conflict, "the files changed hands during the copy");
-        return Err(CopyError::Publish(error.caused_by(refusal)));
-    }
-    Ok(())
-}
-
 fn times(on: Duration, off: Duration, synced: Duration, meter: &Meter) -> DesyncTimes {
     let millis = |from, to: Duration| u64::try_from(to.saturating_sub(from).as_millis()).unwrap_or(u64::MAX);
     DesyncTimes {
@@ -218,7 +219,7 @@ fn sign_off(made: Made<'_>, mut pending: Box<dyn PendingBackup>) -> Result<CopyR
     let stream = passed.stored.clone();
     let manifest = record::manifest(record::Facts { order, plan, passed, desync, started, finished, small_files })?;
     let text = serde_json::to_vec_pretty(&manifest).map_err(|error| {
-        CopyError::Publish(PortError::new(crate::ports::Reason::Other, "cannot write the manifest").caused_by(error))
+        CopyError::Publish(PortError::new(Reason::Other, "cannot write the manifest").caused_by(error))
     })?;
     let signed = pending.publish(&text).map_err(CopyError::Publish)?;
     Ok(CopyReport {

@@ -10,6 +10,7 @@ use super::error::CopyError;
 use super::preflight::CopyPlan;
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
+use crate::model::outcome::Failure;
 use crate::ports::PortError;
 use crate::ports::runner::{Identity, RunnerPorts};
 
@@ -49,6 +50,12 @@ impl NotRejoined {
     /// Makes the run's error of it, with the copy's own error if there was one.
     pub(super) fn after(self, copy: Option<CopyError>) -> CopyError {
         CopyError::NotRejoined { why: self.why, copy: copy.map(Box::new), source: self.source }
+    }
+
+    /// Tells it beside a copy that is good all the same.
+    pub(super) fn warning(self) -> String {
+        let Failure { message, causes, .. } = Failure::of(&self.after(None));
+        causes.into_iter().fold(message, |text, cause| text + ": " + &cause)
     }
 }
 

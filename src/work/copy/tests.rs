@@ -92,10 +92,23 @@ struct World {
     /// How mariadb-backup misbehaves.
     engine: Misbehaviour,
     abandoned: bool,
-    restarts_during_copy: bool,
+    restarts: Restart,
+    tool_ended: Mutex<bool>,
+    files_change_hands: bool,
+    /// So many pulses break, then one is answered, and so on.
+    broken_pulses: u32,
+    pulses: Mutex<u32>,
     elapsed: Mutex<Duration>,
     wall_clock_set: Mutex<i64>,
     published: Arc<Mutex<Option<Vec<u8>>>>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Restart {
+    #[default]
+    Never,
+    DuringCopy,
+    AfterCopy,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -121,8 +134,18 @@ impl World {
         self.journal.lock().unwrap().contains(&effect)
     }
 
+    fn next_pulse_breaks(&self) -> bool {
+        let mut pulses = self.pulses.lock().unwrap();
+        *pulses += 1;
+        !pulses.is_multiple_of(self.broken_pulses + 1)
+    }
+
     fn restarted(&self) -> bool {
-        self.restarts_during_copy && self.has("start")
+        match self.restarts {
+            Restart::Never => false,
+            Restart::DuringCopy => self.has("start"),
+            Restart::AfterCopy => *self.tool_ended.lock().unwrap(),
+        }
     }
 }
 
@@ -138,6 +161,9 @@ impl Server for World {
     }
 
     async fn pulse(&self) -> Result<String, PortError> {
+        if self.next_pulse_breaks() {
+            return Err(PortError::new(Reason::Unreachable, "connection reset by peer"));
+        }
         Ok(self.member().await?.gcomm_uuid)
     }
 
@@ -200,7 +226,8 @@ impl DataDirectory for World {
     }
 
     fn member_id(&self) -> Result<Option<String>, PortError> {
-        Ok(Some(MEMBER.to_owned()))
+        let other = self.files_change_hands && self.has("start");
+        Ok(Some(if other { "another" } else { MEMBER }.to_owned()))
     }
 
     fn incarnation(&self) -> Result<Incarnation, PortError> {
@@ -323,10 +350,11 @@ impl EngineRun for ToolRun {
     fn kill(&self) {}
 
     async fn wait(&mut self) -> Result<EngineEnd, PortError> {
-        let hangs = self.world.engine == Misbehaviour::Hangs || self.world.restarts_during_copy;
+        let hangs = self.world.engine == Misbehaviour::Hangs || self.world.restarts == Restart::DuringCopy;
         if hangs && !*self.stopped.lock().unwrap() {
             std::future::pending::<()>().await;
         }
+        *self.world.tool_ended.lock().unwrap() = true;
         let exit_ok = self.world.engine != Misbehaviour::ExitCode;
         let completed = self.world.engine != Misbehaviour::NoMark;
         Ok(EngineEnd { exit_ok, how: "exit code 1".to_owned(), completed, complaints: Vec::new() })
@@ -345,119 +373,4 @@ async fn run_in(world: &Arc<World>, stop: stop::Stop) -> Outcome<CopyReport> {
     run(&order(), &ports, stop).await
 }
 
-/// Runs in that world and returns the failure, after checking what must hold after every failure.
-async fn fail_in(world: World) -> (Failure, Arc<World>) {
-    let world = Arc::new(world);
-    let (_stopper, stop) = stop::channel();
-    let outcome = run_in(&world, stop).await;
-    assert_eq!(*world.published.lock().unwrap(), None, "nothing is published");
-    match outcome.end {
-        End::Failed(failure) => (failure, world),
-        End::Done(report) => panic!("{report:?}"),
-    }
-}
-
-#[tokio::test]
-async fn a_good_copy_is_signed_off_after_the_replica_is_back() {
-    let world = Arc::new(World::default());
-    let (_stopper, stop) = stop::channel();
-    let outcome = run_in(&world, stop).await;
-    let End::Done(report) = outcome.end else { panic!("{outcome:?}") };
-    assert_eq!(report.position.to_string(), format!("{MEMBER}:4711"));
-    let journal = world.journal.lock().unwrap().clone();
-    assert_eq!(journal, ["sweep", "go-ahead", "begin", "desync on", "start", "desync off", "close"]);
-    let manifest: Manifest = serde_json::from_slice(world.published.lock().unwrap().as_ref().unwrap()).unwrap();
-    assert_eq!(manifest.files.len(), 4);
-    assert_eq!(manifest.stream.bytes, report.stream_bytes);
-    assert_eq!(manifest.origin.lsn.to, 47);
-}
-
-#[tokio::test]
-async fn whatever_fails_the_replica_is_never_left_desynced() {
-    let effects = ["sweep", "go-ahead", "begin", "create", "desync on", "start", "write", "publish"];
-    for fails in effects.into_iter().chain(["fill the volume"]) {
-        let (_, world) = fail_in(World { fails: Some(fails), ..World::default() }).await;
-        assert_eq!(*world.desync_count.lock().unwrap(), 0, "{fails}");
-    }
-}
-
-#[tokio::test]
-async fn a_desync_that_cannot_be_taken_back_is_told_with_what_came_before_it() {
-    let world = World { fails: Some("desync off"), engine: Misbehaviour::ExitCode, ..World::default() };
-    let (failure, world) = fail_in(world).await;
-    assert_eq!(*world.desync_count.lock().unwrap(), 1);
-    assert_eq!(
-        failure.message,
-        "mariadb-backup ended with exit code 1; then the replica could not be brought back by its runner: \
-         its server did not take wsrep_desync=OFF"
-    );
-}
-
-#[tokio::test]
-async fn every_way_the_tool_can_fail_is_a_failed_copy_and_still_rejoins() {
-    let cases = [
-        (Misbehaviour::ExitCode, "mariadb-backup ended with exit code 1"),
-        (Misbehaviour::NoMark, "mariadb-backup ended with exit code 0, but without its mark of success"),
-        (Misbehaviour::CutStream, "the stream of mariadb-backup is not whole"),
-        (Misbehaviour::Hangs, "mariadb-backup sent nothing for 90 seconds"),
-    ];
-    for (engine, message) in cases {
-        let (failure, world) = fail_in(World { engine, ..World::default() }).await;
-        assert_eq!((failure.message.as_str(), failure.code), (message, ExitCode::FailedInCluster));
-        assert!(world.has("desync off"));
-        assert_eq!(world.has("interrupt"), engine == Misbehaviour::Hangs);
-    }
-}
-
-#[tokio::test]
-async fn a_wall_clock_that_is_set_neither_ends_a_copy_nor_lengthens_its_times() {
-    let world = Arc::new(World::default());
-    let (_stopper, stop) = stop::channel();
-    let End::Done(report) = run_in(&world, stop).await.end else { panic!() };
-    let DesyncTimes { window_millis, before_millis, after_millis, resync_millis } = report.desync;
-    for millis in [window_millis, before_millis, after_millis, resync_millis] {
-        assert!(millis < 3_600_000, "{:?}", report.desync);
-    }
-    let (failure, world) = fail_in(World { engine: Misbehaviour::Hangs, ..World::default() }).await;
-    assert_eq!(failure.message, "mariadb-backup sent nothing for 90 seconds");
-    let elapsed = *world.elapsed.lock().unwrap();
-    assert!(elapsed >= Duration::from_secs(90), "{elapsed:?}");
-}
-
-#[tokio::test]
-async fn a_full_volume_is_named_as_the_cause_and_not_the_tools_broken_pipe() {
-    let world = World { fails: Some("fill the volume"), engine: Misbehaviour::ExitCode, ..World::default() };
-    let (failure, _) = fail_in(world).await;
-    assert!(failure.message.starts_with("cannot write the backup"), "{}", failure.message);
-    assert!(failure.hint.is_some());
-}
-
-#[tokio::test]
-async fn a_restarted_server_fails_the_copy_at_once_and_gets_no_off() {
-    let (failure, world) = fail_in(World { restarts_during_copy: true, ..World::default() }).await;
-    assert!(failure.message.contains("restarted"), "{}", failure.message);
-    assert!(world.has("interrupt") && !world.has("desync off"));
-}
-
-#[tokio::test]
-async fn a_conductor_that_is_gone_means_that_nothing_is_touched() {
-    let (failure, world) = fail_in(World { abandoned: true, ..World::default() }).await;
-    assert!(failure.message.contains("conductor of this run is gone"));
-    assert!(!world.has("begin") && !world.has("desync on"));
-}
-
-#[tokio::test]
-async fn a_stop_during_the_copy_interrupts_the_tool_and_rejoins() {
-    let world = Arc::new(World { engine: Misbehaviour::Hangs, ..World::default() });
-    let (stopper, stop) = stop::channel();
-    let stopping = async {
-        while !world.has("start") {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        stopper.stop();
-    };
-    let (outcome, ()) = tokio::join!(run_in(&world, stop), stopping);
-    assert_eq!(outcome.code(), ExitCode::FailedInCluster);
-    assert!(world.has("interrupt") && world.has("desync off"));
-    assert_eq!(*world.published.lock().unwrap(), None);
-}
+mod runs;

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::error::CopyError;
+use super::error::{CopyError, Refusal};
 use super::preflight::CopyPlan;
 use crate::model::event::{EventKind, Phase};
+use crate::model::galera::Member;
 use crate::ports::runner::{EngineEnd, EngineRun, RunnerPorts, StoreFile};
 use crate::ports::{Clock, PortError, Reason};
 use crate::work::pipeline::{self, Meter, Passed, PipelineError, Running};
@@ -60,6 +61,8 @@ pub(super) async fn copy(
     let settings = pipeline::Settings::for_this_machine(plan.compression_level);
     let Running { stream_over, finished } = pipeline::start(stream, sink, settings, Arc::clone(meter));
     let engine = match watch(plan, ports, run.as_mut(), meter, stop).await {
+        // Right at its end: what becomes of the files later is no concern of this copy.
+        Ok(end) if ended_well(&end) => check_same_files(plan, ports).map(|()| end),
         Ok(end) => Ok(end),
         Err(cause) => {
             end_early(run.as_mut(), ports.clock.as_ref()).await;
@@ -164,6 +167,23 @@ async fn end_early(run: &mut dyn EngineRun, clock: &dyn Clock) {
     }
 }
 
+/// Whether the tool says that its copy is good.
+fn ended_well(end: &EngineEnd) -> bool {
+    end.exit_ok && end.completed
+}
+
+/// The files must still be those of the server that was locked while they were read.
+fn check_same_files(plan: &CopyPlan, ports: &RunnerPorts) -> Result<(), CopyError> {
+    let files = ports.data.member_id().map_err(CopyError::Publish)?;
+    let Member { gcomm_uuid: server, datadir, .. } = plan.member.clone();
+    if files.as_ref() == Some(&server) {
+        return Ok(());
+    }
+    let refusal = Refusal::OtherServersFiles { datadir, files: files.unwrap_or_else(|| "none".to_owned()), server };
+    let error = PortError::new(Reason::Conflict, "the files changed hands during the copy");
+    Err(CopyError::Publish(error.caused_by(refusal)))
+}
+
 /// Brings the tool's word and the pipeline's together: only both make a copy.
 pub(super) async fn judge(copied: Copied) -> Result<Passed, CopyError> {
     let passed = match copied.finished {
@@ -171,7 +191,7 @@ pub(super) async fn judge(copied: Copied) -> Result<Passed, CopyError> {
         None => Err(CopyError::Pipeline(PipelineError::BrokeOff)),
     };
     let end = copied.engine?;
-    if end.exit_ok && end.completed {
+    if ended_well(&end) {
         return passed;
     }
     let how = if end.exit_ok { "exit code 0, but without its mark of success".to_owned() } else { end.how };
