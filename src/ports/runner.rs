@@ -66,6 +66,8 @@ pub trait Server: Send + Sync {
     async fn member(&self) -> Result<Member, PortError>;
 
     /// Asks it for its member id over a connection of its own; for use beside other calls.
+    ///
+    /// Bounded, and over a fresh connection when the last one broke.
     async fn pulse(&self) -> Result<String, PortError>;
 
     /// Returns what `SHOW GRANTS` says of an account.

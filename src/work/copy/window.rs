@@ -145,7 +145,8 @@ async fn pulse(gcomm_uuid: &str, ports: &RunnerPorts) -> CopyError {
         match ports.server.pulse().await {
             Ok(found) if found == gcomm_uuid => missed = 0,
             Ok(_) => return CopyError::ServerRestarted,
-            Err(error) if error.reason == Reason::TimedOut && missed + 1 < PULSES_MISSED => missed += 1,
+            // Each try is a new connection: one that was killed, or refused once, says nothing yet.
+            Err(_) if missed + 1 < PULSES_MISSED => missed += 1,
             Err(error) => return CopyError::ServerGone(error),
         }
     }

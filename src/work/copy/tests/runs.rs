@@ -140,6 +140,17 @@ async fn a_copy_that_failed_stays_failed_when_the_server_was_restarted_after_it(
 }
 
 #[tokio::test]
+async fn a_broken_pulse_or_two_end_no_copy_but_three_in_a_row_do() {
+    for (broken_pulses, message) in
+        [(2, "mariadb-backup sent nothing for 90 seconds"), (3, "the server went away during the copy")]
+    {
+        let world = World { engine: Misbehaviour::Hangs, broken_pulses, ..World::default() };
+        let (failure, _) = fail_in(world).await;
+        assert_eq!(failure.message, message);
+    }
+}
+
+#[tokio::test]
 async fn a_conductor_that_is_gone_means_that_nothing_is_touched() {
     let (failure, world) = fail_in(World { abandoned: true, ..World::default() }).await;
     assert!(failure.message.contains("conductor of this run is gone"));
