@@ -113,6 +113,7 @@ async fn to_the_end(
             news = follower.next() => news.map_err(failed)?,
             () = sleep(PROGRESS_EVERY) => {
                 view.connection(follower.is_cut_off(), screen);
+                view.log_trouble(follower.log_trouble(), screen);
                 view.tick(screen);
                 continue;
             }
@@ -123,6 +124,7 @@ async fn to_the_end(
                 view.take(&event, screen);
             }
             RunnerNews::Ended { last_word, how } => {
+                view.log_trouble(follower.log_trouble(), screen);
                 let outcome = outcome(last_word.as_deref(), &how, job, session);
                 for warning in outcome.warnings.iter().filter(|warning| !view.warned.contains(*warning)) {
                     screen.warn(warning);
@@ -160,11 +162,14 @@ struct View {
     shown: Option<(Instant, String)>,
     /// Whether the reader was told that nothing new can be seen at present.
     cut_off: bool,
+    /// What kept reports from being read, as it was told.
+    trouble: Option<String>,
 }
 
 impl View {
     fn new(reports: Reports) -> Self {
-        Self { picture: Picture::default(), reports, warned: BTreeSet::new(), shown: None, cut_off: false }
+        let picture = Picture::default();
+        Self { picture, reports, warned: BTreeSet::new(), shown: None, cut_off: false, trouble: None }
     }
 
     /// Tells when the cluster is lost from sight, and when it is back.
@@ -176,6 +181,14 @@ impl View {
             } else {
                 "the API server answers again"
             });
+        }
+    }
+
+    /// Tells why nothing is reported, each reason once; that the API server is away is told by itself.
+    fn log_trouble(&mut self, trouble: Option<&str>, screen: &mut Screen) {
+        if let Some(trouble) = trouble.filter(|trouble| !self.cut_off && self.trouble.as_deref() != Some(*trouble)) {
+            screen.warn(trouble);
+            self.trouble = Some(trouble.to_owned());
         }
     }
 

@@ -6,6 +6,7 @@
 //! are told apart by their sequence number. What a container said before it ended is read to the
 //! end before the end is told. No waiting here ends because the API is away: limits are the caller's.
 
+use std::error::Error;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -41,11 +42,13 @@ const OVERLAP: SignedDuration = SignedDuration::from_secs(3);
 struct Limits {
     /// How long the rest of the log of an ended container may be silent before it is given up.
     read_out: Duration,
+    /// How long a right may be missing that was there before: Roles are made anew, API servers warm up.
+    denied: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { read_out: Duration::from_secs(15) }
+        Self { read_out: Duration::from_secs(15), denied: Duration::from_mins(1) }
     }
 }
 
@@ -64,6 +67,10 @@ pub struct PodFollower {
     log: Log,
     /// Whether the API did not answer when it was asked last.
     cut_off: bool,
+    /// Whether the container was ever seen running.
+    was_running: bool,
+    /// Since when the API has refused to show the pod.
+    denied_since: Option<Instant>,
     /// Until when the log of an ended container is read for the last time. It lies here, so that a
     /// caller who asks in short turns does not begin the wait anew with each.
     read_out_until: Option<Instant>,
@@ -78,6 +85,8 @@ struct Log {
     container: String,
     connection: Connection,
     newest: Option<(u64, Timestamp)>,
+    /// Why it cannot be read at present.
+    trouble: Option<String>,
 }
 
 /// The connection to the log.
@@ -109,6 +118,8 @@ impl PodFollower {
             lost_at: None,
             log: Log::new(pods, pod, container),
             cut_off: false,
+            was_running: false,
+            denied_since: None,
             read_out_until: None,
         }
     }
@@ -163,6 +174,7 @@ impl PodFollower {
         let pod = match sight {
             Some(Ok(pod)) => {
                 self.cut_off = false;
+                self.denied_since = None;
                 pod
             }
             Some(Err(error)) => return self.look_failed(error),
@@ -179,6 +191,7 @@ impl PodFollower {
         };
         self.uid = pod.uid();
         self.stage = stage(&pod, &self.container);
+        self.was_running |= self.stage == Stage::Running;
         self.lost_at = self.lost_at.or_else(|| {
             pod.metadata.deletion_timestamp.as_ref()?;
             let grace = u64::try_from(pod.metadata.deletion_grace_period_seconds.unwrap_or(0)).unwrap_or(0);
@@ -193,6 +206,18 @@ impl PodFollower {
         self.cut_off
     }
 
+    /// Why the container's reports cannot be read at present.
+    #[must_use]
+    pub fn log_trouble(&self) -> Option<&str> {
+        self.log.trouble.as_deref()
+    }
+
+    /// How the container ended, with what kept its reports from being read.
+    fn ended(&self, last_word: Option<String>, how: &str) -> RunnerNews {
+        let how = self.log_trouble().map_or_else(|| how.to_owned(), |trouble| format!("{how}; {trouble}"));
+        RunnerNews::Ended { last_word, how }
+    }
+
     fn look_failed(&mut self, error: watcher::Error) -> Result<(), PortError> {
         let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) = error else {
             tracing::debug!(pod = %self.name, "watch interrupted, trying again");
@@ -200,7 +225,10 @@ impl PodFollower {
         };
         let error = port_error(format!("cannot watch pod {}/{}", self.namespace, self.name), error);
         if matches!(error.reason, Reason::Forbidden | Reason::Credentials) {
-            return Err(error);
+            let since = *self.denied_since.get_or_insert_with(Instant::now);
+            if !self.was_running || since.elapsed() >= self.limits.denied {
+                return Err(error);
+            }
         }
         self.cut_off = error.reason == Reason::Unreachable;
         tracing::debug!(pod = %self.name, "API not reached, trying again");
@@ -219,7 +247,15 @@ impl PodFollower {
             Instant::now() + self.limits.read_out
         };
         self.read_out_until = Some(until);
-        while let Some(line) = timeout_at(until, self.log.line(false)).await.ok().flatten() {
+        loop {
+            let line = match timeout_at(until, self.log.line(false)).await {
+                Ok(Some(line)) => line,
+                Ok(None) => break,
+                Err(_) => {
+                    self.log.note_trouble("its node does not answer");
+                    break;
+                }
+            };
             until = Instant::now() + self.limits.read_out;
             self.read_out_until = Some(until);
             if let Some(event) = self.log.report(&line) {
@@ -264,7 +300,8 @@ fn is_hopeless(event: &str) -> bool {
 impl Log {
     fn new(pods: Api<Pod>, pod: &str, container: &str) -> Self {
         let connection = Connection::Closed { until: Instant::now() };
-        Self { pods, pod: pod.to_owned(), container: container.to_owned(), connection, newest: None }
+        let (pod, container) = (pod.to_owned(), container.to_owned());
+        Self { pods, pod, container, connection, newest: None, trouble: None }
     }
 
     /// Lets go of the connection, so that a new one is made.
@@ -296,20 +333,39 @@ impl Log {
         }
         if let Connection::Opening(opening) = &mut self.connection {
             match opening.await {
-                Ok(lines) => self.connection = Connection::Open(lines),
+                Ok(lines) => {
+                    self.connection = Connection::Open(lines);
+                    self.trouble = None;
+                }
                 Err(error) => {
-                    tracing::debug!(pod = self.pod, %error, "log not opened");
+                    self.not_opened(error);
                     self.pause();
                     return None;
                 }
             }
         }
         let Connection::Open(lines) = &mut self.connection else { return None };
-        if let Some(Ok(line)) = lines.next().await {
-            return Some(line);
+        match lines.next().await {
+            Some(Ok(line)) => return Some(line),
+            Some(Err(error)) => self.note_trouble(&error.to_string()),
+            None => {}
         }
         self.pause();
         None
+    }
+
+    fn not_opened(&mut self, error: kube::Error) {
+        let error = port_error("log not opened", error);
+        // A pod that is gone is told by the watch.
+        if error.reason != Reason::Missing {
+            self.note_trouble(&error.source().map_or_else(|| error.to_string(), ToString::to_string));
+        }
+    }
+
+    fn note_trouble(&mut self, why: &str) {
+        tracing::debug!(pod = self.pod, why, "log not read");
+        let namespace = self.pods.namespace().unwrap_or_default();
+        self.trouble = Some(format!("cannot read the log of pod {namespace}/{}: {why}", self.pod));
     }
 
     fn pause(&mut self) {
@@ -343,7 +399,7 @@ impl Runner for PodFollower {
                 if let Some(event) = self.rest_of_log().await {
                     return Ok(RunnerNews::Event(event));
                 }
-                return Ok(RunnerNews::Ended { last_word, how });
+                return Ok(self.ended(last_word, &how));
             }
             if let Some(event) = self.next_while_running().await? {
                 return Ok(RunnerNews::Event(event));

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::Service;
 
 /// What is answered.
@@ -24,6 +24,13 @@ impl Answer {
     /// A document.
     pub(in crate::adapters::kubernetes) fn ok(value: &Value) -> Self {
         Self::Text(200, value.to_string())
+    }
+
+    /// A refusal in the API server's form.
+    pub(in crate::adapters::kubernetes) fn refused(code: u16, message: &str) -> Self {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": message, "reason": "Refused", "code": code});
+        Self::Text(code, status.to_string())
     }
 }
 
