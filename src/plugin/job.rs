@@ -1,8 +1,9 @@
 //! From an order to the Job that carries it out: a value from values.
 //!
 //! The pod is tried once and never restarted: what is to be done after a conductor died is decided
-//! by the next run, which looks at the cluster first. Its deadline is only a last resort, beyond
-//! every limit the conductor keeps itself. It passes Pod Security `restricted`.
+//! by the next run, which looks at the cluster first. A backup's deadline is only a last resort,
+//! beyond every limit the conductor keeps itself; a verification has none, for nobody can say how
+//! long a store takes to read. It passes Pod Security `restricted`.
 
 use std::time::Duration;
 
@@ -13,11 +14,17 @@ use crate::model::names::{
     APP, APP_LABEL, CONDUCTOR_ACCOUNT, CONDUCTOR_CONTAINER, CONDUCTOR_CREDENTIALS, JOB_LABEL, JOB_PREFIX, MANAGER,
     MANAGER_LABEL, STATEFULSET_LABEL, TASK_LABEL,
 };
-use crate::model::order::Order;
+use crate::model::order::{Order, Task};
 use crate::model::settings::Settings;
 
 /// How long a finished Job, and with it its log, is kept.
 const KEPT: Duration = Duration::from_hours(7 * 24);
+/// What a runner has over twice the replica's way back when its pod is deleted.
+const RUNNER_GRACE_MARGIN: Duration = Duration::from_secs(90);
+/// How long after its grace period a deleted runner's node counts as lost.
+const REMOVAL_MARGIN: Duration = Duration::from_mins(1);
+/// What the conductor's limit of a copy has over those of its parts.
+const COPY_MARGIN: Duration = Duration::from_mins(2);
 /// What the deadline has over the sum of the conductor's own limits.
 const DEADLINE_MARGIN: Duration = Duration::from_mins(10);
 /// What the conductor has over the replica's way back when it is asked to end.
@@ -28,7 +35,10 @@ const USER: i64 = 65_532;
 /// Makes the Job for an order.
 #[must_use]
 pub(crate) fn job(order: &Order, namespace: &str, settings: &Settings) -> Job {
-    let deadline = settings.copy_timeout + settings.start_timeout + 3 * settings.resync_timeout + DEADLINE_MARGIN;
+    let deadline = match &order.task {
+        Task::Backup(_) => Some(backup_deadline(settings).as_secs()),
+        Task::Verify(_) => None,
+    };
     let labels = json!({
         APP_LABEL: APP,
         MANAGER_LABEL: MANAGER,
@@ -45,12 +55,23 @@ pub(crate) fn job(order: &Order, namespace: &str, settings: &Settings) -> Job {
         },
         "spec": {
             "backoffLimit": 0,
-            "activeDeadlineSeconds": deadline.as_secs(),
+            "activeDeadlineSeconds": deadline,
             "ttlSecondsAfterFinished": KEPT.as_secs(),
             "template": {"metadata": {"labels": labels}, "spec": pod(order, settings)},
         },
     });
     serde_json::from_value(job).expect("the literal above is a Job")
+}
+
+/// The sum of every limit the conductor keeps itself, and a margin.
+fn backup_deadline(settings: &Settings) -> Duration {
+    let way_back = 2 * settings.resync_timeout;
+    let removal = 2 * settings.resync_timeout + RUNNER_GRACE_MARGIN + REMOVAL_MARGIN;
+    // Once for what an earlier run owes, once for what this one does.
+    let settle = way_back + removal;
+    let start = 2 * settings.start_timeout;
+    let copy = settings.copy_timeout + way_back + COPY_MARGIN;
+    settle + start + copy + settle + DEADLINE_MARGIN
 }
 
 /// The Job's name; while the server has not seen it, how it will begin.
@@ -119,18 +140,47 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::model::order::{BackupRequest, ORDER_VERSION, Task};
+    use crate::model::order::{BackupRequest, ORDER_VERSION, VerifyRequest};
     use crate::render::document::{Form, document};
+
+    fn order(task: Task) -> Order {
+        Order {
+            version: ORDER_VERSION,
+            statefulset: "mariadb-server".to_owned(),
+            task,
+            settings: BTreeMap::from([("MARIADB_BACKUPS_TO_KEEP".to_owned(), "3".to_owned())]),
+        }
+    }
+
+    fn job_of(task: Task, stored: &[(&str, &str)]) -> Job {
+        let stored = stored.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let order = order(task);
+        job(&order, "db", &Settings::read("mariadb-server", &stored, &order.settings).unwrap())
+    }
 
     #[test]
     fn a_backup_s_job() {
-        let order = Order {
-            version: ORDER_VERSION,
-            statefulset: "mariadb-server".to_owned(),
-            task: Task::Backup(BackupRequest { replica: Some("mariadb-server-1".to_owned()), allow_unsafe: false }),
-            settings: BTreeMap::from([("MARIADB_BACKUPS_TO_KEEP".to_owned(), "3".to_owned())]),
-        };
-        let settings = Settings::read("mariadb-server", &BTreeMap::new(), &order.settings).unwrap();
-        insta::assert_snapshot!(document(&job(&order, "db", &settings), Form::Yaml));
+        let task = Task::Backup(BackupRequest { replica: Some("mariadb-server-1".to_owned()), allow_unsafe: false });
+        insta::assert_snapshot!(document(&job_of(task, &[]), Form::Yaml));
+    }
+
+    #[test]
+    fn a_backup_s_deadline_is_beyond_every_limit_the_conductor_keeps() {
+        let limits = [
+            ("MARIADB_BACKUP_TIMEOUT", "10000000"),
+            ("MARIADB_BACKUP_START_TIMEOUT", "100000"),
+            ("MARIADB_BACKUP_RESYNC_TIMEOUT", "1000"),
+        ];
+        let job = job_of(Task::Backup(BackupRequest::default()), &limits);
+        // Settling before and after, start, copy, margin.
+        let settle = 4 * 1000 + 90 + 60;
+        let sum = 2 * settle + 2 * 100_000 + (10_000_000 + 2 * 1000 + 120) + 600;
+        assert_eq!(job.spec.unwrap().active_deadline_seconds, Some(sum));
+    }
+
+    #[test]
+    fn a_verification_takes_the_time_the_store_needs() {
+        let job = job_of(Task::Verify(VerifyRequest::default()), &[]);
+        assert_eq!(job.spec.unwrap().active_deadline_seconds, None);
     }
 }
