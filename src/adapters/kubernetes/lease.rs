@@ -33,6 +33,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How long before the term's end a holder that could not renew gives up.
 const SAFETY: Duration = Duration::from_secs(2);
 
+/// How long giving it back may wait for one answer; it ends by itself a term later.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+
 /// A Lease that is ours and is being renewed.
 pub struct HeldLease {
     leases: Api<LeaseObject>,
@@ -102,7 +105,9 @@ impl Taking<'_> {
         }
     }
 
+    /// The holder is a Job and its pod's UID; people know the Job.
     fn held(&self, other: &str) -> PortError {
+        let other = other.split_once('/').map_or(other, |(job, _)| job);
         let what = format!("Lease {}/{} is held by run {other}, which is at work", self.namespace, self.name);
         PortError::new(Reason::Conflict, what)
             .with_hint(format!("kubectl mariadb-backup logs {other} -n {}", self.namespace))
@@ -180,19 +185,74 @@ impl Lease for HeldLease {
 
     async fn release(&self) -> Result<(), PortError> {
         self.renewing.abort();
-        let what = || format!("cannot release Lease {}", self.name);
-        let found = self.leases.get_opt(&self.name).await.map_err(|error| port_error(what(), error))?;
+        if *self.lost.borrow() {
+            return Ok(());
+        }
+        let found = self.answered(self.leases.get_opt(&self.name)).await?;
         let Some(mut found) = found.filter(|found| holder_of(found) == Some(&self.holder)) else { return Ok(()) };
         if let Some(spec) = &mut found.spec {
             spec.holder_identity = None;
         }
-        let released = self.leases.replace(&self.name, &PostParams::default(), &found).await;
-        released.map(drop).map_err(|error| port_error(what(), error))
+        self.answered(self.leases.replace(&self.name, &PostParams::default(), &found)).await.map(drop)
+    }
+}
+
+impl HeldLease {
+    /// Waits for one answer while the Lease is given back, but not for long.
+    async fn answered<T>(&self, call: impl Future<Output = Result<T, kube::Error>>) -> Result<T, PortError> {
+        let what = || format!("cannot release Lease {}", self.name);
+        match timeout(CALL_LIMIT, call).await {
+            Ok(answer) => answer.map_err(|error| port_error(what(), error)),
+            Err(_) => Err(PortError::new(Reason::TimedOut, what())
+                .caused_by(format!("the API server did not answer within {} s", CALL_LIMIT.as_secs()))),
+        }
     }
 }
 
 impl Drop for HeldLease {
     fn drop(&mut self) {
         self.renewing.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::pod_follow::fake_api::{Answer, client};
+    use super::*;
+
+    fn leases(client: Client) -> Api<LeaseObject> {
+        Api::namespaced(client, "db")
+    }
+
+    fn held(client: Client, lost: bool) -> HeldLease {
+        HeldLease {
+            leases: leases(client),
+            name: "m-backup".to_owned(),
+            holder: "job/uid".to_owned(),
+            renewing: tokio::spawn(async {}),
+            lost: watch::channel(lost).1,
+        }
+    }
+
+    #[tokio::test]
+    async fn giving_a_lease_back_ends_although_nobody_answers() {
+        let lease = held(client(|_| Answer::Never), false);
+        let released = timeout(CALL_LIMIT + Duration::from_secs(5), lease.release()).await;
+        assert_eq!(released.expect("it ends").unwrap_err().reason, Reason::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_lost_lease_is_not_given_back() {
+        let lease = held(client(|_| Answer::refused(500, "nobody may be asked")), true);
+        assert!(lease.release().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_holder_is_named_by_its_job() {
+        let leases = leases(client(|_| Answer::Never));
+        let taking = Taking { leases, namespace: "db", name: "m-backup", holder: "other/uid" };
+        let failure = crate::model::outcome::Failure::of(&taking.held("mariadb-phy-backup-x/5b2c7e4c"));
+        assert_eq!(failure.message, "Lease db/m-backup is held by run mariadb-phy-backup-x, which is at work");
+        assert_eq!(failure.hint.as_deref(), Some("kubectl mariadb-backup logs mariadb-phy-backup-x -n db"));
     }
 }
