@@ -11,3 +11,4 @@ pub mod progress;
 pub mod screen;
 pub mod style;
 pub mod table;
+pub mod wrap;

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::error;
 use super::style::Style;
 use super::table::harmless;
+use super::wrap::wrapped;
 use crate::model::outcome::Failure;
 
 /// The program's outputs.
@@ -90,7 +91,17 @@ impl Screen {
         self.stderr(&error::failure(failure, self.style));
     }
 
+    /// The terminal's width; a pipe has none.
+    fn width(&self) -> Option<usize> {
+        let size = self.stderr_is_terminal.then(|| rustix::termios::tcgetwinsize(std::io::stderr()).ok())?;
+        size.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0)
+    }
+
     fn stderr(&mut self, text: &str) {
+        let text = match self.width() {
+            Some(width) => wrapped(text, width),
+            None => text.to_owned(),
+        };
         let write = |out: &mut Box<dyn Write + Send>| out.write_all(text.as_bytes()).and_then(|()| out.flush());
         match &self.bar {
             Some(bar) => bar.suspend(|| ignore_closed(write(&mut self.stderr))),
