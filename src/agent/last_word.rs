@@ -5,55 +5,136 @@ use std::io;
 use std::path::Path;
 
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::model::outcome::{End, Outcome};
+use crate::model::outcome::Outcome;
 
 /// What Kubernetes keeps of a termination message.
 const LIMIT_BYTES: usize = 4096;
 
-/// How much of a long text stays when the whole is too long.
-const SHORT_CHARS: usize = 300;
+/// A text this long still says what it is about; shorter ones are left alone while others can be cut.
+const SHORT_BYTES: usize = 300;
+
+/// Below this no text is worth keeping, so none is cut further.
+const SHORTEST_BYTES: usize = 40;
+
+/// So many causes, and so many warnings, stay when the whole is too long.
+const KEPT: usize = 3;
 
 /// Writes the outcome, shortened until it fits: half a JSON document would say nothing at all.
 ///
 /// # Errors
 /// The file cannot be written.
-pub fn write<R: Serialize + Clone>(outcome: &Outcome<R>, path: &Path) -> io::Result<()> {
-    let mut text = serde_json::to_string(outcome)?;
-    if text.len() > LIMIT_BYTES {
-        text = serde_json::to_string(&shortened(outcome))?;
-    }
-    std::fs::write(path, text)
+pub fn write<R: Serialize>(outcome: &Outcome<R>, path: &Path) -> io::Result<()> {
+    std::fs::write(path, text_of(outcome)?)
 }
 
-fn shortened<R: Clone>(outcome: &Outcome<R>) -> Outcome<R> {
-    let mut short = outcome.clone();
-    let shorten = |text: &mut String| {
-        if let Some((cut, _)) = text.char_indices().nth(SHORT_CHARS) {
-            text.truncate(cut);
-            text.push('…');
+fn text_of<R: Serialize>(outcome: &Outcome<R>) -> io::Result<String> {
+    let mut text = serde_json::to_string(outcome)?;
+    if text.len() <= LIMIT_BYTES {
+        return Ok(text);
+    }
+    let mut document = serde_json::to_value(outcome)?;
+    while text.len() > LIMIT_BYTES && shorten(&mut document) {
+        text = document.to_string();
+    }
+    Ok(text)
+}
+
+/// Takes out what is missed least; `false` when nothing is left to take.
+///
+/// What is good, how much is bad, and the code are never touched: they decide what is done next.
+fn shorten(document: &mut Value) -> bool {
+    drop_last(document, "unlisted")
+        || drop_warnings(document)
+        || drop_causes(document)
+        || halve_longest(document, SHORT_BYTES)
+        || drop_last(document, "bad")
+        || halve_longest(document, SHORTEST_BYTES)
+}
+
+/// Drops the last of a report's list, wherever the kind of run puts the report.
+fn drop_last(document: &mut Value, list: &str) -> bool {
+    fn find<'a>(report: &'a mut Value, list: &str) -> Option<&'a mut Vec<Value>> {
+        let fields = report.as_object_mut()?;
+        if fields.contains_key(list) {
+            return fields.get_mut(list)?.as_array_mut();
         }
-    };
-    if let End::Failed(failure) = &mut short.end {
-        shorten(&mut failure.message);
-        failure.causes.truncate(3);
-        failure.causes.iter_mut().for_each(shorten);
-        failure.hint.iter_mut().for_each(shorten);
+        fields.values_mut().find_map(|field| find(field, list))
     }
-    let more = short.warnings.len().saturating_sub(3);
-    short.warnings.truncate(3);
-    short.warnings.iter_mut().for_each(shorten);
-    if more > 0 {
-        short.warnings.push(format!("and {more} more; see the log"));
+    document.get_mut("done").and_then(|report| find(report, list)).and_then(Vec::pop).is_some()
+}
+
+fn drop_warnings(document: &mut Value) -> bool {
+    let Some(Value::Array(warnings)) = document.get_mut("warnings") else { return false };
+    let more = warnings.len().saturating_sub(KEPT);
+    if more <= 1 {
+        return false;
     }
-    short
+    warnings.truncate(KEPT);
+    warnings.push(format!("and {more} more; see the log").into());
+    true
+}
+
+/// Drops the middle ones: the first goes with the message, the last is the root of it all.
+fn drop_causes(document: &mut Value) -> bool {
+    let Some(Value::Array(causes)) = document.pointer_mut("/failed/causes") else { return false };
+    if causes.len() <= KEPT {
+        return false;
+    }
+    causes.drain(KEPT - 1..causes.len() - 1);
+    true
+}
+
+/// Cuts the longest text for people in half, if it is longer than that.
+fn halve_longest(document: &mut Value, limit: usize) -> bool {
+    let Some(longest) = texts(document).into_iter().max_by_key(|text| bytes(text)) else { return false };
+    if bytes(longest) <= limit {
+        return false;
+    }
+    if let Value::String(text) = longest {
+        let half = text.chars().count() / 2;
+        *text = text.chars().take(half).chain(['…']).collect();
+    }
+    true
+}
+
+/// Returns what is there only for people to read.
+fn texts(document: &mut Value) -> Vec<&mut Value> {
+    let mut found = Vec::new();
+    for (name, field) in document.as_object_mut().into_iter().flatten() {
+        match (name.as_str(), field) {
+            ("warnings", Value::Array(warnings)) => found.extend(warnings),
+            ("failed", Value::Object(failure)) => {
+                for (name, field) in failure {
+                    match (name.as_str(), field) {
+                        ("causes", Value::Array(causes)) => found.extend(causes),
+                        ("message" | "hint", text) => found.push(text),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Returns the length as it is written, in which one character can take up to six bytes.
+fn bytes(text: &Value) -> usize {
+    text.to_string().len()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
     use crate::exit_code::ExitCode;
-    use crate::model::outcome::Failure;
+    use crate::model::backup_id::BackupId;
+    use crate::model::outcome::{End, Failure};
+    use crate::model::report::{CheckReport, NAMED_BACKUPS, NAMED_UNLISTED, RunReport};
 
     #[test]
     fn a_long_outcome_still_fits_and_is_still_json() {
@@ -67,5 +148,82 @@ mod tests {
         assert!(text.len() <= LIMIT_BYTES, "{} bytes", text.len());
         let back: Outcome<()> = serde_json::from_str(&text).unwrap();
         assert_eq!(back.code(), ExitCode::FailedInCluster);
+    }
+
+    #[test]
+    fn the_root_of_a_failure_is_kept() {
+        let mut failure = Failure::new(ExitCode::FailedInCluster, "m".repeat(5000));
+        failure.causes = (0..9).map(|n| n.to_string()).collect();
+        let text = text_of(&Outcome::<()>::failed(failure, Vec::new())).unwrap();
+        let back: Outcome<()> = serde_json::from_str(&text).unwrap();
+        let End::Failed(failure) = back.end else { panic!("{text}") };
+        assert_eq!(failure.causes, ["0", "1", "8"]);
+    }
+
+    fn ids(count: usize) -> Vec<BackupId> {
+        let id = |n| format!("incr/2026-01-31_23-59-59/2026-02-01_00-00-{n:02}").parse().unwrap();
+        (0..count).map(id).collect()
+    }
+
+    /// Text of any kind: plain, of any script, and such as JSON must escape.
+    fn text(most: usize) -> impl Strategy<Value = String> {
+        let character = prop_oneof![Just('a'), any::<char>(), Just('\u{1}'), Just('"'), Just('備')];
+        prop_oneof![Just('a'), Just('\u{1}'), character].prop_flat_map(move |fill| {
+            let fill = prop_oneof![Just(fill), any::<char>()];
+            vec(fill, 0..most).prop_map(|chars| chars.into_iter().collect::<String>())
+        })
+    }
+
+    fn report() -> impl Strategy<Value = CheckReport> {
+        let counts = (0..=NAMED_BACKUPS, 0..=NAMED_UNLISTED);
+        (counts, vec(text(600), 0..=10)).prop_map(|((good, unlisted), bad)| CheckReport {
+            good: ids(good),
+            good_count: u32::MAX,
+            bad,
+            bad_count: u32::MAX,
+            unlisted: ids(unlisted),
+            bytes: u64::MAX,
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn every_check_fits_with_all_that_is_good_and_the_number_of_what_is_bad(
+            report in report(),
+            warnings in vec(text(900), 0..6),
+        ) {
+            // Of a runner, and of a conductor, which says what kind of run it was.
+            let runner = Outcome::done(report.clone(), warnings.clone());
+            let text = text_of(&runner).unwrap();
+            prop_assert!(text.len() <= LIMIT_BYTES, "{} bytes", text.len());
+            let back: Outcome<CheckReport> = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(back.code(), runner.code());
+            let text = text_of(&runner.map(RunReport::Verify)).unwrap();
+            prop_assert!(text.len() <= LIMIT_BYTES, "{} bytes", text.len());
+            let again: Outcome<RunReport> = serde_json::from_str(&text).unwrap();
+            let (End::Done(back), End::Done(RunReport::Verify(again))) = (back.end, again.end) else { panic!() };
+            for back in [back, again] {
+                prop_assert_eq!(&back.good, &report.good);
+                prop_assert_eq!((back.good_count, back.bad_count, back.bytes), (u32::MAX, u32::MAX, u64::MAX));
+                prop_assert!(report.bad.starts_with(&back.bad) && report.unlisted.starts_with(&back.unlisted));
+                prop_assert!(back.unlisted.is_empty() || back.bad == report.bad);
+            }
+        }
+
+        #[test]
+        fn every_failure_fits_with_its_code(
+            message in text(3000),
+            causes in vec(text(900), 0..6),
+            hint in text(900),
+            warnings in vec(text(900), 0..6),
+        ) {
+            let failure = Failure { causes, ..Failure::new(ExitCode::Refused, message).with_hint(hint) };
+            let text = text_of(&Outcome::<()>::failed(failure, warnings)).unwrap();
+            prop_assert!(text.len() <= LIMIT_BYTES, "{} bytes", text.len());
+            let back: Outcome<()> = serde_json::from_str(&text).unwrap();
+            prop_assert_eq!(back.code(), ExitCode::Refused);
+        }
     }
 }
