@@ -1,34 +1,198 @@
 //! Reports as JSON lines.
 
 use std::io::Write;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::model::event::{EVENT_SCHEMA, Event, EventKind, Phase};
 use crate::ports::EventSink;
 
-/// Writes each report as one line, numbered from 1.
+/// So many lines wait for a reader who is slow.
+const WAITING_LINES: usize = 256;
+
+/// A line that must not be lost waits this long for its place; then the reader counts as gone.
+const PLACE_LIMIT: Duration = Duration::from_secs(2);
+
+/// The lines that still wait at the end are written within this, or given up.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// How often a full queue is looked at again.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// Writes each report as one line, numbered from 1, on a thread of its own.
+///
+/// A reader who does not read must not hold up a run that owes something to a cluster: progress is
+/// left out while the queue is full, any other report waits for a place, but not for long.
+/// Dropping it writes what still waits.
 pub struct JsonLines {
-    inner: Mutex<(u64, Box<dyn Write + Send>)>,
+    inner: Mutex<Inner>,
+    /// Told when the writer has ended.
+    written: Mutex<Receiver<()>>,
+}
+
+struct Inner {
+    seq: u64,
+    lines: Option<SyncSender<Vec<u8>>>,
+    /// Nobody has read for a whole limit: no further report waits.
+    stuck: bool,
 }
 
 impl JsonLines {
     /// Reports go to `out`.
     #[must_use]
     pub fn new(out: impl Write + Send + 'static) -> Self {
-        Self { inner: Mutex::new((0, Box::new(out))) }
+        let (lines, waiting) = sync_channel(WAITING_LINES);
+        let (end, written) = sync_channel(1);
+        thread::spawn(move || {
+            write_all(out, &waiting);
+            // Nobody asks for it when the limit is over.
+            let _unwanted = end.send(());
+        });
+        Self { inner: Mutex::new(Inner { seq: 0, lines: Some(lines), stuck: false }), written: Mutex::new(written) }
+    }
+}
+
+fn write_all(mut out: impl Write, waiting: &Receiver<Vec<u8>>) {
+    for line in waiting {
+        // A reader that is gone must not stop a run that owes something to a cluster.
+        if let Err(error) = out.write_all(&line).and_then(|()| out.flush()) {
+            tracing::debug!(%error, "report not delivered");
+        }
+    }
+}
+
+impl Inner {
+    /// Puts a line into the queue; `false` when there was no place for it.
+    fn put(&mut self, mut line: Vec<u8>, limit: Duration) -> bool {
+        let Some(lines) = &self.lines else { return false };
+        let begun = Instant::now();
+        loop {
+            match lines.try_send(line) {
+                Ok(()) => {
+                    self.stuck = false;
+                    return true;
+                }
+                Err(TrySendError::Full(back)) if !self.stuck && begun.elapsed() < limit => line = back,
+                Err(_) => return false,
+            }
+            thread::sleep(RETRY);
+        }
     }
 }
 
 impl EventSink for JsonLines {
     fn send(&self, phase: Phase, kind: EventKind) {
+        let limit = if matches!(kind, EventKind::Progress { .. }) { Duration::ZERO } else { PLACE_LIMIT };
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.0 += 1;
-        let event = Event { schema: EVENT_SCHEMA, seq: inner.0, time: jiff::Timestamp::now(), phase, kind };
+        let seq = inner.seq + 1;
+        let event = Event { schema: EVENT_SCHEMA, seq, time: jiff::Timestamp::now(), phase, kind };
         let mut line = serde_json::to_vec(&event).expect("an event is plain strings and numbers");
         line.push(b'\n');
-        // A reader that is gone must not stop a run that owes something to a cluster.
-        if let Err(error) = inner.1.write_all(&line).and_then(|()| inner.1.flush()) {
-            tracing::debug!(%error, "report not delivered");
+        if inner.put(line, limit) {
+            inner.seq = seq;
+        } else if !limit.is_zero() {
+            inner.stuck = true;
+            tracing::debug!("report not delivered: nobody reads");
         }
+    }
+}
+
+impl Drop for JsonLines {
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        inner.lines = None;
+        let limit = if inner.stuck { Duration::ZERO } else { CLOSE_LIMIT };
+        let written = self.written.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if written.recv_timeout(limit).is_err() {
+            tracing::debug!("the last reports are not delivered: nobody reads");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A pipe whose reader sleeps until it is let go.
+    #[derive(Clone, Default)]
+    struct Pipe {
+        lines: Arc<Mutex<Vec<u8>>>,
+        asleep: Arc<Mutex<()>>,
+    }
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _awake = self.asleep.lock().unwrap();
+            self.lines.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Pipe {
+        fn read(&self) -> Vec<Event> {
+            let text = String::from_utf8(self.lines.lock().unwrap().clone()).unwrap();
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        }
+    }
+
+    const PROGRESS: EventKind = EventKind::Progress { done_bytes: 1, total_bytes: 2, written_bytes: 1 };
+
+    #[test]
+    fn all_reports_are_written_in_order_by_the_end() {
+        let pipe = Pipe::default();
+        let sink = JsonLines::new(pipe.clone());
+        for _ in 0..1000 {
+            sink.send(Phase::Copy, EventKind::Started);
+        }
+        drop(sink);
+        let seqs: Vec<u64> = pipe.read().iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, (1..=1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_reader_who_does_not_read() {
+        let pipe = Pipe::default();
+        let asleep = Arc::clone(&pipe.asleep);
+        let held = asleep.lock().unwrap();
+        let sink = JsonLines::new(pipe.clone());
+        let begun = Instant::now();
+        for _ in 0..10_000 {
+            sink.send(Phase::Copy, PROGRESS);
+        }
+        assert!(begun.elapsed() < PLACE_LIMIT, "progress waits for nobody");
+        for _ in 0..10 {
+            sink.send(Phase::Copy, EventKind::Finished);
+        }
+        drop(sink);
+        assert!(begun.elapsed() < 3 * PLACE_LIMIT, "one limit for all of them, and none at the end");
+        drop(held);
+    }
+
+    #[test]
+    fn a_report_that_is_no_progress_waits_for_a_reader_who_comes_back() {
+        let pipe = Pipe::default();
+        let asleep = Arc::clone(&pipe.asleep);
+        let held = asleep.lock().unwrap();
+        let sink = JsonLines::new(pipe.clone());
+        for _ in 0..2 * WAITING_LINES {
+            sink.send(Phase::Copy, PROGRESS);
+        }
+        thread::scope(|scope| {
+            scope.spawn(|| sink.send(Phase::Copy, EventKind::Finished));
+            thread::sleep(Duration::from_millis(50));
+            drop(held);
+        });
+        drop(sink);
+        let last = pipe.read().pop().unwrap();
+        assert_eq!((last.kind, last.seq), (EventKind::Finished, pipe.read().len() as u64));
     }
 }
