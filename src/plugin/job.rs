@@ -27,7 +27,7 @@ const REMOVAL_MARGIN: Duration = Duration::from_mins(1);
 const COPY_MARGIN: Duration = Duration::from_mins(2);
 /// What the deadline has over the sum of the conductor's own limits.
 const DEADLINE_MARGIN: Duration = Duration::from_mins(10);
-/// What the conductor has over the replica's way back when it is asked to end.
+/// What a conductor that is asked to end has over settling what it owes.
 const GRACE_MARGIN: Duration = Duration::from_mins(1);
 /// User and group in the agent's image; any other but root would do.
 const USER: i64 = 65_532;
@@ -63,12 +63,18 @@ pub(crate) fn job(order: &Order, namespace: &str, settings: &Settings) -> Job {
     serde_json::from_value(job).expect("the literal above is a Job")
 }
 
-/// The sum of every limit the conductor keeps itself, and a margin.
-fn backup_deadline(settings: &Settings) -> Duration {
+/// The longest a conductor may take to settle an obligation: the runner's end, then the replica's way back.
+fn settle_limit(settings: &Settings) -> Duration {
     let way_back = 2 * settings.resync_timeout;
     let removal = 2 * settings.resync_timeout + RUNNER_GRACE_MARGIN + REMOVAL_MARGIN;
+    way_back + removal
+}
+
+/// The sum of every limit the conductor keeps itself, and a margin.
+fn backup_deadline(settings: &Settings) -> Duration {
     // Once for what an earlier run owes, once for what this one does.
-    let settle = way_back + removal;
+    let settle = settle_limit(settings);
+    let way_back = 2 * settings.resync_timeout;
     let start = 2 * settings.start_timeout;
     let copy = settings.copy_timeout + way_back + COPY_MARGIN;
     settle + start + copy + settle + DEADLINE_MARGIN
@@ -92,7 +98,7 @@ fn pod(order: &Order, settings: &Settings) -> Value {
         "restartPolicy": "Never",
         "serviceAccountName": CONDUCTOR_ACCOUNT,
         "automountServiceAccountToken": true,
-        "terminationGracePeriodSeconds": (settings.resync_timeout + GRACE_MARGIN).as_secs(),
+        "terminationGracePeriodSeconds": (settle_limit(settings) + GRACE_MARGIN).as_secs(),
         "securityContext": {
             "runAsNonRoot": true,
             "runAsUser": USER,

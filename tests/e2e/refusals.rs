@@ -103,7 +103,7 @@ fn two_clusters_in_a_namespace_have_to_be_told_apart() {
 #[test]
 fn a_server_image_without_the_tool_is_refused_by_name() {
     only_on_the_ground();
-    let cluster = Cluster::new("toolless", &["--series", "10.11-nobackup"]);
+    let cluster = Cluster::new("toolless", &["--without-tool"]);
     cluster.healthy();
     changes_nothing(&cluster, || cluster.plugin(&["create"]).ends_with(6)).says("mariadb-backup");
     assert_eq!(cluster.obligation(), None);

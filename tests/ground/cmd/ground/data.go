@@ -168,6 +168,7 @@ func galera(l layout.Layout, arguments []string) error {
 	flags.IntVar(&wanted.Replicas, "replicas", 3, "how many")
 	flags.StringVar(&wanted.Policy, "policy", "Parallel", "Parallel or OrderedReady")
 	flags.StringVar(&wanted.Series, "series", build.DefaultSeries, "MariaDB series")
+	flags.BoolVar(&wanted.WithoutTool, "without-tool", false, "use the server image that has no mariadb-backup")
 	flags.StringVar(&wanted.SST, "sst", "rsync", "state transfer: rsync or mariabackup")
 	dataSize := flags.String("data-size", "2Gi", "size of each data volume")
 	backupSize := flags.String("backup-size", "2Gi", "size of the backup volumes")

@@ -23,6 +23,9 @@ const (
 // ServerReference names the server image of a series.
 func ServerReference(series string) string { return "localhost/mariadb-server:" + series }
 
+// ServerReferenceWithoutTool names the server image that has no mariadb-backup.
+func ServerReferenceWithoutTool(series string) string { return ServerReference(series) + "-nobackup" }
+
 // SystemArchive returns the archive of pause, CoreDNS and the S3 server.
 func SystemArchive(l layout.Layout, programs build.Programs, weed string) (string, error) {
 	target := l.Cached("images", "system-"+shortHash(programs.Pause, programs.CoreDNS, weed)+".tar")
@@ -77,7 +80,7 @@ func ServerArchive(l layout.Layout, series string) (string, error) {
 			Env:       []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 		}
 		without := server
-		without.Reference += "-nobackup"
+		without.Reference = ServerReferenceWithoutTool(series)
 		without.Layers = []Layer{layer, removal}
 		return WriteArchive(target, server, without)
 	})

@@ -129,7 +129,9 @@ func lastSeqno(ctx context.Context, connection *sql.Conn) *int64 {
 // NextNumber continues after what the file and the cluster have.
 func NextNumber(database *sql.DB, commits []Commit) (int64, error) {
 	var last int64
-	if err := database.QueryRow("SELECT COALESCE(MAX(n), 0) FROM ledger.entries").Scan(&last); err != nil {
+	// The tables may have been made a moment ago on another replica than the one that answers here.
+	const afterAllThatIsCommitted = "SET STATEMENT wsrep_sync_wait=1 FOR SELECT COALESCE(MAX(n), 0) FROM ledger.entries"
+	if err := database.QueryRow(afterAllThatIsCommitted).Scan(&last); err != nil {
 		return 0, err
 	}
 	if len(commits) > 0 {

@@ -33,8 +33,10 @@ type Galera struct {
 	StatefulSet string
 	Replicas    int
 	// Policy is the StatefulSet's podManagementPolicy.
-	Policy      string
-	Series      string
+	Policy string
+	Series string
+	// WithoutTool takes the image that has no mariadb-backup.
+	WithoutTool bool
 	SST         string
 	DataBytes   int64
 	BackupBytes int64
@@ -69,7 +71,12 @@ func Password(seed, namespace, purpose string) string {
 }
 
 // Image is the server image.
-func (g Galera) Image() string { return images.ServerReference(g.Series) }
+func (g Galera) Image() string {
+	if g.WithoutTool {
+		return images.ServerReferenceWithoutTool(g.Series)
+	}
+	return images.ServerReference(g.Series)
+}
 
 // StartScript is what the server container runs.
 func (g Galera) StartScript() (string, error) {
