@@ -71,4 +71,4 @@ ring3: agent ground ## Ring 3 alone: promises and faults on the real cluster
 	eval "$$($(GROUND) env)" && cargo test --locked --test e2e -- --test-threads=1
 
 bench: binaries ground-rootfs ## Time and memory as ratios to the raw tools, in one run
-	@GROUND_ROOTFS="$$($(GROUND) rootfs --series 10.11)" cargo bench --quiet --locked --bench backup
+	@GROUND_ROOTFS="$$($(GROUND) rootfs --series 10.11)" cargo bench --quiet --locked --profile dev --bench backup
