@@ -32,7 +32,7 @@ impl<'a> VolumePod<'a> {
                     "command": ["bash", "-c", script],
                     "volumeMounts": [
                         {"name": "store", "mountPath": "/var/backup"},
-                        {"name": "work", "mountPath": "/work"},
+                        {"name": "work", "mountPath": "/restore"},
                         {"name": "work", "mountPath": "/run/mysqld", "subPath": "run"},
                     ],
                 }],
@@ -73,27 +73,27 @@ pub(crate) struct StockServer<'a> {
 
 const UNPACK_AND_START: &str = r#"
 set -euo pipefail
-mkdir -p /work/data && cd /work
-zstd -dc "/var/backup/base/$BACKUP/backup.mbstream.zst" | mbstream -x -C /work/data
-mariadb-backup --prepare --target-dir=/work/data > /work/prepare.log 2>&1
-tail -n 1 /work/prepare.log | grep -q 'completed OK!'
-cat > /work/my.cnf <<'END'
+mkdir -p /restore/data && cd /restore
+zstd -dc "/var/backup/base/$BACKUP/backup.mbstream.zst" | mbstream -x -C /restore/data
+mariadb-backup --prepare --target-dir=/restore/data > /restore/prepare.log 2>&1
+tail -n 1 /restore/prepare.log | grep -q 'completed OK!'
+cat > /restore/my.cnf <<'END'
 [mariadbd]
-datadir=/work/data
+datadir=/restore/data
 socket=/run/mysqld/stock.sock
-pid-file=/work/stock.pid
+pid-file=/restore/stock.pid
 skip-networking
 skip-grant-tables
 wsrep_on=OFF
 tmpdir=/work
 END
-setsid mariadbd --defaults-file=/work/my.cnf > /work/server.log 2>&1 < /dev/null &
+setsid mariadbd --defaults-file=/restore/my.cnf > /restore/server.log 2>&1 < /dev/null &
 for try in $(seq 100); do
   mariadb --socket=/run/mysqld/stock.sock -e 'SELECT 1' > /dev/null 2>&1 && break
   sleep 0.2
 done
 mariadb --socket=/run/mysqld/stock.sock -e 'SELECT 1' > /dev/null
-touch /work/ready
+touch /restore/ready
 sleep 900
 "#;
 
@@ -101,12 +101,12 @@ impl<'a> StockServer<'a> {
     pub(crate) fn start(cluster: &'a Cluster, backup: &str) -> Self {
         let pod = VolumePod::start(cluster, "stock-restore", &format!("BACKUP={backup}\n{UNPACK_AND_START}"));
         until("the restored server answers", || {
-            let seen = run("kubectl", &["exec", pod.name, "-n", &cluster.namespace, "--", "ls", "/work/ready"]);
+            let seen = run("kubectl", &["exec", pod.name, "-n", &cluster.namespace, "--", "ls", "/restore/ready"]);
             let phase = cluster.kubectl_json(&["get", "pod", pod.name])["status"]["phase"].clone();
             assert_eq!(phase, "Running", "stock tools failed: {}", cluster.kubectl(&["logs", pod.name]));
             (seen.code == 0).then_some(())
         });
-        let position = pod.shell("sed 's/ .*//' /work/data/*_galera_info | head -n 1");
+        let position = pod.shell("sed 's/ .*//' /restore/data/*_galera_info | head -n 1");
         Self { pod, position }
     }
 
