@@ -85,7 +85,7 @@ pid-file=/restore/stock.pid
 skip-networking
 skip-grant-tables
 wsrep_on=OFF
-tmpdir=/work
+tmpdir=/restore
 END
 setsid mariadbd --defaults-file=/restore/my.cnf > /restore/server.log 2>&1 < /dev/null &
 for try in $(seq 100); do
