@@ -76,33 +76,42 @@ func (g *Ground) DeleteGalera(namespace string) error {
 	return volumes.Remove(g.Layout, namespace)
 }
 
-// deleteNamespace deletes the pods first: a namespace that still has some is
-// looked at again only after seconds.
+// deleteNamespace deletes what others wait for first, in order: a namespace that
+// still has pods or claims is looked at again only after seconds.
 func (g *Ground) deleteNamespace(namespace string) error {
 	for _, owners := range []string{"apps/v1/%s/statefulsets", "apps/v1/%s/deployments", "batch/v1/%s/cronjobs", "batch/v1/%s/jobs"} {
-		path := "/apis/" + fmt.Sprintf(owners, "namespaces/"+namespace) + "?propagationPolicy=Background"
+		path := "/apis/" + fmt.Sprintf(owners, "namespaces/"+namespace) + "?propagationPolicy=Orphan"
 		if err := g.API.Delete(path); err != nil {
 			return err
 		}
 	}
-	// Nobody will miss the data; a clean stop would only take time.
-	pods := "/api/v1/namespaces/" + namespace + "/pods"
-	if err := g.API.Delete(pods + "?gracePeriodSeconds=1"); err != nil {
+	// Orphaned above, so that nobody else deletes the pods with their own patience:
+	// the data will not be missed, and a clean stop would only take time.
+	if err := g.deleteAll("/api/v1/namespaces/"+namespace+"/pods", "?gracePeriodSeconds=1"); err != nil {
 		return err
 	}
-	err := waitUntil(workloadLimit, "the pods of namespace "+namespace+" are gone", func() (bool, error) {
-		left, err := g.podsByLabel(namespace, "")
-		return len(left) == 0, err
-	})
-	if err != nil {
+	if err := g.deleteAll("/api/v1/namespaces/"+namespace+"/persistentvolumeclaims", ""); err != nil {
 		return err
 	}
-	if err := g.API.Delete("/api/v1/namespaces/" + namespace); err != nil {
+	path := "/api/v1/namespaces/" + namespace
+	if err := g.API.Delete(path); err != nil {
 		return err
 	}
 	return waitUntil(workloadLimit, "namespace "+namespace+" is gone", func() (bool, error) {
 		var there map[string]any
-		err := g.API.Get("/api/v1/namespaces/"+namespace, &there)
+		err := g.API.Get(path, &there)
 		return err != nil, ignoreNotFound(err)
+	})
+}
+
+// deleteAll deletes every object of a collection and waits until they are gone.
+func (g *Ground) deleteAll(collection, query string) error {
+	if err := g.API.Delete(collection + query); err != nil {
+		return err
+	}
+	return waitUntil(workloadLimit, collection+" is empty", func() (bool, error) {
+		var left struct{ Items []struct{} }
+		err := g.API.Get(collection, &left)
+		return len(left.Items) == 0, err
 	})
 }

@@ -14,6 +14,9 @@ state_file=/tmp/ground-state
 server=(mariadbd --defaults-file=/etc/ground-config/server.cnf
   --wsrep-node-name="$POD_NAME" --wsrep-node-address="$POD_IP")
 
+# As process 1 this would otherwise be deaf to being told to end.
+trap 'exit 143' TERM
+
 say() { echo "$(date -u +%H:%M:%S) start: $*"; }
 peer_name() { echo "$STATEFULSET-$1.$DISCOVERY"; }
 answers() { timeout 1 bash -c "exec 3<>/dev/tcp/$1/4567" 2>/dev/null; }
@@ -102,6 +105,15 @@ bootstrap() {
   exec "${server[@]}" "${first[@]}" --wsrep-new-cluster --wsrep-cluster-address=gcomm://
 }
 
+# In an ordered StatefulSet the others are made only when this one is ready. So
+# with no other in sight this one must go first, though another may be further.
+must_go_first() {
+  local n
+  [ "$POLICY" = OrderedReady ] && [ "$ordinal" = 0 ] && [ "$try" -ge 50 ] || return 1
+  for ((n = 1; n < REPLICAS; n++)); do resolves "$(peer_name "$n")" && return 1; done
+  return 0
+}
+
 own_position >"$state_file"
 say "position $(cat "$state_file")"
 some_peer_serves && join
@@ -115,6 +127,7 @@ for ((try = 0; try < 600; try++)); do
   if some_peer_serves; then kill $teller; join; fi
   # Peers read this one's position for another moment before the server answers them.
   if is_furthest; then (sleep 5; kill $teller) & bootstrap "its data is the furthest"; fi
+  if must_go_first; then kill $teller; bootstrap "no other replica exists"; fi
   sleep 0.2
 done
 say "no peer serves and not every replica has told its position"
