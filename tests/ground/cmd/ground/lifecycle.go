@@ -26,7 +26,7 @@ func commands() []command {
 		{"node-exec N PROGRAM…", "Run a program in a node", nodeExec},
 		{"galera create|delete --namespace NS [--statefulset S] [--replicas 3] [--policy Parallel] [--series 10.11] [--without-tool] [--sst rsync] [--data-size 2Gi] [--backup-size 2Gi]", "Make another, independent Galera; delete it with its namespace and volumes", galera},
 		{"fault list | undo NAME…|--all | KIND …", "Break something, and mend it; see the README for the kinds", fault},
-		{"selftest [--slack 1] [--leave-up] [--series 10.11]", "Show on the real thing that all of this works; takes down the ground it finds", selftestCommand},
+		{"selftest [--slack 1.5] [--leave-up] [--series 10.11]", "Show on the real thing that all of this works; takes down the ground it finds", selftestCommand},
 	}
 }
 

@@ -38,10 +38,21 @@ func StartAPI(l layout.Layout, programs build.Programs) error {
 	return nil
 }
 
-// StartAPIServer starts the API server alone, after it was killed.
-func StartAPIServer(l layout.Layout, programs build.Programs) error {
-	return startControl(l, programs, "kube-apiserver")
+// StartMissing starts what was killed of a control plane that is up otherwise.
+func StartMissing(l layout.Layout, programs build.Programs) error {
+	for _, name := range []string{"kube-apiserver", "kube-scheduler"} {
+		if _, alive := host.PID(l, name); alive {
+			continue
+		}
+		if err := startControl(l, programs, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// WaitForAPI waits until the API server says it is ready.
+func WaitForAPI(l layout.Layout, client *api.Client) error { return waitForAPI(l, client, apiLimit) }
 
 // startControllers starts what exits when the API is not ready.
 func startControllers(l layout.Layout, programs build.Programs) error {

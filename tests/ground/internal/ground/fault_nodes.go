@@ -2,6 +2,7 @@ package ground
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -107,6 +108,12 @@ func (g *Ground) APIDown(self string, outage time.Duration) error {
 }
 
 func (g *Ground) apiUp(string) error {
+	// One that is undone early must not come and undo the next.
+	if pid, alive := host.PID(g.Layout, apiDownDaemon); alive && pid != os.Getpid() {
+		if err := host.Stop(g.Layout, apiDownDaemon, syscall.SIGKILL); err != nil {
+			return err
+		}
+	}
 	if _, alive := host.PID(g.Layout, "kube-apiserver"); alive {
 		return nil
 	}
@@ -114,7 +121,7 @@ func (g *Ground) apiUp(string) error {
 	if err != nil {
 		return err
 	}
-	return cluster.StartAPIServer(g.Layout, programs)
+	return cluster.StartMissing(g.Layout, programs)
 }
 
 // UndoAfter undoes a fault when its time is up, unless that was done by then.

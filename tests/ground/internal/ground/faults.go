@@ -59,6 +59,9 @@ func (g *Ground) faultFile(name string) string { return filepath.Join(g.Faults()
 // happen is harmless, an unrecorded one is not.
 func (g *Ground) inject(kind, on string, make func() error) error {
 	fault := Fault{Name: faultName(kind, on), Kind: kind, On: on, Since: time.Now().UTC()}
+	if fileExists(g.faultFile(fault.Name)) {
+		return fmt.Errorf("%s is active already\n  do:  ground fault undo %s", fault.Name, fault.Name)
+	}
 	text, err := json.Marshal(fault)
 	if err != nil {
 		return err

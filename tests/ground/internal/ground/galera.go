@@ -2,6 +2,7 @@ package ground
 
 import (
 	"fmt"
+	"strings"
 
 	"mariadb-backup/ground/internal/images"
 	"mariadb-backup/ground/internal/layout"
@@ -27,12 +28,11 @@ func (g *Ground) CreateGalera(galera workload.Galera) error {
 	if err := galera.Check(); err != nil {
 		return err
 	}
+	if err := g.refuseSecondGalera(galera); err != nil {
+		return err
+	}
 	if galera.Series != g.Settings.Series {
-		archive, err := images.ServerArchive(g.Layout, galera.Series)
-		if err != nil {
-			return err
-		}
-		if err := g.importArchive(archive); err != nil {
+		if err := g.importSeries(galera.Series); err != nil {
 			return err
 		}
 	}
@@ -40,6 +40,37 @@ func (g *Ground) CreateGalera(galera workload.Galera) error {
 		return err
 	}
 	return g.waitForGalera(galera)
+}
+
+// refuseSecondGalera keeps two clusters from sharing one name service.
+func (g *Ground) refuseSecondGalera(galera workload.Galera) error {
+	var list struct {
+		Items []struct{ Metadata struct{ Name string } }
+	}
+	path := "/apis/apps/v1/namespaces/" + galera.Namespace + "/statefulsets?labelSelector=application%3Dmariadb"
+	if err := g.API.Get(path, &list); err != nil {
+		return err
+	}
+	for _, other := range list.Items {
+		if other.Metadata.Name != galera.StatefulSet {
+			return fmt.Errorf("namespace %s has the Galera %s already\n  do:  choose another --namespace", galera.Namespace, other.Metadata.Name)
+		}
+	}
+	return nil
+}
+
+// importSeries brings the server image of another series into the nodes.
+func (g *Ground) importSeries(series string) error {
+	release, err := Lock(g.Layout)
+	if err != nil {
+		return err
+	}
+	defer release()
+	archive, err := images.ServerArchive(g.Layout, series)
+	if err != nil {
+		return err
+	}
+	return g.importArchive(archive)
 }
 
 func (g *Ground) waitForGalera(galera workload.Galera) error {
@@ -56,8 +87,12 @@ func (g *Ground) waitForGalera(galera workload.Galera) error {
 
 // DeleteGalera deletes a namespace with all in it, and its volumes.
 func (g *Ground) DeleteGalera(namespace string) error {
-	if namespace == "kube-system" || namespace == "default" {
-		return fmt.Errorf("namespace %s is not one of a Galera", namespace)
+	switch namespace {
+	case "", "kube-system", "default", workload.DefaultNamespace:
+		return fmt.Errorf("namespace %q is not one that galera create made", namespace)
+	}
+	if err := g.stopActing(namespace); err != nil {
+		return err
 	}
 	if err := g.deleteNamespace(namespace); err != nil {
 		return err
@@ -74,6 +109,22 @@ func (g *Ground) DeleteGalera(namespace string) error {
 		}
 	}
 	return volumes.Remove(g.Layout, namespace)
+}
+
+// stopActing ends the ledger and the volume faults of a namespace, which would
+// otherwise act on whatever comes to have its address or device next.
+func (g *Ground) stopActing(namespace string) error {
+	if err := g.LedgerStop(namespace); err != nil {
+		return err
+	}
+	for _, fault := range g.ActiveFaults() {
+		if strings.HasPrefix(fault.Kind, "volume-") && strings.HasPrefix(fault.On, namespace+"-") {
+			if err := g.mendFault(fault); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // deleteNamespace deletes what others wait for first, in order: a namespace that

@@ -49,6 +49,9 @@ func ExportLine(l layout.Layout) string {
 
 // Lock makes commands that start or stop the ground wait for each other.
 func Lock(l layout.Layout) (release func(), err error) {
+	if os.Geteuid() != 0 {
+		return nil, notRoot
+	}
 	if err := os.MkdirAll(l.Cache, 0o755); err != nil {
 		return nil, err
 	}

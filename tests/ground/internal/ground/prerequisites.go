@@ -24,6 +24,10 @@ func (r Refusal) Error() string {
 	return fmt.Sprintf("%s\n  why: %s\n  do:  %s", r.What, r.Why, r.Do)
 }
 
+var notRoot = Refusal{
+	"not running as root", "the ground makes network namespaces, mounts and cgroups", "run it as root, for example with sudo",
+}
+
 const (
 	neededDisk   = 12 << 30
 	neededMemory = 6 << 30
@@ -42,6 +46,7 @@ var debianPackages = map[string]string{
 	"mkfs.ext4":  "e2fsprogs",
 	"apt-get":    "apt",
 	"python3":    "python3",
+	"pip3":       "python3-pip",
 }
 
 // cniPlugin is one of the programs Debian keeps outside of PATH.
@@ -73,7 +78,7 @@ func CheckPrerequisites(l layout.Layout) error {
 func judge(l layout.Layout, seen machine) *Refusal {
 	switch {
 	case !seen.root:
-		return &Refusal{"not running as root", "the ground makes network namespaces, mounts and cgroups", "run it as root, for example with sudo"}
+		return &notRoot
 	case len(seen.missing) > 0:
 		return &Refusal{
 			"missing on this machine: " + strings.Join(seen.missing, ", "),

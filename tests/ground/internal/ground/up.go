@@ -88,6 +88,12 @@ func (g *Ground) mend() error {
 	if err != nil {
 		return err
 	}
+	if err := cluster.StartMissing(g.Layout, programs); err != nil {
+		return err
+	}
+	if err := cluster.WaitForAPI(g.Layout, g.API); err != nil {
+		return err
+	}
 	for n := 1; n <= layout.NodeCount; n++ {
 		if _, alive := host.PID(g.Layout, layout.NodeName(n)); !alive {
 			if err := cluster.PowerOn(g.Layout, programs, n); err != nil {

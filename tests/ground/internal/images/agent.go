@@ -51,7 +51,36 @@ func AgentArchive(l layout.Layout, rootfs, binary string) (archive, reference st
 			Entrypoint: []string{"/" + AgentProgram}, User: "65532:65532",
 		})
 	})
-	return archive, reference, err
+	if err != nil {
+		return "", "", err
+	}
+	return archive, reference, removeOldAgents(archive)
+}
+
+// keptAgents is how many builds stay in the cache, for going back by hand.
+const keptAgents = 3
+
+func removeOldAgents(current string) error {
+	archives, err := filepath.Glob(filepath.Join(filepath.Dir(current), "*.tar"))
+	if err != nil {
+		return err
+	}
+	age := func(path string) int64 {
+		info, err := os.Stat(path)
+		if err != nil {
+			return 0
+		}
+		return info.ModTime().UnixNano()
+	}
+	sort.Slice(archives, func(a, b int) bool { return age(archives[a]) > age(archives[b]) })
+	for n, archive := range archives {
+		if n >= keptAgents && archive != current {
+			if err := os.Remove(archive); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // addAgentBase takes the packages' files out of a server's root file system,

@@ -95,9 +95,14 @@ func Make(l layout.Layout, planned []Volume) error {
 
 // Remove unmounts and deletes the volumes of a namespace.
 func Remove(l layout.Layout, namespace string) error {
-	images, err := filepath.Glob(l.VolumeImage(namespace + "-*"))
-	if err != nil {
-		return err
+	var images []string
+	for _, kind := range []string{"data", "backup"} {
+		// The digit keeps off the volumes of a namespace named like this and more.
+		found, err := filepath.Glob(l.VolumeImage(namespace + "-" + kind + "-[0-9]*"))
+		if err != nil {
+			return err
+		}
+		images = append(images, found...)
 	}
 	for _, image := range images {
 		name := strings.TrimSuffix(filepath.Base(image), ".img")
