@@ -3,6 +3,8 @@ package cluster
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"mariadb-backup/ground/internal/host"
 	"mariadb-backup/ground/internal/layout"
@@ -35,11 +37,31 @@ func Clean(l layout.Layout) error {
 	if err := host.RemoveCgroups(""); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(l.State); err != nil {
+	if err := removeState(l); err != nil {
 		return err
 	}
 	removeMadeFolders(settings.MadeFolders)
 	return nil
+}
+
+// removeState removes the state folder, its large parts at once: freeing the
+// pages of gigabytes takes a while, and so do the many files of the images.
+func removeState(l layout.Layout) error {
+	large, err := filepath.Glob(l.VolumeImage("*"))
+	if err != nil {
+		return err
+	}
+	for n := 1; n <= layout.NodeCount; n++ {
+		large = append(large, l.Node(n, "containerd"))
+	}
+	var removals []func() error
+	for _, path := range large {
+		removals = append(removals, func() error { return os.RemoveAll(path) })
+	}
+	if err := host.Parallel(removals...); err != nil {
+		return err
+	}
+	return os.RemoveAll(l.State)
 }
 
 func killOurs(l layout.Layout) error {
@@ -105,7 +127,7 @@ func Remains(l layout.Layout) ([]string, error) {
 		remains = append(remains, "mount "+point)
 	}
 	for device, backing := range host.LoopDevices() {
-		if len(backing) > len(l.State) && backing[:len(l.State)] == l.State {
+		if strings.HasPrefix(backing, l.State+"/") {
 			remains = append(remains, "loop device "+device)
 		}
 	}
