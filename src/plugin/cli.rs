@@ -190,14 +190,14 @@ pub(crate) enum DryRun {
     Server,
 }
 
-/// Forms of output for commands that make one thing.
+/// Forms of output of `create`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ObjectForm {
-    /// JSON
+    /// Print the Job as JSON and order nothing
     Json,
-    /// YAML
+    /// Print the Job as YAML and order nothing
     Yaml,
-    /// Only the name
+    /// Only the backup's name, at the end
     Name,
 }
 

@@ -25,7 +25,9 @@ pub(crate) async fn run(
         return Err(Failure::new(ExitCode::Usage, "this version makes full backups only").with_hint("leave --type out"));
     }
     let statefulset = find::cluster(session, flags.cluster.wanted()).await?;
-    if flags.allow_unsafe_backup && flags.dry_run.is_none() {
+    // A document is for `kubectl create -f`: whoever asks for one orders nothing here.
+    let printed_only = matches!(flags.output, Some(ObjectForm::Json | ObjectForm::Yaml)) && flags.dry_run.is_none();
+    if flags.allow_unsafe_backup && flags.dry_run.is_none() && !printed_only {
         confirm(flags.yes, &statefulset, screen, asking)?;
     }
     let order = Order {
@@ -37,7 +39,7 @@ pub(crate) async fn run(
     let settings = overrides::settings(session, screen, &order.statefulset, &order.settings).await?;
     let namespace = &session.connection()?.target.namespace;
     let manifest = job(&order, namespace, &settings);
-    if flags.dry_run == Some(DryRun::Client) {
+    if printed_only || flags.dry_run == Some(DryRun::Client) {
         show_job((&name(&manifest), &shown(&manifest)), flags.output, " created (dry run)", screen);
         return Ok(ExitCode::Done);
     }
@@ -63,7 +65,7 @@ pub(crate) async fn run(
     };
     match follow(&job, &wishes, session, screen).await? {
         Followed::GoesOn(code) => Ok(code),
-        Followed::Ended(outcome) => Ok(report::backup(&job, &outcome, flags.output, screen)),
+        Followed::Ended(outcome) => Ok(report::backup(&outcome, flags.output.is_some(), screen)),
     }
 }
 

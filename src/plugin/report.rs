@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::cli::{DocumentForm, ObjectForm};
+use super::cli::DocumentForm;
 use crate::exit_code::ExitCode;
 use crate::model::outcome::{End, Outcome};
 use crate::model::report::{CheckReport, CopyReport, RunReport};
@@ -11,25 +11,12 @@ use crate::render::document::{Form, document};
 use crate::render::screen::Screen;
 use crate::render::{age, bytes};
 
-/// Shows how a backup ended.
-pub(crate) fn backup(
-    job: &str,
-    outcome: &Outcome<RunReport>,
-    form: Option<ObjectForm>,
-    screen: &mut Screen,
-) -> ExitCode {
-    match form {
-        Some(ObjectForm::Json) => whole(job, outcome, Form::Json, screen),
-        Some(ObjectForm::Yaml) => whole(job, outcome, Form::Yaml, screen),
-        None | Some(ObjectForm::Name) => {}
-    }
+/// Shows how a backup ended; `bare` leaves only its name on standard output.
+pub(crate) fn backup(outcome: &Outcome<RunReport>, bare: bool, screen: &mut Screen) -> ExitCode {
     if let End::Done(RunReport::Backup(report)) = &outcome.end {
         screen.note(&copy_summary(report));
-        match form {
-            None => screen.line(&format!("backup/{} created", report.backup.name())),
-            Some(ObjectForm::Name) => screen.line(&format!("backup/{}", report.backup.name())),
-            Some(_) => {}
-        }
+        let what_happened = if bare { "" } else { " created" };
+        screen.line(&format!("backup/{}{what_happened}", report.backup.name()));
     }
     end(outcome, screen)
 }
@@ -69,7 +56,7 @@ pub(crate) fn verification(
 pub(crate) fn any(job: &str, outcome: &Outcome<RunReport>, screen: &mut Screen) -> ExitCode {
     match &outcome.end {
         End::Done(RunReport::Verify(_)) => verification(job, outcome, None, screen),
-        _ => backup(job, outcome, None, screen),
+        _ => backup(outcome, false, screen),
     }
 }
 
