@@ -25,8 +25,7 @@ help: ## Show this list
 prerequisites:
 	@tests/prerequisites.sh
 
-# Both binaries for release, linked against an old C library.
-binaries: prerequisites
+binaries: prerequisites ## Plugin and agent for release, linked against an old C library
 	@cargo zigbuild --quiet --locked --release --bins --target $(AGENT_TARGET).$(AGENT_GLIBC)
 	@mkdir -p target/agent
 	@install -m 755 -t target/agent $(AGENT_OUT)/mariadb-backup-agent $(AGENT_OUT)/kubectl-mariadb_backup

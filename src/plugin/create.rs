@@ -57,7 +57,7 @@ pub(crate) async fn run(
         screen.note(&format!("To follow it:\n  {}", session.command(&format!("logs {job}"))));
         return Ok(ExitCode::Done);
     }
-    screen.note(&format!("job.batch/{job} created; Ctrl-C stops only the following, the run goes on"));
+    screen.note(&format!("job.batch/{job} created; Ctrl-C stops watching, the run goes on"));
     let wishes = FollowWishes {
         timeout: Some(flags.wait.timeout).filter(|limit| !limit.is_zero()),
         start_timeout: settings.start_timeout,

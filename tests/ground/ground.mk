@@ -17,14 +17,14 @@ ground-program:
 
 # Prints one line for a shell to evaluate: eval "$$(make -s ground)"
 .PHONY: ground
-ground: ground-program
+ground: ground-program ## Bring the real cluster up (again: does nothing); prints one line to eval
 	@$(GROUND) up --series $(GROUND_SERIES)
 
 .PHONY: ground-down
-ground-down: ground-program
+ground-down: ground-program ## Take it down without a trace
 	@$(GROUND) down
 
 # Brings the compiled agent and plugin into the ground; prints the image.
 .PHONY: agent
-agent: ground-program $(CARGO_AGENT)
+agent: ground-program $(CARGO_AGENT) ## Bring a new build of agent and plugin into the running cluster
 	@$(GROUND) agent --binary $(AGENT_FOLDER)/mariadb-backup-agent --plugin $(AGENT_FOLDER)/kubectl-mariadb_backup

@@ -243,5 +243,11 @@ fn sql_error(what: String, error: &mysql_async::Error) -> PortError {
         mysql_async::Error::Server(server) => format!("ERROR {} ({}): {}", server.code, server.state, server.message),
         other => other.to_string(),
     };
-    PortError::new(reason, what).caused_by(cause)
+    let error = PortError::new(reason, what).caused_by(cause);
+    if reason == Reason::Credentials {
+        return error.with_hint(
+            "compare the account with its Secret; kubectl mariadb-backup setup prints the statements that make it",
+        );
+    }
+    error
 }
