@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::cli::{BackupType, CreateFlags, DryRun, ObjectForm};
 use super::connect::Session;
-use super::follow::{FollowWishes, Followed, Reports, follow};
+use super::follow::{Followed, follow_new};
 use super::job::{job, name, shown};
 use super::{CommandResult, find, order, overrides, report};
 use crate::exit_code::ExitCode;
@@ -57,13 +57,7 @@ pub(crate) async fn run(
         screen.note(&format!("To follow it:\n  {}", session.command(&format!("logs {job}"))));
         return Ok(ExitCode::Done);
     }
-    screen.note(&format!("job.batch/{job} created; Ctrl-C stops watching, the run goes on"));
-    let wishes = FollowWishes {
-        timeout: Some(flags.wait.timeout).filter(|limit| !limit.is_zero()),
-        start_timeout: settings.start_timeout,
-        reports: Reports::Aside,
-    };
-    match follow(&job, &wishes, session, screen).await? {
+    match follow_new(&job, &flags.wait, settings.start_timeout, session, screen).await? {
         Followed::GoesOn(code) => Ok(code),
         Followed::Ended(outcome) => Ok(report::backup(&outcome, flags.output.is_some(), screen)),
     }

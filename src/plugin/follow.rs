@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::cli::WaitFlags;
 use super::connect::Session;
 use crate::adapters::kubernetes::orders::Orders;
 use crate::adapters::kubernetes::pod_follow::PodFollower;
@@ -53,6 +54,20 @@ pub(crate) enum Followed {
     Ended(Box<Outcome<RunReport>>),
     /// The run goes on: the time ran out, or somebody pressed Ctrl-C.
     GoesOn(ExitCode),
+}
+
+/// Says that a run was ordered, and follows it as its command's flags wish.
+pub(crate) async fn follow_new(
+    job: &str,
+    wait: &WaitFlags,
+    start_timeout: Duration,
+    session: &Session,
+    screen: &mut Screen,
+) -> Result<Followed, Failure> {
+    screen.note(&format!("job.batch/{job} created; Ctrl-C stops watching, the run goes on"));
+    let timeout = Some(wait.timeout).filter(|limit| !limit.is_zero());
+    let wishes = FollowWishes { timeout, start_timeout, reports: Reports::Aside };
+    follow(job, &wishes, session, screen).await
 }
 
 /// Follows the run of a Job until it ends or nobody wants to any more.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::cli::VerifyFlags;
 use super::connect::Session;
-use super::follow::{FollowWishes, Followed, Reports, follow};
+use super::follow::{Followed, follow_new};
 use super::job::{job, name};
 use super::{CommandResult, find, list, order, overrides, report};
 use crate::exit_code::ExitCode;
@@ -42,13 +42,7 @@ pub(crate) async fn run(flags: &VerifyFlags, session: &Session, screen: &mut Scr
         screen.line(&format!("job.batch/{job} created"));
         return Ok(ExitCode::Done);
     }
-    screen.note(&format!("job.batch/{job} created; Ctrl-C stops watching, the run goes on"));
-    let wishes = FollowWishes {
-        timeout: Some(flags.wait.timeout).filter(|limit| !limit.is_zero()),
-        start_timeout: settings.start_timeout,
-        reports: Reports::Aside,
-    };
-    match follow(&job, &wishes, session, screen).await? {
+    match follow_new(&job, &flags.wait, settings.start_timeout, session, screen).await? {
         Followed::GoesOn(code) => Ok(code),
         Followed::Ended(outcome) => Ok(report::verification(&job, &outcome, flags.output, screen)),
     }
