@@ -8,4 +8,5 @@ pub mod mariadb_backup;
 pub mod mysql;
 pub mod process;
 pub mod store_local;
+pub mod store_s3;
 pub mod system_clock;

@@ -38,5 +38,6 @@ pub mod obligations;
 pub mod plugin;
 pub mod ports;
 pub mod render;
+pub mod stores;
 pub mod verify;
 pub mod work;

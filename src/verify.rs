@@ -10,15 +10,15 @@ use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Catalogue;
 use crate::model::event::{EventKind, Phase};
-use crate::model::order::{CheckOrder, ORDER_VERSION, RunnerOrder, RunnerTask, VerifyRequest};
+use crate::model::names::STORE_PATH;
+use crate::model::order::{
+    CheckOrder, Depth, ORDER_VERSION, OnCorrupt, RunnerOrder, RunnerTask, Stores, VerifyRequest,
+};
 use crate::model::outcome::{End, Explain, Failure, Outcome};
 use crate::model::report::{CheckReport, NAMED_BACKUPS};
 use crate::model::settings::Settings;
 use crate::ports::conductor::{ConductorPorts, RunnerNews, RunnerSpec};
 use crate::ports::{PortError, Reason};
-
-/// Where the runner sees the store.
-const STORE_PATH: &str = "/var/backup";
 
 /// How often the catalogue is read and written again because somebody else was faster.
 const WRITE_ATTEMPTS: u32 = 10;
@@ -110,7 +110,15 @@ pub fn plan(
     }
     let batch = |(number, backups): (usize, &[BackupId])| {
         let expected: BTreeMap<_, _> = backups.iter().flat_map(|backup| catalogue.files_of(backup)).collect();
-        let order = CheckOrder { store: STORE_PATH.to_owned(), expected, known: known.clone() };
+        let order = CheckOrder {
+            stores: Stores { local: Some(STORE_PATH.to_owned()), s3: None },
+            backups: Vec::new(),
+            expected,
+            known: known.clone(),
+            depth: Depth::Full,
+            repair: false,
+            on_corrupt: OnCorrupt::Fail,
+        };
         let runner = runner(format!("{job}-runner-{number}"), order, settings);
         Batch { backups: backups.to_vec(), runner }
     };
@@ -122,8 +130,8 @@ fn runner(name: String, order: CheckOrder, settings: &Settings) -> RunnerSpec {
         name,
         order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Check(order) },
         beside: None,
-        store_claim: settings.store_claim.clone(),
-        store_read_only: true,
+        store_claim: Some(settings.store_claim.clone()),
+        s3: None,
         operator_secret: None,
         backup_secret: None,
     }

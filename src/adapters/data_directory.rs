@@ -69,6 +69,11 @@ impl DataDirectory for LocalData {
         bytes_below(&self.0, true).map_err(|error| Self::error(&self.0, error))
     }
 
+    fn free_bytes(&self) -> Result<u64, PortError> {
+        let room = rustix::fs::statvfs(&self.0).map_err(|error| Self::error(&self.0, error.into()))?;
+        Ok(room.f_bavail.saturating_mul(room.f_frsize))
+    }
+
     fn member_id(&self) -> Result<Option<String>, PortError> {
         let path = self.0.join("gvwstate.dat");
         match fs::read_to_string(&path) {

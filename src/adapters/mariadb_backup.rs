@@ -47,6 +47,8 @@ pub struct Options {
     pub parallel: u32,
     /// Seconds to wait for the global lock.
     pub ftwrl_wait_secs: u64,
+    /// Pairs of reads and writes a second; 0 for no limit.
+    pub throttle: u32,
 }
 
 impl Options {
@@ -61,6 +63,7 @@ impl Options {
             scratch: PathBuf::from(&order.scratch),
             parallel: order.parallel,
             ftwrl_wait_secs: order.ftwrl_wait_secs,
+            throttle: order.throttle,
         }
     }
 
@@ -74,13 +77,13 @@ impl Options {
     }
 
     /// The tool's arguments. The option file must be the first, and holds what nobody may see.
-    fn arguments(&self) -> Vec<OsString> {
+    fn arguments(&self, since: Option<u64>) -> Vec<OsString> {
         let with = |name: &str, value: &Path| {
             let mut argument = OsString::from(name);
             argument.push(value);
             argument
         };
-        vec![
+        let mut arguments = vec![
             with("--defaults-file=", &self.option_file()),
             "--backup".into(),
             "--stream=mbstream".into(),
@@ -92,7 +95,12 @@ impl Options {
             format!("--ftwrl-wait-threshold={NO_QUERY_IS_THAT_OLD}").into(),
             format!("--host={}", self.server.host).into(),
             format!("--port={}", self.server.port).into(),
-        ]
+        ];
+        arguments.extend(since.map(|lsn| format!("--incremental-lsn={lsn}").into()));
+        if self.throttle > 0 {
+            arguments.push(format!("--throttle={}", self.throttle).into());
+        }
+        arguments
     }
 
     fn option_file_text(&self) -> String {
@@ -180,13 +188,13 @@ impl Engine for MariadbBackup {
         Ok(sentence.unwrap_or_default().trim().to_owned())
     }
 
-    async fn start(&self) -> Result<Box<dyn EngineRun>, PortError> {
+    async fn start(&self, since: Option<u64>) -> Result<Box<dyn EngineRun>, PortError> {
         self.write_option_file().map_err(|error| {
             let scratch = self.options.scratch.display();
             PortError::new(Reason::Other, format!("cannot write mariadb-backup's options to {scratch}"))
                 .caused_by(error)
         })?;
-        Ok(Box::new(Run(self.spawn(&self.options.arguments())?)))
+        Ok(Box::new(Run(self.spawn(&self.options.arguments(since))?)))
     }
 }
 
@@ -241,13 +249,14 @@ mod tests {
             datadir: "/var/lib/mysql".into(),
             scratch: "/scratch".into(),
             parallel: 0,
+            throttle: 0,
             ftwrl_wait_secs: 60,
         }
     }
 
     #[test]
     fn the_option_file_comes_first_and_alone_knows_the_password() {
-        let arguments = options().arguments();
+        let arguments = options().arguments(None);
         assert_eq!(
             arguments,
             [

@@ -5,20 +5,28 @@
 //! `base/` and `incr/` there is never a backup of ours without its manifest, whatever was killed
 //! or lost power. A sweep removes unfinished work that nobody holds locked any more.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Advice, FlockOperation, fadvise, flock, statvfs};
 use sha2::{Digest, Sha256};
 
 use crate::model::backup_id::{BackupId, BackupName};
-use crate::model::manifest::{MANIFEST_FILE, STREAM_FILE, StoredFile, hex};
-use crate::ports::runner::{LocalStore, PendingBackup, StoreFile};
+use crate::model::manifest::{MANIFEST_FILE, StoredFile, hex};
+use crate::ports::runner::{FileFacts, KeptSum, PendingBackup, Replacement, Store, StoreFile, Volume};
 use crate::ports::{PortError, Reason};
 
 /// Where unfinished work lies.
 const UNFINISHED: &str = ".unfinished";
+
+/// Where it is remembered which backups were read and found right.
+const SEALS: &str = ".seals";
+
+/// Where damaged backups lie that were set aside.
+const QUARANTINE: &str = ".quarantine";
 
 /// With this file, a backup of the original is complete.
 const ORIGINALS_MARK: &str = "backup.successful";
@@ -89,13 +97,149 @@ fn names_in(path: &Path) -> Result<Vec<String>, PortError> {
     entries.filter_map(name).collect()
 }
 
-impl LocalStore for VolumeStore {
-    fn free_bytes(&self) -> Result<u64, PortError> {
+impl Volume for VolumeStore {
+    fn room(&self) -> Result<(u64, u64), PortError> {
         let room = statvfs(&self.root).map_err(|error| failed("look at the store", &self.root, error.into()))?;
-        Ok(room.f_bavail.saturating_mul(room.f_frsize))
+        Ok((room.f_bavail.saturating_mul(room.f_frsize), room.f_blocks.saturating_mul(room.f_frsize)))
     }
 
-    fn sweep(&self) -> Result<Vec<String>, PortError> {
+    fn open_unfinished(&self, backup: &BackupId, name: &str) -> Result<Box<dyn Read + Send>, PortError> {
+        let path = self.unfinished(backup).join(name);
+        Ok(Box::new(File::open(&path).map_err(|error| failed("open", &path, error))?))
+    }
+
+    fn seal(&self, backup: &BackupId, marks: &BTreeMap<String, String>) -> Result<(), PortError> {
+        make_directories(&self.root, Path::new(SEALS))?;
+        let path = self.seal_path(backup);
+        let text = serde_json::to_vec(marks).expect("a map of texts becomes JSON");
+        let next = path.with_extension("next");
+        let written = fs::write(&next, text).and_then(|()| fs::rename(&next, &path));
+        written.map_err(|error| failed("write", &path, error))
+    }
+
+    fn sealed(&self, backup: &BackupId) -> Result<Option<BTreeMap<String, String>>, PortError> {
+        let path = self.seal_path(backup);
+        match fs::read(&path) {
+            // One that was cut by a power loss proves nothing, and costs one reading.
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("read", &path, error)),
+        }
+    }
+
+    fn replace(&self, path: &str) -> Result<Box<dyn Replacement>, PortError> {
+        let place = self.inside(path)?;
+        let parent = Path::new(path).parent().unwrap_or(Path::new(""));
+        make_directories(&self.root, parent)?;
+        let below = Path::new(UNFINISHED).join("replacements");
+        make_directories(&self.root, &below)?;
+        let next = self.root.join(below).join(path.replace('/', "_"));
+        let file = File::create(&next).map_err(|error| failed("create", &next, error))?;
+        let file = DurableFile { file, path: next, written: 0 };
+        Ok(Box::new(NewFile { file, place }))
+    }
+
+    fn set_aside(&self, backup: &BackupId) -> Result<String, PortError> {
+        let below = Path::new(QUARANTINE).join(backup.directory());
+        make_directories(&self.root, below.parent().unwrap_or(Path::new("")))?;
+        let (from, to) = (self.root.join(backup.directory()), self.root.join(&below));
+        fs::rename(&from, &to).map_err(|error| failed("set aside", &from, error))?;
+        for changed in [&from, &to] {
+            sync_directory(changed.parent().unwrap_or(&self.root))?;
+        }
+        Ok(to.display().to_string())
+    }
+}
+
+/// A file on its way into another one's place.
+struct NewFile {
+    file: DurableFile,
+    place: PathBuf,
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Replacement for NewFile {
+    fn put(mut self: Box<Self>) -> Result<(), PortError> {
+        self.file.make_durable()?;
+        fs::rename(&self.file.path, &self.place).map_err(|error| failed("put a file at", &self.place, error))?;
+        sync_directory(self.place.parent().unwrap_or(Path::new("/")))
+    }
+}
+
+impl VolumeStore {
+    fn unfinished(&self, backup: &BackupId) -> PathBuf {
+        self.root.join(UNFINISHED).join(flat(backup))
+    }
+
+    fn seal_path(&self, backup: &BackupId) -> PathBuf {
+        self.root.join(SEALS).join(flat(backup))
+    }
+
+    /// The full path of a path inside the store; one that leads out is refused.
+    fn inside(&self, path: &str) -> Result<PathBuf, PortError> {
+        if Path::new(path).components().all(|component| matches!(component, Component::Normal(_))) {
+            return Ok(self.root.join(path));
+        }
+        Err(PortError::new(Reason::Forbidden, format!("{path:?} is no path inside a store")))
+    }
+}
+
+/// A backup's name as one file name.
+fn flat(backup: &BackupId) -> String {
+    backup.directory().replace('/', "_")
+}
+
+impl Store for VolumeStore {
+    fn place(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn files(&self, backup: &BackupId) -> Result<Vec<String>, PortError> {
+        let mut names = names_in(&self.root.join(backup.directory()))?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn facts(&self, path: &str) -> Result<FileFacts, PortError> {
+        let full = self.inside(path)?;
+        let facts = fs::symlink_metadata(&full).map_err(|error| failed("look at", &full, error))?;
+        if !facts.is_file() {
+            return Err(PortError::new(Reason::Other, format!("{} is no file", full.display())));
+        }
+        // The change time cannot be set by anybody, and a copy of the file has another inode.
+        let mark = format!("{}-{}.{}-{}", facts.ino(), facts.ctime(), facts.ctime_nsec(), facts.len());
+        Ok(FileFacts { size: facts.len(), mark, kept: KeptSum::None })
+    }
+
+    fn remove(&self, backup: &BackupId) -> Result<bool, PortError> {
+        let from = self.root.join(backup.directory());
+        make_directories(&self.root, Path::new(UNFINISHED))?;
+        let to = self.root.join(UNFINISHED).join(format!("removed_{}", flat(backup)));
+        match fs::rename(&from, &to) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(failed("remove", &from, error)),
+        }
+        sync_directory(from.parent().unwrap_or(&self.root))?;
+        remove(&to)?;
+        if let Err(error) = fs::remove_file(self.seal_path(backup))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(failed("remove", &self.seal_path(backup), error));
+        }
+        Ok(true)
+    }
+
+    fn sweep(&self, _wanted: &[BackupId]) -> Result<Vec<String>, PortError> {
         let unfinished = self.root.join(UNFINISHED);
         let mut swept = Vec::new();
         for name in names_in(&unfinished)? {
@@ -111,13 +255,13 @@ impl LocalStore for VolumeStore {
         Ok(swept)
     }
 
-    fn begin(&self, backup: &BackupId) -> Result<Box<dyn PendingBackup>, PortError> {
+    fn begin(&self, backup: &BackupId, _expected_bytes: u64) -> Result<Box<dyn PendingBackup>, PortError> {
         let place = self.root.join(backup.directory());
         if place.symlink_metadata().is_ok() {
             let what = format!("{} is in the store already", place.display());
             return Err(PortError::new(Reason::Conflict, what));
         }
-        let name = backup.directory().replace('/', "_");
+        let name = flat(backup);
         let below = Path::new(UNFINISHED).join(&name);
         make_directories(&self.root, Path::new(UNFINISHED))?;
         let path = self.root.join(&below);
@@ -146,11 +290,7 @@ impl LocalStore for VolumeStore {
     }
 
     fn open(&self, path: &str) -> Result<(Box<dyn Read + Send>, u64), PortError> {
-        let relative = Path::new(path);
-        let full = self.root.join(relative);
-        if !relative.components().all(|component| matches!(component, Component::Normal(_))) {
-            return Err(PortError::new(Reason::Forbidden, format!("{path:?} is no path inside a store")));
-        }
+        let full = self.inside(path)?;
         let opened = File::open(&full).and_then(|file| Ok((file.metadata()?, file)));
         let (metadata, file) = opened.map_err(|error| failed("open", &full, error))?;
         if !metadata.is_file() {
@@ -176,7 +316,7 @@ struct PendingDirectory {
 }
 
 impl PendingDirectory {
-    fn create(&self, name: &str) -> Result<DurableFile, PortError> {
+    fn new_file(&self, name: &str) -> Result<DurableFile, PortError> {
         let path = self.path.join(name);
         let file = OpenOptions::new().write(true).create_new(true).open(&path);
         let file = file.map_err(|error| failed("create", &path, error))?;
@@ -185,20 +325,20 @@ impl PendingDirectory {
 }
 
 impl PendingBackup for PendingDirectory {
-    fn create_stream(&mut self) -> Result<Box<dyn StoreFile>, PortError> {
-        Ok(Box::new(self.create(STREAM_FILE)?))
+    fn create(&mut self, name: &str) -> Result<Box<dyn StoreFile>, PortError> {
+        Ok(Box::new(self.new_file(name)?))
     }
 
     fn write(&mut self, name: &str, bytes: &[u8]) -> Result<StoredFile, PortError> {
-        let mut file = self.create(name)?;
+        let mut file = self.new_file(name)?;
         file.write_all(bytes).map_err(|error| failed("write", &file.path, error))?;
         file.make_durable()?;
         let sha256 = hex(&Sha256::digest(bytes));
         Ok(StoredFile { size: bytes.len() as u64, sha256 })
     }
 
-    fn publish(mut self: Box<Self>, manifest: &[u8]) -> Result<StoredFile, PortError> {
-        let stored = self.write(MANIFEST_FILE, manifest)?;
+    fn publish(mut self: Box<Self>, name: &str, bytes: &[u8]) -> Result<StoredFile, PortError> {
+        let stored = self.write(name, bytes)?;
         sync_directory(&self.path)?;
         let parent = self.place.parent().unwrap_or(&self.root);
         let below = parent.strip_prefix(&self.root).unwrap_or(Path::new(""));
@@ -249,6 +389,7 @@ impl StoreFile for DurableFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::manifest::STREAM_FILE;
 
     const NAME: &str = "base/2026-01-31_23-59-59";
 
@@ -259,7 +400,7 @@ mod tests {
     }
 
     fn write_stream(pending: &mut dyn PendingBackup) {
-        let mut stream = pending.create_stream().unwrap();
+        let mut stream = pending.create(STREAM_FILE).unwrap();
         stream.write_all(b"bytes").unwrap();
         stream.make_durable().unwrap();
     }
@@ -267,44 +408,44 @@ mod tests {
     #[test]
     fn a_backup_is_nowhere_until_it_is_published_whole() {
         let (directory, store, id) = store();
-        let mut pending = store.begin(&id).unwrap();
+        let mut pending = store.begin(&id, 0).unwrap();
         write_stream(pending.as_mut());
         pending.write("mariadb_backup_info", b"info").unwrap();
         assert_eq!(store.backups().unwrap(), []);
         assert!(!directory.path().join("base").exists());
-        let manifest = pending.publish(b"{}").unwrap();
+        let manifest = pending.publish(MANIFEST_FILE, b"{}").unwrap();
         assert_eq!(manifest.size, 2);
         assert_eq!(store.backups().unwrap(), std::slice::from_ref(&id));
         let (mut reader, size) = store.open(&format!("{NAME}/{STREAM_FILE}")).unwrap();
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!((text.as_str(), size), ("bytes", 5));
-        assert_eq!(store.begin(&id).err().unwrap().reason, Reason::Conflict);
+        assert_eq!(store.begin(&id, 0).err().unwrap().reason, Reason::Conflict);
         assert_eq!(names_in(&directory.path().join(UNFINISHED)).unwrap(), [""; 0]);
     }
 
     #[test]
     fn a_sweep_takes_dead_work_and_leaves_live_work_and_everything_else() {
         let (directory, store, id) = store();
-        let live = store.begin(&id).unwrap();
+        let live = store.begin(&id, 0).unwrap();
         fs::create_dir_all(directory.path().join(".unfinished/dead/x")).unwrap();
         fs::create_dir_all(directory.path().join("base/2026-01-01_00-00-00")).unwrap();
         fs::create_dir_all(directory.path().join("lost+found")).unwrap();
-        assert_eq!(store.sweep().unwrap(), ["dead"]);
+        assert_eq!(store.sweep(&[]).unwrap(), ["dead"]);
         assert_eq!(store.backups().unwrap(), []);
         drop(live);
-        assert_eq!(store.sweep().unwrap().len(), 1);
+        assert_eq!(store.sweep(&[]).unwrap().len(), 1);
         assert!(directory.path().join("base/2026-01-01_00-00-00").exists());
     }
 
     #[test]
     fn discarded_work_is_gone() {
         let (_directory, store, id) = store();
-        let mut pending = store.begin(&id).unwrap();
+        let mut pending = store.begin(&id, 0).unwrap();
         write_stream(pending.as_mut());
         pending.discard().unwrap();
-        assert_eq!(store.sweep().unwrap(), [""; 0]);
-        assert!(store.begin(&id).is_ok());
+        assert_eq!(store.sweep(&[]).unwrap(), [""; 0]);
+        assert!(store.begin(&id, 0).is_ok());
     }
 
     #[test]
@@ -314,6 +455,6 @@ mod tests {
             assert!(store.open(path).is_err(), "{path}");
         }
         assert_eq!(VolumeStore::new("/no/such/store").backups().unwrap_err().reason, Reason::Missing);
-        assert_eq!(VolumeStore::new("/no/such/store").free_bytes().unwrap_err().reason, Reason::Missing);
+        assert_eq!(VolumeStore::new("/no/such/store").room().unwrap_err().reason, Reason::Missing);
     }
 }

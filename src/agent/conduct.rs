@@ -193,6 +193,7 @@ async fn carry_out(
     match &order.task {
         Task::Backup(request) => back_up(request, identity, settings, ports).await,
         Task::Verify(request) => verify_store(request, identity, settings, ports).await,
+        other => Err(Failure::new(ExitCode::Usage, format!("this agent does not do {} yet", other.word()))),
     }
 }
 

@@ -183,6 +183,7 @@ mod tests {
             bad_count: u32::MAX,
             unlisted: ids(unlisted),
             bytes: u64::MAX,
+            ..CheckReport::default()
         })
     }
 

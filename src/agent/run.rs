@@ -19,7 +19,7 @@ use crate::model::order::{CopyOrder, ORDER_VERSION, RunnerOrder, RunnerTask};
 use crate::model::outcome::{Failure, Outcome};
 use crate::model::report::{CheckReport, CopyReport};
 use crate::ports::EventSink;
-use crate::ports::runner::RunnerPorts;
+use crate::ports::runner::{RunnerPorts, Store};
 use crate::work::check::{self, CheckPorts};
 use crate::work::copy;
 use crate::work::stop::{self, Stop};
@@ -52,9 +52,12 @@ async fn try_run(order: &str, out: impl Write + Send + 'static) -> Result<Outcom
             copy::run(&order, &ports, stop).await.map(RunnerReport::Copy)
         }
         RunnerTask::Check(order) => {
-            let store = Arc::new(VolumeStore::new(&order.store));
+            let store = Arc::new(VolumeStore::new(order.stores.local.as_deref().unwrap_or_default()));
             let ports = CheckPorts { store, clock: Arc::new(SystemClock), events };
             check::run(order, &ports, stop).await.map(RunnerReport::Check)
+        }
+        RunnerTask::Keep(_) | RunnerTask::Inventory(_) => {
+            return Err(Failure::new(ExitCode::Usage, "this agent does not do that yet"));
         }
     })
 }
@@ -73,12 +76,18 @@ fn copy_ports(order: &CopyOrder, events: Arc<dyn EventSink>) -> Result<RunnerPor
     let credentials = |directory: &str| Credentials::read(Path::new(directory)).map_err(|error| Failure::of(&error));
     let operator = credentials(&order.operator_credentials)?;
     let backup = credentials(&order.backup_credentials)?;
+    let volume = order.stores.local.as_ref().map(|path| Arc::new(VolumeStore::new(path)));
+    let Some(volume) = volume else {
+        return Err(Failure::new(ExitCode::Usage, "the order names no local store"));
+    };
     let options = Options::of(order, &backup.username, backup.password());
     Ok(RunnerPorts {
         server: Arc::new(ServerBeside::new(order.server.clone(), operator, backup)),
         engine: Arc::new(MariadbBackup::new(options)),
         data: Arc::new(LocalData::new(&order.datadir)),
-        store: Arc::new(VolumeStore::new(&order.store)),
+        store: Arc::clone(&volume) as Arc<dyn Store>,
+        volume: Some(volume),
+        follower: None,
         clock: Arc::new(SystemClock),
         events,
     })

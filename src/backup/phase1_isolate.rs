@@ -22,9 +22,7 @@ use crate::model::settings::Settings;
 use crate::obligations;
 use crate::ports::conductor::{Beside, ConductorPorts, Gate, Runner, RunnerNews, RunnerSpec};
 use crate::ports::{PortError, Reason};
-
-/// Where a runner sees the store, as in the original.
-pub const STORE_PATH: &str = "/var/backup";
+use crate::stores;
 
 /// Where a runner finds the account mariadb-backup uses.
 pub const BACKUP_CREDENTIALS_PATH: &str = "/etc/mariadb-backup/backup";
@@ -59,8 +57,8 @@ pub fn runner(inputs: &Inputs<'_>) -> RunnerSpec {
         name: format!("{}-runner-{}", inputs.run.job, target.ordinal),
         order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Copy(Box::new(copy_order(inputs))) },
         beside: Some(Beside { pod: target.pod.clone(), claim: target.claim.clone() }),
-        store_claim: inputs.settings.store_claim.clone(),
-        store_read_only: false,
+        store_claim: inputs.settings.stores.local().then(|| inputs.settings.store_claim.clone()),
+        s3: stores::mounts(inputs.settings),
         operator_secret: Some(inputs.settings.operator_secret.clone()),
         backup_secret: Some(inputs.settings.backup_secret.clone()),
     }
@@ -72,7 +70,12 @@ fn copy_order(inputs: &Inputs<'_>) -> CopyOrder {
         backup: inputs.backup.clone(),
         server: inputs.target.server.clone(),
         datadir: inputs.target.datadir.clone(),
-        store: STORE_PATH.to_owned(),
+        stores: stores::of(inputs.settings, &inputs.observed.cluster),
+        parent: None,
+        full_because: None,
+        drain_secs: 0,
+        throttle: settings.throttle,
+        data_free_bytes: settings.data_free_bytes,
         scratch: SCRATCH_PATH.to_owned(),
         operator_credentials: names::CONDUCTOR_CREDENTIALS.to_owned(),
         backup_credentials: BACKUP_CREDENTIALS_PATH.to_owned(),
@@ -184,7 +187,7 @@ async fn prepare(plan: &BackupPlan, ports: &ConductorPorts<'_>) -> Result<Box<dy
 async fn commit(plan: &BackupPlan, gate: &mut dyn Gate, ports: &ConductorPorts<'_>) -> Result<(), PortError> {
     ports.cluster.record_obligation(&plan.obligation).await?;
     ports.events.step(Phase::Isolate, format!("recorded the obligation to bring {} back", plan.target.pod));
-    gate.open().await
+    gate.open(false).await
 }
 
 /// Waits until the runner has made its own checks, and passes its reports on.

@@ -24,6 +24,9 @@ pub const HASH_TABLE_KEY: &str = "hash_table";
 /// The ConfigMap's key with what a listing needs.
 pub const BACKUPS_KEY: &str = "backups";
 
+/// The ConfigMap's key with the room on the volume.
+pub const ROOM_KEY: &str = "room";
+
 /// The most data a catalogue may be: what the API takes in a ConfigMap, with room for its metadata.
 pub const LIMIT_BYTES: usize = (1 << 20) - (16 << 10);
 
@@ -70,10 +73,44 @@ impl Checksum {
     }
 }
 
+/// What is known of a backup in one store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Presence {
+    /// It is not there, and need not be.
+    #[default]
+    Absent,
+    /// It is there.
+    Present,
+    /// It is on its way there, and can be finished.
+    Unfinished,
+    /// It should be there and is not.
+    Missing,
+    /// What is there is not what was recorded.
+    Damaged,
+}
+
+/// Says of an entry that was written before there were two stores where its backup lies.
+fn present() -> Presence {
+    Presence::Present
+}
+
 /// What a listing shows of a backup beyond its sums.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
+    /// On the volume.
+    #[serde(default = "present")]
+    pub local: Presence,
+    /// In S3.
+    #[serde(default)]
+    pub s3: Presence,
+    /// When it was set aside because it is damaged wherever it lies: nothing builds on it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<Timestamp>,
+    /// When its removal began. Whoever comes next finishes it; it counts as gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removing: Option<Timestamp>,
     /// Seconds from the order's start of copying to the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_secs: Option<u64>,
@@ -91,6 +128,34 @@ pub struct Entry {
     pub stream_bytes: Option<u64>,
 }
 
+impl Default for Entry {
+    fn default() -> Self {
+        Self {
+            local: Presence::Present,
+            s3: Presence::Absent,
+            quarantined: None,
+            removing: None,
+            duration_secs: None,
+            verified: None,
+            damaged: None,
+            position: None,
+            stream_bytes: None,
+        }
+    }
+}
+
+/// Room on the volume when a run last looked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomSeen {
+    /// Bytes that could still be written.
+    pub free_bytes: u64,
+    /// The volume's size in bytes.
+    pub total_bytes: u64,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// The index as a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
@@ -98,6 +163,8 @@ pub struct Catalogue {
     pub files: BTreeMap<String, Checksum>,
     /// By backup.
     pub entries: BTreeMap<BackupId, Entry>,
+    /// Room on the volume when a run last looked.
+    pub room: Option<RoomSeen>,
 }
 
 /// A catalogue that cannot be read.
@@ -124,7 +191,7 @@ impl Catalogue {
             let Some(text) = data.get(key) else { return Ok(T::default()) };
             serde_json::from_str(text).map_err(|source| BadCatalogue { key, source })
         }
-        Ok(Self { files: key(data, HASH_TABLE_KEY)?, entries: key(data, BACKUPS_KEY)? })
+        Ok(Self { files: key(data, HASH_TABLE_KEY)?, entries: key(data, BACKUPS_KEY)?, room: key(data, ROOM_KEY)? })
     }
 
     /// Writes the ConfigMap's data.
@@ -134,6 +201,7 @@ impl Catalogue {
         BTreeMap::from([
             (HASH_TABLE_KEY.to_owned(), serde_json::to_string(&self.files).expect(text)),
             (BACKUPS_KEY.to_owned(), serde_json::to_string(&self.entries).expect(text)),
+            (ROOM_KEY.to_owned(), serde_json::to_string(&self.room).expect(text)),
         ])
     }
 
@@ -173,11 +241,12 @@ impl Catalogue {
         self.files.insert(format!("{directory}/{MANIFEST_FILE}"), Checksum::of(&report.manifest));
         let seconds = report.finished.duration_since(report.started).as_secs();
         let entry = Entry {
+            local: report.local,
+            s3: report.s3,
             duration_secs: u64::try_from(seconds).ok(),
-            verified: None,
-            damaged: None,
             position: Some(report.position.clone()),
             stream_bytes: Some(report.stream_bytes),
+            ..Entry::default()
         };
         self.entries.insert(report.backup.clone(), entry);
     }
@@ -242,6 +311,11 @@ mod tests {
                 manifest: file.clone(),
                 position: Position { uuid: "a".repeat(36), seqno: 1_000_000_000 },
                 desync: super::super::manifest::DesyncTimes::default(),
+                local: Presence::Present,
+                s3: Presence::Present,
+                full_because: None,
+                parent: None,
+                room: None,
             });
         }
         let bytes: usize = catalogue.write().values().map(String::len).sum();

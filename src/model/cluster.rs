@@ -38,6 +38,8 @@ pub struct PodView {
     pub ready: bool,
     /// Whether it is being deleted.
     pub terminating: bool,
+    /// The value of its role label (see [`super::names::ROLE_LABELS`]), such as `primary`.
+    pub role: Option<String>,
     /// The claim of its data volume.
     pub claim: Option<ClaimView>,
 }

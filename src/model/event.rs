@@ -8,6 +8,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::report::{CopyReport, FoundBackup};
+
 /// The version of [`Event`] this build writes.
 pub const EVENT_SCHEMA: u32 = 1;
 
@@ -39,6 +41,8 @@ pub enum Phase {
     Record,
     /// Comparing stored bytes with what was recorded.
     Verify,
+    /// Copying between the stores, removing, taking stock.
+    Store,
     /// A phase this build does not know.
     #[serde(other)]
     Unknown,
@@ -72,6 +76,17 @@ pub enum EventKind {
     },
     /// The runner has checked everything it can check beforehand and waits for the go-ahead.
     Ready,
+    /// Of a runner: the replica is back, and the backup is whole in its first store; a copy to S3 may
+    /// still be going on.
+    Published {
+        /// The backup, as the final report will tell it.
+        report: Box<CopyReport>,
+    },
+    /// A backup was found in a store.
+    Found {
+        /// It.
+        found: Box<FoundBackup>,
+    },
     /// A phase ended well.
     Finished,
     /// A phase failed; the outcome says more.

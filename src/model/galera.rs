@@ -89,6 +89,8 @@ pub struct Member {
     pub sync_donor: bool,
     /// `wsrep_mode` has `BF_ABORT_MARIABACKUP`: backups under load deadlock with the applier.
     pub aborts_backups: bool,
+    /// `Innodb_lsn_current`: how far its redo is; per server, and meaningless on another one.
+    pub lsn: u64,
     /// `version`.
     pub version: String,
     /// `datadir`.
@@ -122,6 +124,7 @@ impl Member {
             sync_donor: provider_option(&options, "gcs.sync_donor")
                 .is_some_and(|value| ["yes", "on", "true", "1"].contains(&value.to_ascii_lowercase().as_str())),
             aborts_backups: text(variables, "wsrep_mode").contains("BF_ABORT_MARIABACKUP"),
+            lsn: text(status, "Innodb_lsn_current").parse().unwrap_or_default(),
             version: text(variables, "version"),
             datadir: text(variables, "datadir"),
         }

@@ -20,8 +20,11 @@ pub const MANIFEST_FILE: &str = "manifest.json";
 /// The file name of the compressed stream inside a backup's directory.
 pub const STREAM_FILE: &str = "backup.mbstream.zst";
 
-/// Files of the data directory that every stream holds.
+/// Files of the data directory that every full stream holds.
 pub const REQUIRED_DATA_MEMBERS: [&str; 3] = ["backup-my.cnf", "ib_logfile0", "ibdata1"];
+
+/// Files that every incremental stream holds.
+pub const REQUIRED_DELTA_MEMBERS: [&str; 4] = ["backup-my.cnf", "ib_logfile0", "ibdata1.delta", "ibdata1.meta"];
 
 /// The tool's own small files inside the stream.
 ///
@@ -86,6 +89,22 @@ pub struct Manifest {
     pub desync: DesyncTimes,
     /// Whether the checks of the cluster's health were overridden.
     pub allow_unsafe: bool,
+    /// What an incremental backup builds on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+    /// Why an incremental backup that was wished for is a full one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_because: Option<String>,
+}
+
+/// The backup an incremental one builds on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Parent {
+    /// The backup.
+    pub backup: BackupId,
+    /// SHA-256 of its manifest.
+    pub manifest_sha256: String,
 }
 
 /// Where a backup's data came from, as Kubernetes names it.

@@ -37,3 +37,21 @@ pub const CONDUCTOR_CONTAINER: &str = "conductor";
 
 /// Where conductor and runners find `username` and `password` of the account that may desync.
 pub const CONDUCTOR_CREDENTIALS: &str = "/etc/mariadb-backup/operator";
+
+/// Labels with which operators of Galera mark the replica that clients write to, and the value they use.
+pub const ROLE_LABELS: [&str; 2] = ["mariadb_role", "k8s.mariadb.com/role"];
+
+/// Values of a role label that mean "clients write to this one".
+pub const PRIMARY_ROLES: [&str; 2] = ["primary", "master"];
+
+/// Where a runner finds the keys of S3.
+pub const S3_CREDENTIALS_PATH: &str = "/etc/mariadb-backup/s3";
+
+/// Where a runner finds the certificates to trust for S3, in `ca.crt`.
+pub const S3_CA_PATH: &str = "/etc/mariadb-backup/s3-ca";
+
+/// Where a runner sees the local store, as in the original.
+pub const STORE_PATH: &str = "/var/backup";
+
+/// Label with the name of the schedule that ordered a Job.
+pub const SCHEDULE_LABEL: &str = "mariadb-backup.io/schedule";

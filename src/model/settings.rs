@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::order::{Depth, OnCorrupt};
+
 /// Where a setting was wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("setting {key} is \"{value}\", expected {expected}")]
@@ -32,6 +34,14 @@ pub struct Settings {
     pub backup_secret: String,
     /// ConfigMap with the catalogue.
     pub hash_config_map: String,
+    /// Which stores are used.
+    pub stores: StoresWish,
+    /// The bucket and how to reach it; its `prefix` is empty when none is set.
+    pub s3: S3Settings,
+    /// How much of the existing backups is read before a new one is made.
+    pub verify: Depth,
+    /// What becomes of a backup that is damaged wherever it lies.
+    pub on_corrupt: OnCorrupt,
     /// Full backups to keep, with their increments.
     pub backups_to_keep: u32,
     /// Free space wanted, as a multiple of the data's size.
@@ -48,10 +58,66 @@ pub struct Settings {
     pub resync_timeout: Duration,
     /// Longest time mariadb-backup waits for the global lock.
     pub ftwrl_wait_timeout: Duration,
+    /// Longest time for traffic to leave a primary before it is copied.
+    pub drain_timeout: Duration,
     /// zstd level.
     pub compression_level: i32,
     /// Copy threads of mariadb-backup.
     pub parallel: u32,
+    /// Pairs of reads and writes a second mariadb-backup limits itself to; 0 for no limit.
+    pub throttle: u32,
+    /// Free bytes on the data volume below which a copy is given up.
+    pub data_free_bytes: u64,
+}
+
+/// Which stores are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoresWish {
+    /// The volume alone.
+    Local,
+    /// S3 alone: nothing is kept in the cluster.
+    S3,
+    /// The volume, with S3 following it.
+    Both,
+}
+
+impl StoresWish {
+    /// Whether the volume is used.
+    #[must_use]
+    pub fn local(self) -> bool {
+        self != Self::S3
+    }
+
+    /// Whether S3 is used.
+    #[must_use]
+    pub fn s3(self) -> bool {
+        self != Self::Local
+    }
+}
+
+/// The bucket and how to reach it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct S3Settings {
+    /// The server; AWS when missing.
+    pub endpoint: Option<String>,
+    /// The bucket; empty when none is set.
+    pub bucket: String,
+    /// What every key begins with; empty for `<namespace>/<statefulset>`.
+    pub prefix: String,
+    /// The region.
+    pub region: String,
+    /// Whether the bucket stands in the path; when missing, wherever an endpoint is set.
+    pub path_style: Option<bool>,
+    /// Whether sums are only sent where a call demands it; when missing, wherever an endpoint is set.
+    pub checksums_when_required: Option<bool>,
+    /// The most parts the server takes in one upload.
+    pub max_parts: u32,
+    /// The most bytes sent a second; 0 for no limit.
+    pub bytes_per_sec: u64,
+    /// Secret with the keys; without it the pod's own identity is used.
+    pub secret: Option<String>,
+    /// ConfigMap with `ca.crt`.
+    pub ca_config_map: Option<String>,
 }
 
 /// One setting: key, default and what it means.
@@ -65,7 +131,7 @@ pub struct Key {
 }
 
 /// All keys, in the order they are documented.
-pub const KEYS: [Key; 15] = [
+pub const KEYS: [Key; 31] = [
     Key {
         name: "MARIADB_BACKUP_AGENT_IMAGE",
         default: concat!("ghcr.io/mariadb-backup/agent:", env!("CARGO_PKG_VERSION")),
@@ -83,6 +149,55 @@ pub const KEYS: [Key; 15] = [
         meaning: "Secret (username, password) of the account mariadb-backup uses",
     },
     Key { name: "MARIADB_BACKUP_HASH_CONFIGMAP", default: "{}-backup-hash", meaning: "ConfigMap with the catalogue" },
+    Key { name: "MARIADB_BACKUP_STORE", default: "local", meaning: "stores to use: local, s3 or both" },
+    Key { name: "MARIADB_BACKUP_S3_ENDPOINT", default: "", meaning: "URL of the S3 server; empty for AWS" },
+    Key { name: "MARIADB_BACKUP_S3_BUCKET", default: "", meaning: "bucket" },
+    Key {
+        name: "MARIADB_BACKUP_S3_PREFIX",
+        default: "",
+        meaning: "what every key in the bucket begins with; empty for <namespace>/<statefulset>",
+    },
+    Key { name: "MARIADB_BACKUP_S3_REGION", default: "us-east-1", meaning: "region of the bucket" },
+    Key {
+        name: "MARIADB_BACKUP_S3_SECRET",
+        default: "",
+        meaning: "Secret (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY); empty for the runner's own identity",
+    },
+    Key {
+        name: "MARIADB_BACKUP_S3_CA_CONFIGMAP",
+        default: "",
+        meaning: "ConfigMap (ca.crt) with the authority of the S3 server's certificate",
+    },
+    Key {
+        name: "MARIADB_BACKUP_S3_PATH_STYLE",
+        default: "auto",
+        meaning: "bucket in the path: true, false, or auto (true where an endpoint is set)",
+    },
+    Key {
+        name: "MARIADB_BACKUP_S3_CHECKSUMS",
+        default: "auto",
+        meaning: "sums of the S3 library: when_required, when_supported, or auto (when_required where an endpoint is set)",
+    },
+    Key {
+        name: "MARIADB_BACKUP_S3_MAX_PARTS",
+        default: "10000",
+        meaning: "most parts the S3 server takes in one upload",
+    },
+    Key {
+        name: "MARIADB_BACKUP_BWLIMIT",
+        default: "0",
+        meaning: "most bytes sent to S3 a second, such as 50Mi; 0 for no limit",
+    },
+    Key {
+        name: "MARIADB_BACKUP_VERIFY",
+        default: "changed",
+        meaning: "existing backups read before a new one: quick, changed (what was not read since it changed) or full",
+    },
+    Key {
+        name: "MARIADB_BACKUP_ON_CORRUPT",
+        default: "fail",
+        meaning: "backups damaged in every store: fail, or quarantine (set them aside and go on)",
+    },
     Key { name: "MARIADB_BACKUPS_TO_KEEP", default: "10", meaning: "full backups to keep, with their increments" },
     Key {
         name: "MARIADB_BACKUP_REQUIRED_SPACE_RATIO",
@@ -111,8 +226,23 @@ pub const KEYS: [Key; 15] = [
         default: "60",
         meaning: "seconds mariadb-backup may wait for the global lock",
     },
+    Key {
+        name: "MARIADB_BACKUP_DRAIN_TIMEOUT",
+        default: "60",
+        meaning: "seconds for traffic to leave a primary before it is copied",
+    },
     Key { name: "MARIADB_BACKUP_COMPRESSION_LEVEL", default: "1", meaning: "zstd level, -7 to 19" },
     Key { name: "MARIADB_BACKUP_PARALLEL", default: "2", meaning: "copy threads of mariadb-backup" },
+    Key {
+        name: "MARIADB_BACKUP_THROTTLE",
+        default: "0",
+        meaning: "pairs of reads and writes a second mariadb-backup limits itself to; 0 for no limit",
+    },
+    Key {
+        name: "MARIADB_BACKUP_DATA_FREE",
+        default: "256Mi",
+        meaning: "free bytes on the data volume below which a copy is given up",
+    },
 ];
 
 impl Settings {
@@ -138,6 +268,22 @@ impl Settings {
             operator_secret: texts.name("MARIADB_BACKUP_OPERATOR_SECRET")?,
             backup_secret: texts.name("MARIADB_BACKUP_SECRET")?,
             hash_config_map: texts.name("MARIADB_BACKUP_HASH_CONFIGMAP")?,
+            stores: texts.choice(
+                "MARIADB_BACKUP_STORE",
+                "local, s3 or both",
+                &[("local", StoresWish::Local), ("s3", StoresWish::S3), ("both", StoresWish::Both)],
+            )?,
+            s3: texts.s3()?,
+            verify: texts.choice(
+                "MARIADB_BACKUP_VERIFY",
+                "quick, changed or full",
+                &[("quick", Depth::Quick), ("changed", Depth::Changed), ("full", Depth::Full)],
+            )?,
+            on_corrupt: texts.choice(
+                "MARIADB_BACKUP_ON_CORRUPT",
+                "fail or quarantine",
+                &[("fail", OnCorrupt::Fail), ("quarantine", OnCorrupt::Quarantine)],
+            )?,
             backups_to_keep: texts.number("MARIADB_BACKUPS_TO_KEEP", 1, 100_000)?,
             required_space_ratio: texts.ratio("MARIADB_BACKUP_REQUIRED_SPACE_RATIO")?,
             full_backup_cycle: texts.seconds("MARIADB_FULL_BACKUP_CYCLE")?,
@@ -148,6 +294,9 @@ impl Settings {
             ftwrl_wait_timeout: texts.seconds("MARIADB_BACKUP_FTWRL_WAIT_TIMEOUT")?,
             compression_level: texts.level("MARIADB_BACKUP_COMPRESSION_LEVEL")?,
             parallel: texts.number("MARIADB_BACKUP_PARALLEL", 1, 64)?,
+            drain_timeout: texts.seconds("MARIADB_BACKUP_DRAIN_TIMEOUT")?,
+            throttle: texts.number("MARIADB_BACKUP_THROTTLE", 0, u32::MAX)?,
+            data_free_bytes: texts.bytes("MARIADB_BACKUP_DATA_FREE")?,
         })
     }
 
@@ -156,6 +305,23 @@ impl Settings {
     pub fn unknown_keys(stored: &BTreeMap<String, String>) -> Vec<&str> {
         stored.keys().map(String::as_str).filter(|key| KEYS.iter().all(|known| known.name != *key)).collect()
     }
+}
+
+/// Reads a number of bytes in Kubernetes' notation: whole, with a decimal or a binary unit.
+fn parse_bytes(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit = match &text[digits..] {
+        "" => 1,
+        "k" | "K" => 1000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(unit)
 }
 
 struct Texts<'a> {
@@ -184,6 +350,42 @@ impl Texts<'_> {
 
     fn number(&self, key: &str, least: u32, most: u32) -> Result<u32, BadSetting> {
         self.parse(key, "a positive whole number", |text| text.parse().ok().filter(|n| (least..=most).contains(n)))
+    }
+
+    fn s3(&self) -> Result<S3Settings, BadSetting> {
+        let given = |key: &str| Some(self.text(key)).filter(|text| !text.is_empty());
+        let auto = |key: &str, expected, yes: &str, no: &str| {
+            self.choice(key, expected, &[("auto", None), (yes, Some(true)), (no, Some(false))])
+        };
+        let url = "a URL that begins with http:// or https://";
+        let is_url = |text: &str| text.is_empty() || text.starts_with("http://") || text.starts_with("https://");
+        Ok(S3Settings {
+            endpoint: self.parse("MARIADB_BACKUP_S3_ENDPOINT", url, |text| {
+                is_url(text).then(|| Some(text.trim_end_matches('/').to_owned()).filter(|text| !text.is_empty()))
+            })?,
+            bucket: self.text("MARIADB_BACKUP_S3_BUCKET"),
+            prefix: self.text("MARIADB_BACKUP_S3_PREFIX").trim_matches('/').to_owned(),
+            region: self.name("MARIADB_BACKUP_S3_REGION")?,
+            path_style: auto("MARIADB_BACKUP_S3_PATH_STYLE", "auto, true or false", "true", "false")?,
+            checksums_when_required: auto(
+                "MARIADB_BACKUP_S3_CHECKSUMS",
+                "auto, when_required or when_supported",
+                "when_required",
+                "when_supported",
+            )?,
+            max_parts: self.number("MARIADB_BACKUP_S3_MAX_PARTS", 2, 10_000)?,
+            bytes_per_sec: self.bytes("MARIADB_BACKUP_BWLIMIT")?,
+            secret: given("MARIADB_BACKUP_S3_SECRET"),
+            ca_config_map: given("MARIADB_BACKUP_S3_CA_CONFIGMAP"),
+        })
+    }
+
+    fn choice<T: Copy>(&self, key: &str, expected: &'static str, choices: &[(&str, T)]) -> Result<T, BadSetting> {
+        self.parse(key, expected, |text| choices.iter().find(|(word, _)| *word == text).map(|(_, choice)| *choice))
+    }
+
+    fn bytes(&self, key: &str) -> Result<u64, BadSetting> {
+        self.parse(key, "a number of bytes, such as 1048576, 50M or 50Mi", parse_bytes)
     }
 
     fn level(&self, key: &str) -> Result<i32, BadSetting> {

@@ -32,7 +32,11 @@ pub(crate) async fn run(
     }
     let order = Order {
         version: ORDER_VERSION,
-        task: Task::Backup(BackupRequest { replica: flags.replica.clone(), allow_unsafe: flags.allow_unsafe_backup }),
+        task: Task::Backup(BackupRequest {
+            replica: flags.replica.clone(),
+            allow_unsafe: flags.allow_unsafe_backup,
+            ..BackupRequest::default()
+        }),
         settings: overrides::of_flags(&flags.settings),
         statefulset,
     };

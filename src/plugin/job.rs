@@ -37,7 +37,14 @@ const USER: i64 = 65_532;
 pub(crate) fn job(order: &Order, namespace: &str, settings: &Settings) -> Job {
     let deadline = match &order.task {
         Task::Backup(_) => Some(backup_deadline(settings).as_secs()),
-        Task::Verify(_) => None,
+        // Nobody can say how long a store takes to read, or a slow link to a bucket.
+        Task::Verify(_)
+        | Task::Sync(_)
+        | Task::Delete(_)
+        | Task::Prune(_)
+        | Task::Recover(_)
+        | Task::Status(_)
+        | Task::Inventory(_) => None,
     };
     let labels = json!({
         APP_LABEL: APP,
@@ -166,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_backup_s_job() {
-        let task = Task::Backup(BackupRequest { replica: Some("mariadb-server-1".to_owned()), allow_unsafe: false });
+        let task =
+            Task::Backup(BackupRequest { replica: Some("mariadb-server-1".to_owned()), ..BackupRequest::default() });
         insta::assert_snapshot!(document(&job_of(task, &[]), Form::Yaml));
     }
 

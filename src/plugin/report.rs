@@ -130,8 +130,8 @@ mod tests {
             good_count: 2,
             bad: vec!["base/2026-01-02_00-00-00/manifest.json: missing".to_owned()],
             bad_count: 3,
-            unlisted: vec![],
             bytes: 5,
+            ..CheckReport::default()
         };
         insta::assert_snapshot!(verdicts(&report).join("\n"), @r"
         backup/2026-01-01_00-00-00 verified

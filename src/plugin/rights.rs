@@ -23,6 +23,8 @@ pub(crate) fn conductor(statefulset: &str, settings: &Settings) -> Vec<Value> {
         rule("apps", &["statefulsets"], &["get", "patch"], &set),
         rule("", &["configmaps"], &["get", "patch"], &maps),
         rule("", &["configmaps"], &["create"], &[]),
+        // Whether traffic has left a desynced replica.
+        rule("discovery.k8s.io", &["endpointslices"], &["list", "watch"], &[]),
         rule("coordination.k8s.io", &["leases"], &["get", "update"], &lease),
         rule("coordination.k8s.io", &["leases"], &["create"], &[]),
     ]

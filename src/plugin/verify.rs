@@ -29,7 +29,7 @@ pub(crate) async fn run(flags: &VerifyFlags, session: &Session, screen: &mut Scr
     }
     let order = Order {
         version: ORDER_VERSION,
-        task: Task::Verify(VerifyRequest { backups }),
+        task: Task::Verify(VerifyRequest { backups, deep: true, ..VerifyRequest::default() }),
         settings: BTreeMap::new(),
         statefulset,
     };

@@ -47,8 +47,23 @@ pub trait Cluster: Send + Sync {
     /// Clears the obligation of that run; no error when it is not there any more.
     async fn clear_obligation(&self, run: &str) -> Result<(), PortError>;
 
+    /// Returns when something about how the cluster sees that pod differs from `last`: its Ready
+    /// condition, its role label, whether Services send traffic to it. Never returns when nothing does.
+    async fn next_sight(&self, pod: &str, last: Option<&Sight>) -> Result<Sight, PortError>;
+
     /// Waits until that pod, and no successor of it, is Ready. `false` when time ran out.
     async fn wait_until_ready(&self, pod: &str, uid: &str, limit: Duration) -> Result<bool, PortError>;
+}
+
+/// How the cluster sees a pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// Its Ready condition.
+    pub ready: bool,
+    /// The value of its role label; `None` when it has none.
+    pub role: Option<String>,
+    /// Services that send traffic to it: those whose EndpointSlices call it ready.
+    pub services: Vec<String>,
 }
 
 /// The members of the group, reached one by one.
@@ -73,8 +88,12 @@ pub trait Galera: Send + Sync {
 pub trait Gate: Send {
     /// Lets the runner go ahead.
     ///
-    /// The returned value stays with the conductor as its sign of life on that server.
-    async fn open(&mut self) -> Result<(), PortError>;
+    /// The value stays with the conductor as its sign of life on that server. With `hold`, the runner
+    /// desyncs but does not copy before [`Gate::drained`].
+    async fn open(&mut self, hold: bool) -> Result<(), PortError>;
+
+    /// Tells the runner that traffic has left the replica, or that nobody waits for that any longer.
+    async fn drained(&mut self) -> Result<(), PortError>;
 }
 
 /// What a runner is and where it runs.
@@ -86,14 +105,23 @@ pub struct RunnerSpec {
     pub order: RunnerOrder,
     /// The replica beside which it must run, with that replica's data claim mounted read-only.
     pub beside: Option<Beside>,
-    /// Claim of the store, mounted at the order's store path.
-    pub store_claim: String,
-    /// Whether the store is mounted read-only.
-    pub store_read_only: bool,
+    /// Claim of the local store, mounted at the order's path; `None` when only S3 is used.
+    pub store_claim: Option<String>,
+    /// What the order's S3 store needs mounted; `None` when S3 is not used.
+    pub s3: Option<S3Mounts>,
     /// Secret with the account that may desync, mounted for the runner.
     pub operator_secret: Option<String>,
     /// Secret with the account mariadb-backup uses.
     pub backup_secret: Option<String>,
+}
+
+/// What is mounted for a runner that uses S3.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct S3Mounts {
+    /// Secret with the keys; without it the pod's own identity is used.
+    pub secret: Option<String>,
+    /// ConfigMap with `ca.crt`.
+    pub ca_config_map: Option<String>,
 }
 
 /// The replica a runner works beside.

@@ -3,6 +3,7 @@
 //! The asynchronous ones are rare, small calls; whatever moves bytes is a plain reader or writer,
 //! because the hot path runs on threads of its own.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +23,12 @@ pub struct RunnerPorts {
     pub engine: Arc<dyn Engine>,
     /// The replica's files.
     pub data: Arc<dyn DataDirectory>,
-    /// The volume backups go to.
-    pub store: Arc<dyn LocalStore>,
+    /// Where the backup goes first.
+    pub store: Arc<dyn Store>,
+    /// That store again, when it is a volume.
+    pub volume: Option<Arc<dyn Volume>>,
+    /// The second store, which follows the volume and never holds it up.
+    pub follower: Option<Arc<dyn Store>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where reports go.
@@ -79,6 +84,10 @@ pub trait Server: Send + Sync {
     /// takes `<gate>.go` and releases `gate`; both go when it dies, which is how the two differ.
     async fn wait_for_go_ahead(&self, gate: &str, limit: Duration) -> Result<GoAhead, PortError>;
 
+    /// Waits until the conductor says that traffic has left, which is when it lets go of the advisory
+    /// lock `<gate>.drain`; `false` when time ran out first.
+    async fn wait_for_drain(&self, gate: &str, limit: Duration) -> Result<bool, PortError>;
+
     /// Sets `wsrep_desync=ON`, bounded in the server too.
     async fn desync_on(&self, limit: Duration) -> Result<(), PortError>;
 
@@ -95,8 +104,8 @@ pub trait Engine: Send + Sync {
     /// Returns the sentence with which the tool says its version.
     async fn version(&self) -> Result<String, PortError>;
 
-    /// Starts a copy of the whole data directory.
-    async fn start(&self) -> Result<Box<dyn EngineRun>, PortError>;
+    /// Starts a copy of the whole data directory, or of what changed since that point of its redo.
+    async fn start(&self, since: Option<u64>) -> Result<Box<dyn EngineRun>, PortError>;
 }
 
 /// A running mariadb-backup.
@@ -138,6 +147,9 @@ pub trait DataDirectory: Send + Sync {
 
     /// Identifies the system tablespace, and with it this incarnation of the files.
     fn incarnation(&self) -> Result<Incarnation, PortError>;
+
+    /// Returns the bytes that can still be written on the data volume.
+    fn free_bytes(&self) -> Result<u64, PortError>;
 }
 
 /// What tells one incarnation of a data directory from another.
@@ -149,34 +161,102 @@ pub struct Incarnation {
     pub ibdata1_birth_nanos: Option<i64>,
 }
 
-/// A volume with backups.
-pub trait LocalStore: Send + Sync {
-    /// Returns the bytes that can still be written.
-    fn free_bytes(&self) -> Result<u64, PortError>;
+/// A place with backups: a volume, a bucket.
+///
+/// Its calls block; none may be made on a thread that must not wait. One contract suite holds for
+/// every implementation: `tests/it/store_contract.rs`.
+pub trait Store: Send + Sync {
+    /// Returns what to call it in messages, such as `/var/backup` or `s3://bucket/prefix`.
+    fn place(&self) -> String;
 
-    /// Removes unfinished work of dead runs and names what it removed.
-    fn sweep(&self) -> Result<Vec<String>, PortError>;
-
-    /// Begins a backup out of sight. Fails with [`super::Reason::Conflict`] when it exists already.
-    fn begin(&self, backup: &BackupId) -> Result<Box<dyn PendingBackup>, PortError>;
-
-    /// Returns the backups that are signed off.
+    /// Returns the backups that are signed off, in the order of their names.
     fn backups(&self) -> Result<Vec<BackupId>, PortError>;
+
+    /// Returns the names of a backup's files.
+    fn files(&self, backup: &BackupId) -> Result<Vec<String>, PortError>;
 
     /// Opens a file by its path inside the store, with its length.
     fn open(&self, path: &str) -> Result<(Box<dyn Read + Send>, u64), PortError>;
+
+    /// Returns what can be known of a file without reading it.
+    fn facts(&self, path: &str) -> Result<FileFacts, PortError>;
+
+    /// Begins a backup out of sight. Fails with [`super::Reason::Conflict`] when it exists already.
+    ///
+    /// `expected_bytes` is about how long its largest file will be. Where an earlier try was broken
+    /// off, what it stored may be used again, if it proves to be the same.
+    fn begin(&self, backup: &BackupId, expected_bytes: u64) -> Result<Box<dyn PendingBackup>, PortError>;
+
+    /// Removes a backup so that at no moment a part of it counts; `false` when it was not there.
+    fn remove(&self, backup: &BackupId) -> Result<bool, PortError>;
+
+    /// Removes unfinished work of dead runs, but for that on `wanted`, and names what it removed.
+    fn sweep(&self, wanted: &[BackupId]) -> Result<Vec<String>, PortError>;
 }
 
-/// A backup in the making. Dropped without [`PendingBackup::publish`], it never counts.
+/// What can be known of a file without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileFacts {
+    /// Its length in bytes.
+    pub size: u64,
+    /// A text that is another one whenever its bytes may have changed.
+    pub mark: String,
+    /// What the store itself keeps of its content.
+    pub kept: KeptSum,
+}
+
+/// A sum that a store computed itself when it took a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeptSum {
+    /// It keeps none.
+    None,
+    /// SHA-256 of the whole, as 64 hex digits.
+    Sha256(String),
+    /// A sum over the sums of its parts, compared with the one the sender computed.
+    Parts {
+        /// Whether they are equal.
+        equal: bool,
+    },
+}
+
+/// A store on a mounted volume.
+pub trait Volume: Store {
+    /// Returns the bytes that can still be written, and those there are in all.
+    fn room(&self) -> Result<(u64, u64), PortError>;
+
+    /// Opens a file of an unfinished backup of this process for reading while it grows.
+    fn open_unfinished(&self, backup: &BackupId, name: &str) -> Result<Box<dyn Read + Send>, PortError>;
+
+    /// Remembers that every byte of a backup was found right while its files had these marks.
+    fn seal(&self, backup: &BackupId, marks: &BTreeMap<String, String>) -> Result<(), PortError>;
+
+    /// Returns the marks remembered last; `None` when there are none.
+    fn sealed(&self, backup: &BackupId) -> Result<Option<BTreeMap<String, String>>, PortError>;
+
+    /// Begins to put a file in the place of a damaged or missing one.
+    fn replace(&self, path: &str) -> Result<Box<dyn Replacement>, PortError>;
+
+    /// Moves a damaged backup to where it no longer counts, and says where that is.
+    fn set_aside(&self, backup: &BackupId) -> Result<String, PortError>;
+}
+
+/// A file that shall take another one's place. Dropped without [`Replacement::put`], it never counts.
+pub trait Replacement: Write + Send {
+    /// Puts it in its place, durably.
+    fn put(self: Box<Self>) -> Result<(), PortError>;
+}
+
+/// A backup in the making. Dropped without [`PendingBackup::publish`], it never counts; what a store
+/// can use again when it is begun anew stays for that, until it is swept.
 pub trait PendingBackup: Send {
-    /// Creates the file for the stream.
-    fn create_stream(&mut self) -> Result<Box<dyn StoreFile>, PortError>;
+    /// Creates a large file.
+    fn create(&mut self, name: &str) -> Result<Box<dyn StoreFile>, PortError>;
 
     /// Writes a small file durably.
     fn write(&mut self, name: &str, bytes: &[u8]) -> Result<StoredFile, PortError>;
 
-    /// Writes the manifest last and puts the whole in its place, all of it durably.
-    fn publish(self: Box<Self>, manifest: &[u8]) -> Result<StoredFile, PortError>;
+    /// Writes the file that makes the backup count, and puts the whole in its place, all of it durably.
+    fn publish(self: Box<Self>, name: &str, bytes: &[u8]) -> Result<StoredFile, PortError>;
 
     /// Removes it.
     fn discard(self: Box<Self>) -> Result<(), PortError>;
@@ -184,6 +264,6 @@ pub trait PendingBackup: Send {
 
 /// A file being written to a store.
 pub trait StoreFile: Write + Send {
-    /// Returns once every byte would survive a power loss.
+    /// Returns once every byte would survive a power loss, and nothing more can be written.
     fn make_durable(&mut self) -> Result<(), PortError>;
 }

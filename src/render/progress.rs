@@ -63,7 +63,12 @@ impl Picture {
                 self.amounts = None;
                 None
             }
-            EventKind::Started | EventKind::Ready | EventKind::Failed { .. } | EventKind::Unknown => None,
+            EventKind::Started
+            | EventKind::Ready
+            | EventKind::Published { .. }
+            | EventKind::Found { .. }
+            | EventKind::Failed { .. }
+            | EventKind::Unknown => None,
         }
     }
 
@@ -127,6 +132,7 @@ pub fn word(phase: Phase) -> &'static str {
         Phase::Copy => "copy",
         Phase::Record => "record",
         Phase::Verify => "verify",
+        Phase::Store => "store",
         Phase::Unknown => "run",
     }
 }

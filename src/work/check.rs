@@ -16,7 +16,7 @@ use crate::model::event::{EventKind, Phase};
 use crate::model::order::CheckOrder;
 use crate::model::outcome::{Explain, Failure, Outcome};
 use crate::model::report::{CheckReport, NAMED_UNLISTED};
-use crate::ports::runner::LocalStore;
+use crate::ports::runner::Store;
 use crate::ports::{Clock, EventSink, PortError, Reason};
 use crate::work::stop::Stop;
 
@@ -35,7 +35,7 @@ const MOST_READERS: usize = 8;
 /// What a check needs of the world.
 pub struct CheckPorts {
     /// The volume with the backups.
-    pub store: Arc<dyn LocalStore>,
+    pub store: Arc<dyn Store>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where reports go.
@@ -108,12 +108,7 @@ async fn check(order: CheckOrder, ports: &CheckPorts, stop: Stop) -> Result<Chec
 }
 
 /// Reads everything on the calling thread and its helpers.
-fn compare(
-    order: &CheckOrder,
-    store: &dyn LocalStore,
-    read: &AtomicU64,
-    stop: &Stop,
-) -> Result<CheckReport, CheckError> {
+fn compare(order: &CheckOrder, store: &dyn Store, read: &AtomicU64, stop: &Stop) -> Result<CheckReport, CheckError> {
     let present = store.backups().map_err(CheckError::Store)?;
     let list = list::make(order, store);
     let readers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_READERS);
@@ -140,6 +135,7 @@ fn report(order: &CheckOrder, findings: &Findings, present: Vec<BackupId>, bytes
         bad_count: u32::try_from(findings.len()).unwrap_or(u32::MAX),
         unlisted: unlisted.take(NAMED_UNLISTED).collect(),
         bytes,
+        ..CheckReport::default()
     }
 }
 

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::model::catalogue::Presence;
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::SYNCED;
-use crate::model::manifest::{DesyncTimes, ToolFile};
+use crate::model::manifest::{DesyncTimes, MANIFEST_FILE, STREAM_FILE, ToolFile};
 use crate::model::order::CopyOrder;
 use crate::model::outcome::{Failure, Outcome};
 use crate::model::report::CopyReport;
@@ -65,7 +66,7 @@ async fn copy(
     ports.events.send(Phase::Copy, EventKind::Started);
     let plan = prepare(order, ports).await?;
     wait_for_go_ahead(order, &plan, ports, stop).await?;
-    let mut pending = ports.store.begin(&order.backup).map_err(CopyError::Begin)?;
+    let mut pending = ports.store.begin(&order.backup, plan.data_bytes).map_err(CopyError::Begin)?;
     match make(order, &plan, ports, pending.as_mut(), stop, warnings).await {
         Ok(made) => sign_off(made, pending),
         Err(error) => {
@@ -78,7 +79,7 @@ async fn copy(
 /// Sweeps, looks and judges, without changing anything on the server.
 async fn prepare(order: &CopyOrder, ports: &RunnerPorts) -> Result<CopyPlan, CopyError> {
     // The conductor holds the gate of this server, so no other run of this cluster writes here.
-    for swept in ports.store.sweep().map_err(CopyError::Check)? {
+    for swept in ports.store.sweep(&[]).map_err(CopyError::Check)? {
         ports.events.step(Phase::Copy, format!("removed the unfinished backup {swept} of a run that is gone"));
     }
     let found = preflight::observe(ports).await?;
@@ -126,7 +127,7 @@ async fn make<'a>(
     stop: &mut Stop,
     warnings: &mut Vec<String>,
 ) -> Result<Made<'a>, CopyError> {
-    let sink = pending.create_stream().map_err(CopyError::Begin)?;
+    let sink = pending.create(STREAM_FILE).map_err(CopyError::Begin)?;
     let meter = Arc::new(Meter::new(Arc::clone(&ports.clock)));
     let (started, on) = (ports.clock.now(), ports.clock.elapsed());
     let copied = isolate_and_copy(plan, ports, sink, &meter, stop).await;
@@ -221,7 +222,7 @@ fn sign_off(made: Made<'_>, mut pending: Box<dyn PendingBackup>) -> Result<CopyR
     let text = serde_json::to_vec_pretty(&manifest).map_err(|error| {
         CopyError::Publish(PortError::new(Reason::Other, "cannot write the manifest").caused_by(error))
     })?;
-    let signed = pending.publish(&text).map_err(CopyError::Publish)?;
+    let signed = pending.publish(MANIFEST_FILE, &text).map_err(CopyError::Publish)?;
     Ok(CopyReport {
         backup: manifest.backup,
         started,
@@ -231,6 +232,11 @@ fn sign_off(made: Made<'_>, mut pending: Box<dyn PendingBackup>) -> Result<CopyR
         manifest: signed,
         position: manifest.origin.position,
         desync,
+        local: Presence::Present,
+        s3: Presence::Absent,
+        full_because: None,
+        parent: None,
+        room: None,
     })
 }
 

@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use mariadb_backup::model::order::{CopyOrder, ORDER_VERSION, RunnerOrder, RunnerTask, ServerAddress};
+use mariadb_backup::model::order::{CopyOrder, ORDER_VERSION, RunnerOrder, RunnerTask, ServerAddress, Stores};
 use serde_json::Value;
 
 /// Nothing a test waits for takes longer.
@@ -258,7 +258,12 @@ impl RealServer {
             backup: backup.parse().unwrap(),
             server: ServerAddress { host: "127.0.0.1".to_owned(), port: 3306 },
             datadir: "/mnt/data".to_owned(),
-            store: "/mnt/store".to_owned(),
+            stores: Stores { local: Some("/mnt/store".to_owned()), s3: None },
+            parent: None,
+            full_because: None,
+            drain_secs: 0,
+            throttle: 0,
+            data_free_bytes: 0,
             scratch: "/mnt/scratch".to_owned(),
             operator_credentials: "/mnt/operator".to_owned(),
             backup_credentials: "/mnt/backup".to_owned(),

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 
 use mariadb_backup::model::catalogue::Catalogue;
-use mariadb_backup::model::order::{CheckOrder, RunnerTask};
+use mariadb_backup::model::order::{CheckOrder, Depth, OnCorrupt, RunnerTask, Stores};
 use mariadb_backup::model::report::CopyReport;
 use serde_json::Value;
 
@@ -23,7 +23,15 @@ fn a_flipped_bit_is_found_and_a_whole_backup_is_good() {
     let mut catalogue = Catalogue::default();
     catalogue.enter(&report);
     let check = |expected: &BTreeMap<_, _>| {
-        let order = CheckOrder { store: "/mnt/store".to_owned(), expected: expected.clone(), known: Vec::new() };
+        let order = CheckOrder {
+            stores: Stores { local: Some("/mnt/store".to_owned()), s3: None },
+            backups: Vec::new(),
+            expected: expected.clone(),
+            known: Vec::new(),
+            depth: Depth::Full,
+            repair: false,
+            on_corrupt: OnCorrupt::Fail,
+        };
         server.agent(RunnerTask::Check(order), "").end()
     };
 

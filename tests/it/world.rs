@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use mariadb_backup::backup::{self, BackupError, Observed, Run};
 use mariadb_backup::exit_code::ExitCode;
 use mariadb_backup::model::backup_id::BackupName;
-use mariadb_backup::model::catalogue::Catalogue;
+use mariadb_backup::model::catalogue::{Catalogue, Presence};
 use mariadb_backup::model::cluster::{ClaimView, ClusterView, PodView, ServerSpec};
 use mariadb_backup::model::event::{EVENT_SCHEMA, Event, EventKind, Phase};
 use mariadb_backup::model::galera::{Member, Position};
@@ -25,7 +25,7 @@ use mariadb_backup::model::report::CopyReport;
 use mariadb_backup::model::settings::Settings;
 use mariadb_backup::obligations;
 use mariadb_backup::ports::conductor::{
-    CatalogueStore, Cluster, ConductorPorts, Galera, Gate, Runner, RunnerNews, RunnerSpec, Runners,
+    CatalogueStore, Cluster, ConductorPorts, Galera, Gate, Runner, RunnerNews, RunnerSpec, Runners, Sight,
 };
 use mariadb_backup::ports::{Clock, EventSink, PortError, Reason};
 
@@ -264,6 +264,11 @@ impl State {
                         manifest: file,
                         position: Position { uuid: "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002".to_owned(), seqno: 1 },
                         desync: DesyncTimes::default(),
+                        local: Presence::Present,
+                        s3: Presence::Absent,
+                        full_because: None,
+                        parent: None,
+                        room: None,
                     },
                     Vec::new(),
                 )
@@ -282,6 +287,7 @@ fn pod(ordinal: usize) -> PodView {
         node: Some(format!("n{ordinal}")),
         ready: true,
         terminating: false,
+        role: None,
         claim: Some(claim(&format!("data-{ordinal}"))),
     }
 }
@@ -353,6 +359,13 @@ impl Cluster for World {
         })
     }
 
+    async fn next_sight(&self, _pod: &str, last: Option<&Sight>) -> Result<Sight, PortError> {
+        match last {
+            None => Ok(Sight { ready: true, ..Sight::default() }),
+            Some(_) => std::future::pending().await,
+        }
+    }
+
     async fn wait_until_ready(&self, pod: &str, _uid: &str, _limit: Duration) -> Result<bool, PortError> {
         self.effect(&format!("wait until {pod} is Ready"), |_| Ok(true))
     }
@@ -392,7 +405,11 @@ struct SimGate(World);
 
 #[async_trait]
 impl Gate for SimGate {
-    async fn open(&mut self) -> Result<(), PortError> {
+    async fn drained(&mut self) -> Result<(), PortError> {
+        self.0.effect("tell that traffic has left", |_| Ok(()))
+    }
+
+    async fn open(&mut self, _hold: bool) -> Result<(), PortError> {
         self.0.effect("open the gate", |state| {
             assert!(state.obligation.is_some(), "a runner was let loose without an obligation");
             state.gate_closed = false;

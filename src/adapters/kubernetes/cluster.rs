@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -19,7 +20,7 @@ use super::view;
 use crate::model::cluster::{ClaimView, ClusterView, PodView};
 use crate::model::obligation::{OBLIGATION_ANNOTATION, Obligation};
 use crate::model::settings::Settings;
-use crate::ports::conductor::Cluster;
+use crate::ports::conductor::{Cluster, Sight};
 use crate::ports::{PortError, Reason};
 
 /// How often a write that meets somebody else's change of the StatefulSet looks again.
@@ -166,6 +167,22 @@ impl Cluster for KubernetesCluster {
         Err(self.keeps_changing())
     }
 
+    async fn next_sight(&self, pod: &str, last: Option<&Sight>) -> Result<Sight, PortError> {
+        let pods = watcher::watch_object(self.api::<Pod>(), pod).backoff(Pause::default()).map(drop);
+        let slices = watcher(self.api::<EndpointSlice>(), watcher::Config::default());
+        let slices = slices.backoff(Pause::default()).map(drop);
+        let mut changes = futures::stream::select(pods.boxed(), slices.boxed());
+        while changes.next().await.is_some() {
+            // What cannot be seen now is seen at the next change: nothing depends on a single sight.
+            if let Ok(sight) = self.sight(pod).await
+                && last != Some(&sight)
+            {
+                return Ok(sight);
+            }
+        }
+        Err(PortError::new(Reason::Other, format!("cannot watch pod {}/{pod}", self.namespace)))
+    }
+
     async fn wait_until_ready(&self, pod: &str, uid: &str, limit: Duration) -> Result<bool, PortError> {
         let mut sights = watcher::watch_object(self.api::<Pod>(), pod).backoff(Pause::default()).boxed();
         let wait = async {
@@ -184,6 +201,18 @@ impl Cluster for KubernetesCluster {
 }
 
 impl KubernetesCluster {
+    async fn sight(&self, pod: &str) -> Result<Sight, PortError> {
+        let what = format!("cannot look at pod {}/{pod}", self.namespace);
+        let found = self.api::<Pod>().get_opt(pod).await.map_err(|error| port_error(&what, error))?;
+        let slices = self.api::<EndpointSlice>().list(&ListParams::default()).await;
+        let slices = slices.map_err(|error| port_error(&what, error))?.items;
+        Ok(Sight {
+            ready: found.as_ref().is_some_and(view::is_ready),
+            role: found.as_ref().and_then(view::role),
+            services: view::services_sending_to(pod, &slices),
+        })
+    }
+
     fn keeps_changing(&self) -> PortError {
         PortError::new(Reason::Other, format!("{} keeps changing", self.statefulset_name()))
     }

@@ -128,22 +128,28 @@ fn pull_secrets(owner: &Owner, server: &ServerSpec) -> Vec<Value> {
 
 /// What a secret is called as a volume, and where the order expects it.
 fn secrets(spec: &RunnerSpec) -> Vec<(&'static str, &str, &str)> {
-    let RunnerTask::Copy(order) = &spec.order.task else { return Vec::new() };
+    let s3 = spec.s3.as_ref().and_then(|s3| s3.secret.as_deref()).map(|name| ("s3", name, names::S3_CREDENTIALS_PATH));
+    let RunnerTask::Copy(order) = &spec.order.task else { return s3.into_iter().collect() };
     let operator = spec.operator_secret.as_deref().map(|name| ("operator", name, order.operator_credentials.as_str()));
     let backup = spec.backup_secret.as_deref().map(|name| ("backup", name, order.backup_credentials.as_str()));
-    operator.into_iter().chain(backup).collect()
+    operator.into_iter().chain(backup).chain(s3).collect()
+}
+
+fn ca_config_map(spec: &RunnerSpec) -> Option<&str> {
+    spec.s3.as_ref()?.ca_config_map.as_deref()
 }
 
 fn mounts(spec: &RunnerSpec, server: &ServerSpec) -> Vec<Value> {
-    let store = match &spec.order.task {
-        RunnerTask::Copy(order) => &order.store,
-        RunnerTask::Check(order) => &order.store,
-    };
     let mut mounts = vec![
         json!({"name": "agent", "mountPath": AGENT_DIRECTORY, "readOnly": true}),
         json!({"name": "tmp", "mountPath": "/tmp"}),
-        json!({"name": "store", "mountPath": store, "readOnly": spec.store_read_only}),
     ];
+    if spec.store_claim.is_some() {
+        mounts.push(json!({"name": "store", "mountPath": names::STORE_PATH}));
+    }
+    if ca_config_map(spec).is_some() {
+        mounts.push(json!({"name": "s3-ca", "mountPath": names::S3_CA_PATH, "readOnly": true}));
+    }
     if spec.beside.is_some() {
         // The very path the server uses: mariadb-backup asks the server where its files are.
         let mut data = json!({"name": "data", "mountPath": server.mount_path, "readOnly": true});
@@ -158,11 +164,13 @@ fn mounts(spec: &RunnerSpec, server: &ServerSpec) -> Vec<Value> {
 }
 
 fn volumes(spec: &RunnerSpec) -> Vec<Value> {
-    let mut volumes = vec![
-        json!({"name": "agent", "emptyDir": {}}),
-        json!({"name": "tmp", "emptyDir": {}}),
-        json!({"name": "store", "persistentVolumeClaim": {"claimName": spec.store_claim}}),
-    ];
+    let mut volumes = vec![json!({"name": "agent", "emptyDir": {}}), json!({"name": "tmp", "emptyDir": {}})];
+    if let Some(claim) = &spec.store_claim {
+        volumes.push(json!({"name": "store", "persistentVolumeClaim": {"claimName": claim}}));
+    }
+    if let Some(name) = ca_config_map(spec) {
+        volumes.push(json!({"name": "s3-ca", "configMap": {"name": name}}));
+    }
     if let Some(beside) = &spec.beside {
         volumes.push(json!({"name": "data", "persistentVolumeClaim": {"claimName": beside.claim}}));
     }

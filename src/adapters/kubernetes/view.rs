@@ -2,9 +2,11 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{Container, PersistentVolume, PersistentVolumeClaim, Pod, PodSpec, VolumeMount};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::ResourceExt;
 
 use crate::model::cluster::{ClaimView, PodView, ServerSpec};
+use crate::model::names::ROLE_LABELS;
 
 /// Where a MariaDB image keeps its data when nothing else is said.
 const USUAL_DATA_PATHS: [&str; 2] = ["/var/lib/mysql", "/bitnami/mariadb"];
@@ -98,14 +100,35 @@ pub(crate) fn pod(pod: &Pod, ordinal: u32, claim: Option<ClaimView>) -> PodView 
         node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         ready: is_ready(pod),
         terminating: pod.metadata.deletion_timestamp.is_some(),
+        role: role(pod),
         claim,
     }
+}
+
+/// The value of a pod's role label.
+pub(crate) fn role(pod: &Pod) -> Option<String> {
+    ROLE_LABELS.iter().find_map(|label| pod.labels().get(*label)).cloned()
 }
 
 /// Whether a pod's Ready condition is true.
 pub(crate) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
     conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// The Services whose EndpointSlices call a pod ready, by name.
+pub(crate) fn services_sending_to(pod: &str, slices: &[EndpointSlice]) -> Vec<String> {
+    let names_pod =
+        |endpoint: &Endpoint| endpoint.target_ref.as_ref().and_then(|target| target.name.as_deref()) == Some(pod);
+    let is_ready =
+        |endpoint: &Endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false);
+    let sends =
+        |slice: &&EndpointSlice| slice.endpoints.iter().any(|endpoint| names_pod(endpoint) && is_ready(endpoint));
+    let service = |slice: &EndpointSlice| slice.labels().get("kubernetes.io/service-name").cloned();
+    let mut services: Vec<_> = slices.iter().filter(sends).filter_map(service).collect();
+    services.sort();
+    services.dedup();
+    services
 }
 
 /// Our view of a claim.

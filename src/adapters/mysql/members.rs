@@ -64,6 +64,12 @@ pub fn go_lock(gate: &str) -> String {
     format!("{gate}.go")
 }
 
+/// The name of the lock that holds a desynced runner back until traffic has left.
+#[must_use]
+pub fn drain_lock(gate: &str) -> String {
+    format!("{gate}.drain")
+}
+
 struct AdvisoryGate {
     session: SqlSession,
     name: String,
@@ -71,11 +77,20 @@ struct AdvisoryGate {
 
 #[async_trait]
 impl Gate for AdvisoryGate {
-    async fn open(&mut self) -> Result<(), PortError> {
+    async fn open(&mut self, hold: bool) -> Result<(), PortError> {
+        // Before the gate, so that the runner cannot find it free in between.
+        if hold && !self.session.take_lock(&drain_lock(&self.name), Duration::ZERO).await? {
+            let what = format!("the lock {} is held by somebody else", drain_lock(&self.name));
+            return Err(PortError::new(Reason::Conflict, what));
+        }
         if !self.session.take_lock(&go_lock(&self.name), Duration::ZERO).await? {
             let what = format!("the lock {} is held by somebody else", go_lock(&self.name));
             return Err(PortError::new(Reason::Conflict, what));
         }
         self.session.release_lock(&self.name).await
+    }
+
+    async fn drained(&mut self) -> Result<(), PortError> {
+        self.session.release_lock(&drain_lock(&self.name)).await
     }
 }

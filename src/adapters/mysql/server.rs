@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
-use super::members::go_lock;
+use super::members::{drain_lock, go_lock};
 use super::session::{Credentials, SqlSession};
 use crate::model::galera::Member;
 use crate::model::order::ServerAddress;
@@ -127,6 +127,17 @@ impl Server for ServerBeside {
         let conductor_lives = session.is_locked(&go_lock(gate)).await?;
         *self.gate.lock().await = Some(session);
         Ok(if conductor_lives { GoAhead::Given } else { GoAhead::Abandoned })
+    }
+
+    async fn wait_for_drain(&self, gate: &str, limit: Duration) -> Result<bool, PortError> {
+        let mut session = self.take(&self.gate).await?;
+        let name = drain_lock(gate);
+        let free = session.take_lock(&name, limit).await?;
+        if free {
+            session.release_lock(&name).await?;
+        }
+        *self.gate.lock().await = Some(session);
+        Ok(free)
     }
 
     async fn desync_on(&self, limit: Duration) -> Result<(), PortError> {

@@ -10,7 +10,7 @@ use sha2::Digest;
 use super::Findings;
 use crate::model::catalogue::{Algorithm, Checksum};
 use crate::model::manifest::hex;
-use crate::ports::runner::LocalStore;
+use crate::ports::runner::Store;
 use crate::ports::{PortError, Reason};
 use crate::work::stop::Stop;
 
@@ -20,7 +20,7 @@ const BLOCK: usize = 1 << 20;
 /// Compares all files and returns what is wrong, by path.
 pub(super) fn compare_all(
     files: &BTreeMap<String, Checksum>,
-    store: &dyn LocalStore,
+    store: &dyn Store,
     readers: usize,
     read: &AtomicU64,
     stop: &Stop,
@@ -49,7 +49,7 @@ pub(super) fn compare_all(
 fn compare(
     path: &str,
     sum: &Checksum,
-    store: &dyn LocalStore,
+    store: &dyn Store,
     block: &mut [u8],
     read: &AtomicU64,
     stop: &Stop,

@@ -8,7 +8,7 @@ use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Checksum;
 use crate::model::manifest::{MANIFEST_FILE, MANIFEST_SCHEMA, Manifest};
 use crate::model::order::CheckOrder;
-use crate::ports::runner::LocalStore;
+use crate::ports::runner::Store;
 
 /// A manifest lists every table; this is some millions of them.
 const MANIFEST_LIMIT: u64 = 512 << 20;
@@ -20,7 +20,7 @@ pub(super) struct List {
 }
 
 /// Puts the catalogue's files and those of the manifests together.
-pub(super) fn make(order: &CheckOrder, store: &dyn LocalStore) -> List {
+pub(super) fn make(order: &CheckOrder, store: &dyn Store) -> List {
     let mut list = List { files: BTreeMap::new(), findings: Findings::new() };
     for (path, sum) in &order.expected {
         match BackupId::of_path(path) {
@@ -62,7 +62,7 @@ impl List {
         }
     }
 
-    fn enter_manifest(&mut self, path: &str, backup: &BackupId, store: &dyn LocalStore) {
+    fn enter_manifest(&mut self, path: &str, backup: &BackupId, store: &dyn Store) {
         match read_manifest(path, store) {
             Ok(manifest) if manifest.backup != *backup => {
                 self.find(path, format!("is the manifest of {}", manifest.backup));
@@ -94,7 +94,7 @@ fn sizes_differ(one: &Checksum, other: &Checksum) -> bool {
     one.size.zip(other.size).is_some_and(|(one, other)| one != other)
 }
 
-fn read_manifest(path: &str, store: &dyn LocalStore) -> Result<Manifest, String> {
+fn read_manifest(path: &str, store: &dyn Store) -> Result<Manifest, String> {
     let (reader, size) = store.open(path).map_err(|error| super::digest::sentence(&error))?;
     if size > MANIFEST_LIMIT {
         return Err(format!("{size} bytes are too many for a manifest"));

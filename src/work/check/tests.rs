@@ -12,7 +12,8 @@ use crate::model::catalogue::Checksum;
 use crate::model::manifest::{
     DesyncTimes, LsnRange, MANIFEST_SCHEMA, Manifest, Origin, Source, StoredFile, Stream, hex,
 };
-use crate::ports::runner::PendingBackup;
+use crate::model::order::{Depth, OnCorrupt, Stores};
+use crate::ports::runner::{FileFacts, PendingBackup};
 use crate::work::stop;
 
 const NAME: &str = "base/2026-01-31_23-59-59";
@@ -21,16 +22,28 @@ const ORIGINAL: &str = "base/2025-01-31_23-59-59";
 #[derive(Default)]
 struct MemoryStore(Mutex<BTreeMap<String, Vec<u8>>>);
 
-impl LocalStore for MemoryStore {
-    fn free_bytes(&self) -> Result<u64, PortError> {
-        Ok(0)
+impl Store for MemoryStore {
+    fn place(&self) -> String {
+        "/store".to_owned()
     }
 
-    fn sweep(&self) -> Result<Vec<String>, PortError> {
+    fn files(&self, _: &BackupId) -> Result<Vec<String>, PortError> {
         Ok(Vec::new())
     }
 
-    fn begin(&self, _: &BackupId) -> Result<Box<dyn PendingBackup>, PortError> {
+    fn facts(&self, _: &str) -> Result<FileFacts, PortError> {
+        Err(PortError::new(Reason::Missing, "nothing"))
+    }
+
+    fn remove(&self, _: &BackupId) -> Result<bool, PortError> {
+        Ok(false)
+    }
+
+    fn sweep(&self, _: &[BackupId]) -> Result<Vec<String>, PortError> {
+        Ok(Vec::new())
+    }
+
+    fn begin(&self, _: &BackupId, _: u64) -> Result<Box<dyn PendingBackup>, PortError> {
         Err(PortError::new(Reason::Forbidden, "read-only"))
     }
 
@@ -112,6 +125,8 @@ fn manifest(backup: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
         files: files.iter().map(|(name, bytes)| ((*name).to_owned(), stored(bytes))).collect(),
         desync: DesyncTimes::default(),
         allow_unsafe: false,
+        parent: None,
+        full_because: None,
     })
     .unwrap()
 }
@@ -134,7 +149,18 @@ fn world() -> (MemoryStore, CheckOrder) {
         (format!("{ORIGINAL}/backup.stream.gz"), b"hello".to_vec()),
     ]);
     let known = vec![NAME.parse().unwrap(), ORIGINAL.parse().unwrap()];
-    (MemoryStore(Mutex::new(files)), CheckOrder { store: "/store".to_owned(), expected, known })
+    (
+        MemoryStore(Mutex::new(files)),
+        CheckOrder {
+            stores: Stores { local: Some("/store".to_owned()), s3: None },
+            backups: Vec::new(),
+            expected,
+            known,
+            depth: Depth::Full,
+            repair: false,
+            on_corrupt: OnCorrupt::Fail,
+        },
+    )
 }
 
 async fn check(store: MemoryStore, order: CheckOrder) -> Result<CheckReport, CheckError> {

@@ -33,8 +33,8 @@ pub struct Observed {
     pub files_member_id: Option<String>,
     /// Which files they are.
     pub incarnation: Incarnation,
-    /// Room in the store.
-    pub free_bytes: u64,
+    /// Room on the volume; `None` when nothing goes there.
+    pub free_bytes: Option<u64>,
 }
 
 /// What a copy goes by once it was found possible.
@@ -73,7 +73,7 @@ pub(super) async fn observe(ports: &RunnerPorts) -> Result<Observed, CopyError> 
             data_bytes: ports.data.data_bytes()?,
             files_member_id: ports.data.member_id()?,
             incarnation: ports.data.incarnation()?,
-            free_bytes: ports.store.free_bytes()?,
+            free_bytes: ports.volume.as_ref().map(|volume| volume.room()).transpose()?.map(|(free, _)| free),
         })
     };
     look.await.map_err(CopyError::Check)
@@ -85,8 +85,10 @@ pub fn plan(order: &CopyOrder, found: &Observed) -> Result<CopyPlan, Refusal> {
     check_grants(found, series)?;
     check_files(order, found)?;
     check_member(&found.member)?;
-    let room = Room { free_bytes: found.free_bytes, data_bytes: found.data_bytes };
-    space::check(room, order.required_space_ratio).map_err(Refusal::Room)?;
+    if let Some(free_bytes) = found.free_bytes {
+        let room = Room { free_bytes, data_bytes: found.data_bytes };
+        space::check(room, order.required_space_ratio).map_err(Refusal::Room)?;
+    }
     let lock_wait = Duration::from_secs(order.ftwrl_wait_secs);
     Ok(CopyPlan {
         member: found.member.clone(),
@@ -187,7 +189,7 @@ mod tests {
             refused(|found| found.member.sync_donor = true),
             refused(|found| found.member.desync_count = 1),
             refused(|found| found.member.state = "Joined".to_owned()),
-            refused(|found| found.free_bytes = 1199),
+            refused(|found| found.free_bytes = Some(1199)),
         ];
         let series = |minor, major| Series { major, minor };
         let missing = |account, missing: &str| Refusal::MissingGrants { account, missing: missing.to_owned() };

@@ -54,6 +54,8 @@ pub(super) fn manifest(facts: Facts<'_>) -> Result<Manifest, CopyError> {
         files,
         desync,
         allow_unsafe: order.allow_unsafe,
+        parent: None,
+        full_because: order.full_because.clone(),
     })
 }
 

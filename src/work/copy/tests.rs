@@ -1,5 +1,6 @@
 //! A small simulated world with a journal: every effect in order, and any one of them can fail.
 
+use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read, Write};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,10 +13,11 @@ use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::galera::Member;
 use crate::model::manifest::{Manifest, Source, StoredFile};
-use crate::model::order::ServerAddress;
+use crate::model::order::{ServerAddress, Stores};
 use crate::model::outcome::End;
 use crate::ports::runner::{
-    Account, DataDirectory, Engine, EngineEnd, EngineRun, Identity, Incarnation, LocalStore, PendingBackup, Server,
+    Account, DataDirectory, Engine, EngineEnd, EngineRun, FileFacts, Identity, Incarnation, PendingBackup, Replacement,
+    Server, Store, Volume,
 };
 use crate::ports::{Clock, EventSink, Reason};
 use crate::work::stop;
@@ -29,7 +31,12 @@ pub(super) fn order() -> CopyOrder {
         backup: "base/2026-01-31_23-59-59".parse().unwrap(),
         server: ServerAddress { host: text("10.0.0.7"), port: 3306 },
         datadir: text("/var/lib/mysql"),
-        store: text("/store"),
+        stores: Stores { local: Some(text("/store")), s3: None },
+        parent: None,
+        full_because: None,
+        drain_secs: 0,
+        throttle: 0,
+        data_free_bytes: 0,
         scratch: text("/scratch"),
         operator_credentials: text("/operator"),
         backup_credentials: text("/backup"),
@@ -78,7 +85,7 @@ pub(super) fn healthy() -> preflight::Observed {
         data_bytes: 1000,
         files_member_id: Some(MEMBER.to_owned()),
         incarnation: Incarnation { ibdata1_inode: 7, ibdata1_birth_nanos: None },
-        free_bytes: 1200,
+        free_bytes: Some(1200),
     }
 }
 
@@ -177,6 +184,11 @@ impl Server for World {
         Ok(if self.abandoned { GoAhead::Abandoned } else { GoAhead::Given })
     }
 
+    async fn wait_for_drain(&self, _: &str, _: Duration) -> Result<bool, PortError> {
+        self.act("drain")?;
+        Ok(true)
+    }
+
     async fn desync_on(&self, _: Duration) -> Result<(), PortError> {
         self.act("desync on")?;
         *self.desync_count.lock().unwrap() = 1;
@@ -233,19 +245,61 @@ impl DataDirectory for World {
     fn incarnation(&self) -> Result<Incarnation, PortError> {
         Ok(healthy().incarnation)
     }
+
+    fn free_bytes(&self) -> Result<u64, PortError> {
+        Ok(1 << 40)
+    }
 }
 
-impl LocalStore for World {
-    fn free_bytes(&self) -> Result<u64, PortError> {
-        Ok(1 << 30)
+impl Volume for World {
+    fn room(&self) -> Result<(u64, u64), PortError> {
+        Ok((1 << 30, 1 << 31))
     }
 
-    fn sweep(&self) -> Result<Vec<String>, PortError> {
+    fn open_unfinished(&self, _: &BackupId, _: &str) -> Result<Box<dyn Read + Send>, PortError> {
+        Err(PortError::new(Reason::Missing, "nothing"))
+    }
+
+    fn seal(&self, _: &BackupId, _: &BTreeMap<String, String>) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    fn sealed(&self, _: &BackupId) -> Result<Option<BTreeMap<String, String>>, PortError> {
+        Ok(None)
+    }
+
+    fn replace(&self, _: &str) -> Result<Box<dyn Replacement>, PortError> {
+        Err(PortError::new(Reason::Forbidden, "nothing is replaced"))
+    }
+
+    fn set_aside(&self, _: &BackupId) -> Result<String, PortError> {
+        Err(PortError::new(Reason::Forbidden, "nothing is set aside"))
+    }
+}
+
+impl Store for World {
+    fn place(&self) -> String {
+        "/store".to_owned()
+    }
+
+    fn files(&self, _: &BackupId) -> Result<Vec<String>, PortError> {
+        Ok(Vec::new())
+    }
+
+    fn facts(&self, _: &str) -> Result<FileFacts, PortError> {
+        Err(PortError::new(Reason::Missing, "nothing"))
+    }
+
+    fn remove(&self, _: &BackupId) -> Result<bool, PortError> {
+        Ok(false)
+    }
+
+    fn sweep(&self, _: &[BackupId]) -> Result<Vec<String>, PortError> {
         self.act("sweep")?;
         Ok(Vec::new())
     }
 
-    fn begin(&self, _: &BackupId) -> Result<Box<dyn PendingBackup>, PortError> {
+    fn begin(&self, _: &BackupId, _: u64) -> Result<Box<dyn PendingBackup>, PortError> {
         self.act("begin")?;
         let fails = self.fails;
         Ok(Box::new(Pending { published: Arc::clone(&self.published), fails }))
@@ -292,7 +346,7 @@ impl StoreFile for Sink {
 }
 
 impl PendingBackup for Pending {
-    fn create_stream(&mut self) -> Result<Box<dyn StoreFile>, PortError> {
+    fn create(&mut self, _: &str) -> Result<Box<dyn StoreFile>, PortError> {
         self.act("create")?;
         Ok(Box::new(Sink { full: self.fails == Some("fill the volume") }))
     }
@@ -302,7 +356,7 @@ impl PendingBackup for Pending {
         Ok(StoredFile { size: bytes.len() as u64, sha256: "0".repeat(64) })
     }
 
-    fn publish(self: Box<Self>, manifest: &[u8]) -> Result<StoredFile, PortError> {
+    fn publish(self: Box<Self>, _: &str, manifest: &[u8]) -> Result<StoredFile, PortError> {
         self.act("publish")?;
         *self.published.lock().unwrap() = Some(manifest.to_vec());
         Ok(StoredFile { size: manifest.len() as u64, sha256: "0".repeat(64) })
@@ -321,7 +375,7 @@ impl Engine for Tool {
         Ok(healthy().tool_version)
     }
 
-    async fn start(&self) -> Result<Box<dyn EngineRun>, PortError> {
+    async fn start(&self, _: Option<u64>) -> Result<Box<dyn EngineRun>, PortError> {
         self.0.act("start")?;
         Ok(Box::new(ToolRun { world: Arc::clone(&self.0), stopped: Mutex::new(false) }))
     }
@@ -367,6 +421,8 @@ async fn run_in(world: &Arc<World>, stop: stop::Stop) -> Outcome<CopyReport> {
         engine: Arc::new(Tool(world.clone())),
         data: world.clone(),
         store: world.clone(),
+        volume: Some(world.clone()),
+        follower: None,
         clock: world.clone(),
         events: world.clone(),
     };

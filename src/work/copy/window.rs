@@ -50,7 +50,7 @@ pub(super) async fn copy(
     meter: &Arc<Meter>,
     stop: &mut Stop,
 ) -> Copied {
-    let mut run = match ports.engine.start().await {
+    let mut run = match ports.engine.start(None).await {
         Ok(run) => run,
         Err(error) => return Copied { engine: Err(CopyError::Start(error)), finished: None },
     };
