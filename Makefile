@@ -69,5 +69,6 @@ ground-test: prerequisites ground-program
 ring3: agent ground ## Ring 3 alone: promises and faults on the real cluster
 	eval "$$($(GROUND) env)" && cargo test --locked --test e2e -- --test-threads=1
 
-bench: binaries ground-rootfs ## Time and memory as ratios to the raw tools, in one run
-	@GROUND_ROOTFS="$$($(GROUND) rootfs --series 10.11)" cargo bench --quiet --locked --profile dev --bench backup
+bench: binaries ground-rootfs ## Time and memory as ratios to the raw tools and the original, in one run
+	@tests/prerequisites.sh rclone:rclone
+	@$(RING2) cargo bench --quiet --locked --profile dev --bench backup

@@ -2,6 +2,7 @@
 # Installs what the build, the ground and the tests need and this machine lacks.
 #
 # Prints nothing when all is there. Elsewhere than on Debian it says what is missing and stops.
+# Arguments name more: PROGRAM:PACKAGE.
 set -euo pipefail
 
 fail() {
@@ -19,7 +20,7 @@ packages=(
 [ "$(id -u)" = 0 ] || fail "this needs root: the ground makes network namespaces and mounts" "run it with sudo"
 
 missing=()
-for pair in "${packages[@]}"; do
+for pair in "${packages[@]}" "$@"; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 [ -x /usr/lib/cni/ptp ] || [ -x /opt/cni/bin/ptp ] || missing+=(containernetworking-plugins)

@@ -31,7 +31,7 @@ pub(crate) struct Image {
     prepared: Mutex<Option<PathBuf>>,
 }
 
-fn from_environment(name: &str) -> PathBuf {
+pub(crate) fn from_environment(name: &str) -> PathBuf {
     let hint = "`make check` makes what ring 2 needs and sets it";
     PathBuf::from(std::env::var_os(name).unwrap_or_else(|| panic!("{name} is not set; {hint}")))
 }
@@ -40,19 +40,14 @@ fn from_environment(name: &str) -> PathBuf {
 pub(crate) fn image() -> &'static Image {
     static IMAGE: OnceLock<Image> = OnceLock::new();
     IMAGE.get_or_init(|| {
-        let agent = PathBuf::from(env!("CARGO_BIN_EXE_mariadb-backup-agent"));
-        Image { rootfs: from_environment("GROUND_ROOTFS"), agent, prepared: Mutex::default() }
+        Image::of(from_environment("GROUND_ROOTFS"), PathBuf::from(env!("CARGO_BIN_EXE_mariadb-backup-agent")))
     })
 }
 
 /// The image with MariaDB 10.5, which is older than the machine the agent is built on.
 pub(crate) fn old_image() -> &'static Image {
     static IMAGE: OnceLock<Image> = OnceLock::new();
-    IMAGE.get_or_init(|| Image {
-        rootfs: from_environment("GROUND_ROOTFS_OLD"),
-        agent: from_environment("AGENT_RELEASE"),
-        prepared: Mutex::default(),
-    })
+    IMAGE.get_or_init(|| Image::of(from_environment("GROUND_ROOTFS_OLD"), from_environment("AGENT_RELEASE")))
 }
 
 /// A directory seen as `/mnt` in the image, with a network of its own.
@@ -326,6 +321,11 @@ impl Drop for RealServer {
 }
 
 impl Image {
+    /// An agent in a root file system.
+    pub(crate) fn of(rootfs: PathBuf, agent: PathBuf) -> Self {
+        Self { rootfs, agent, prepared: Mutex::default() }
+    }
+
     fn copy_prepared_data(&self, target: &Path) {
         let mut prepared = self.prepared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let data = prepared.get_or_insert_with(|| self.prepared_data());
