@@ -10,7 +10,7 @@ use crate::adapters::kubernetes::catalogue_configmap::ConfigMapCatalogue;
 use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
-use crate::model::catalogue::{Catalogue, Entry};
+use crate::model::catalogue::{Catalogue, Entry, Presence};
 use crate::model::outcome::Failure;
 use crate::ports::Clock;
 use crate::ports::conductor::CatalogueStore;
@@ -72,8 +72,6 @@ struct Backup {
     created: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     size_bytes: Option<u64>,
-    local: bool,
-    s3: bool,
     #[serde(flatten)]
     entry: Entry,
 }
@@ -99,8 +97,6 @@ impl Backup {
             base: id.base().map(ToString::to_string),
             created: id.name().time(),
             size_bytes: catalogue.size_of(id),
-            local: true,
-            s3: false,
             entry: catalogue.entries.get(id).cloned().unwrap_or_default(),
         }
     }
@@ -124,7 +120,6 @@ fn table(list: &BackupList, now: Timestamp, wide: bool) -> Table {
     let headers = if wide { [&narrow[..], &["DATA", "POSITION"]].concat() } else { narrow.to_vec() };
     let mut table = Table::new(&headers);
     let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
-    let yes = |there: bool| if there { "yes" } else { NONE }.to_owned();
     for backup in &list.items {
         let duration = backup.entry.duration_secs.map(|seconds| age::human(std::time::Duration::from_secs(seconds)));
         let mut cells = vec![
@@ -132,8 +127,8 @@ fn table(list: &BackupList, now: Timestamp, wide: bool) -> Table {
             backup.kind.to_owned(),
             or_none(backup.base.clone()),
             or_none(backup.size_bytes.map(bytes::human)),
-            yes(backup.local),
-            yes(backup.s3),
+            presence(backup.entry.local),
+            presence(backup.entry.s3),
             backup.verified(now),
             or_none(duration),
             age::since(backup.created, now),
@@ -145,6 +140,18 @@ fn table(list: &BackupList, now: Timestamp, wide: bool) -> Table {
         table.row(&cells);
     }
     table
+}
+
+/// The word of a table for what is known of a backup in one store.
+fn presence(presence: Presence) -> String {
+    match presence {
+        Presence::Absent => NONE,
+        Presence::Present => "yes",
+        Presence::Unfinished => "unfinished",
+        Presence::Missing => "missing",
+        Presence::Damaged => "damaged",
+    }
+    .to_owned()
 }
 
 #[cfg(test)]
