@@ -5,6 +5,7 @@
 
 pub mod backup_id;
 pub mod catalogue;
+pub mod chain;
 pub mod cluster;
 pub mod event;
 pub mod galera;

@@ -13,10 +13,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::backup_id::BackupId;
+use super::backup_id::{BackupId, BackupName};
 use super::galera::Position;
 use super::manifest::{MANIFEST_FILE, STREAM_FILE, StoredFile};
+use super::order::StoreName;
 use super::report::CopyReport;
+use super::settings::StoresWish;
 
 /// The ConfigMap's key with the sums.
 pub const HASH_TABLE_KEY: &str = "hash_table";
@@ -126,6 +128,85 @@ pub struct Entry {
     /// Length of the stream before compression, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream_bytes: Option<u64>,
+    /// What an incremental backup builds on, in the chain of its base; when missing, the one before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<BackupName>,
+}
+
+/// Why a backup cannot be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trouble {
+    /// The catalogue does not have it.
+    Unlisted,
+    /// It is being removed, and counts as gone.
+    Removing,
+    /// It was set aside.
+    Quarantined,
+    /// It is damaged wherever it lies.
+    Damaged,
+    /// It is whole in no store that is used.
+    Missing,
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Unlisted => "not in the catalogue",
+            Self::Removing => "being removed",
+            Self::Quarantined => "quarantined",
+            Self::Damaged => "damaged",
+            Self::Missing => "whole in no store that is used",
+        })
+    }
+}
+
+impl Entry {
+    /// Returns what is known of the backup in one store.
+    #[must_use]
+    pub fn presence(&self, store: StoreName) -> Presence {
+        match store {
+            StoreName::Local => self.local,
+            StoreName::S3 => self.s3,
+        }
+    }
+
+    /// Remembers what is known of the backup in one store.
+    pub fn set_presence(&mut self, store: StoreName, presence: Presence) {
+        match store {
+            StoreName::Local => self.local = presence,
+            StoreName::S3 => self.s3 = presence,
+        }
+    }
+
+    /// Whether the backup counts: it is not being removed.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        self.removing.is_none()
+    }
+
+    /// Returns why the backup cannot be relied on with these stores; `None` when it can.
+    #[must_use]
+    pub fn trouble(&self, stores: StoresWish) -> Option<Trouble> {
+        let used = [(stores.local(), self.local), (stores.s3(), self.s3)];
+        let of_used = |presence| used.contains(&(true, presence));
+        // A mark of damage that neither store explains is from a time when only the whole was marked.
+        let is_explained = [self.local, self.s3].iter().any(|of| matches!(of, Presence::Damaged | Presence::Missing));
+        [
+            (self.removing.is_some(), Trouble::Removing),
+            (self.quarantined.is_some(), Trouble::Quarantined),
+            (self.damaged.is_some() && !is_explained, Trouble::Damaged),
+            (!of_used(Presence::Present) && of_used(Presence::Damaged), Trouble::Damaged),
+            (!of_used(Presence::Present), Trouble::Missing),
+        ]
+        .into_iter()
+        .find_map(|(is_so, trouble)| is_so.then_some(trouble))
+    }
+
+    /// Whether the backup can be relied on, from whichever store.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.trouble(StoresWish::Both).is_none()
+    }
 }
 
 impl Default for Entry {
@@ -140,6 +221,7 @@ impl Default for Entry {
             damaged: None,
             position: None,
             stream_bytes: None,
+            parent: None,
         }
     }
 }
@@ -212,20 +294,44 @@ impl Catalogue {
         bytes + ENTRY_BYTES <= LIMIT_BYTES
     }
 
-    /// Returns the backups in the order of their names.
+    /// Returns the backups in the order of their names, those that are being removed among them.
     #[must_use]
     pub fn backups(&self) -> Vec<BackupId> {
-        let mut ids: Vec<_> = self.files.keys().filter_map(|path| Some(BackupId::of_path(path)?.0)).collect();
+        let of_files = self.files.keys().filter_map(|path| Some(BackupId::of_path(path)?.0));
+        let mut ids: Vec<_> = of_files.chain(self.entries.keys().cloned()).collect();
         ids.sort_by(|a, b| (a.name(), a).cmp(&(b.name(), b)));
         ids.dedup();
         ids
     }
 
+    /// Returns the backups that count, in the order of their names.
+    #[must_use]
+    pub fn listed(&self) -> Vec<BackupId> {
+        self.backups().into_iter().filter(|backup| self.entry(backup).is_some_and(|entry| entry.is_listed())).collect()
+    }
+
+    /// Returns what is known of a backup; `None` when it is not in the catalogue.
+    ///
+    /// One of which only the sums are known, as the original leaves it, lies on the volume.
+    #[must_use]
+    pub fn entry(&self, backup: &BackupId) -> Option<Entry> {
+        let of_files = || (!self.files_of(backup).is_empty()).then(Entry::default);
+        self.entries.get(backup).cloned().or_else(of_files)
+    }
+
+    /// Returns why a backup cannot be relied on with these stores; `None` when it can.
+    #[must_use]
+    pub fn trouble(&self, backup: &BackupId, stores: StoresWish) -> Option<Trouble> {
+        self.entry(backup).map_or(Some(Trouble::Unlisted), |entry| entry.trouble(stores))
+    }
+
     /// Returns the files of one backup by path inside the store.
     #[must_use]
     pub fn files_of(&self, backup: &BackupId) -> BTreeMap<String, Checksum> {
+        let directory = format!("{}/", backup.directory());
         let of_backup = |path: &str| BackupId::of_path(path).is_some_and(|(id, _)| id == *backup);
-        self.files.iter().filter(|(path, _)| of_backup(path)).map(|(path, sum)| (path.clone(), sum.clone())).collect()
+        let beginning_so = self.files.range(directory.clone()..).take_while(|(path, _)| path.starts_with(&directory));
+        beginning_so.filter(|(path, _)| of_backup(path)).map(|(path, sum)| (path.clone(), sum.clone())).collect()
     }
 
     /// Returns the bytes recorded for one backup; `None` when no size was recorded.
@@ -246,14 +352,38 @@ impl Catalogue {
             duration_secs: u64::try_from(seconds).ok(),
             position: Some(report.position.clone()),
             stream_bytes: Some(report.stream_bytes),
+            parent: report.parent.as_ref().map(|parent| parent.name().clone()),
             ..Entry::default()
         };
         self.entries.insert(report.backup.clone(), entry);
     }
 
+    /// Forgets a backup: it is in no store any more.
+    pub fn forget(&mut self, backup: &BackupId) {
+        for path in self.files_of(backup).into_keys() {
+            self.files.remove(&path);
+        }
+        self.entries.remove(backup);
+    }
+
+    /// Marks a backup as being removed, from when that began; nothing when it is not in the catalogue.
+    pub fn bury(&mut self, backup: &BackupId, at: Timestamp) {
+        if let Some(entry) = self.known(backup) {
+            entry.removing.get_or_insert(at);
+        }
+    }
+
+    /// Returns what is known of a backup, to change it; `None` when it is not in the catalogue.
+    pub fn known(&mut self, backup: &BackupId) -> Option<&mut Entry> {
+        let entry = self.entry(backup)?;
+        Some(self.entries.entry(backup.clone()).or_insert(entry))
+    }
+
     /// Enters the result of comparing every byte of a backup with its sums.
+    ///
+    /// Nothing when the backup is not in the catalogue any more.
     pub fn enter_verdict(&mut self, backup: &BackupId, good: bool, at: Timestamp) {
-        let entry = self.entries.entry(backup.clone()).or_default();
+        let Some(entry) = self.known(backup) else { return };
         if good {
             (entry.verified, entry.damaged) = (Some(at), None);
         } else {
