@@ -15,6 +15,7 @@ pub mod obligation;
 pub mod order;
 pub mod outcome;
 pub mod report;
+pub mod retention;
 pub mod settings;
 pub mod space;
 pub mod version;
