@@ -4,6 +4,7 @@
 //! from mariadb-backup's stream to a durable, compressed and hashed file; [`copy`] holds what must
 //! be true before, during and after, on the worst day too. Nothing in here knows Kubernetes.
 
+mod blocking;
 pub mod check;
 pub mod copy;
 pub mod frames;

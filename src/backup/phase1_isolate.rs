@@ -72,6 +72,7 @@ fn copy_order(inputs: &Inputs<'_>) -> CopyOrder {
         datadir: inputs.target.datadir.clone(),
         stores: stores::of(inputs.settings, &inputs.observed.cluster),
         parent: None,
+        parent_sha256: None,
         full_because: None,
         drain_secs: 0,
         throttle: settings.throttle,

@@ -206,12 +206,20 @@ impl LsnRange {
     /// Reads the tool's file of checkpoints (`name = value` lines).
     #[must_use]
     pub fn find(checkpoints: &str) -> Option<Self> {
-        let number = |name: &str| {
-            let mut pairs = checkpoints.lines().filter_map(|line| line.split_once('='));
-            pairs.find(|(key, _)| key.trim() == name).and_then(|(_, value)| value.trim().parse().ok())
-        };
+        let number = |name| checkpoint(checkpoints, name)?.parse().ok();
         Some(Self { from: number("from_lsn")?, to: number("to_lsn")?, last: number("last_lsn")? })
     }
+}
+
+/// Whether the tool's file of checkpoints says that it belongs to an increment.
+#[must_use]
+pub fn says_incremental(checkpoints: &str) -> bool {
+    checkpoint(checkpoints, "backup_type") == Some("incremental")
+}
+
+fn checkpoint<'a>(checkpoints: &'a str, name: &str) -> Option<&'a str> {
+    let mut pairs = checkpoints.lines().filter_map(|line| line.split_once('='));
+    pairs.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim())
 }
 
 #[cfg(test)]
@@ -237,5 +245,6 @@ mod tests {
         let text = "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 47\nlast_lsn = 51\n";
         assert_eq!(LsnRange::find(text), Some(LsnRange { from: 0, to: 47, last: 51 }));
         assert_eq!(LsnRange::find("from_lsn = 0"), None);
+        assert!(says_incremental("backup_type = incremental\nfrom_lsn = 47") && !says_incremental(text));
     }
 }

@@ -283,9 +283,15 @@ pub struct CopyOrder {
     pub datadir: String,
     /// Where the backup goes: to the volume, with S3 following it, or to one of them alone.
     pub stores: Stores,
-    /// What an incremental backup would build on; a full one when missing.
+    /// What an incremental backup would build on; a full one is made when missing.
+    ///
+    /// With it, `backup` names the increment; one that cannot be made becomes the full backup of the
+    /// same name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<BackupId>,
+    /// SHA-256 of the parent's manifest, where the catalogue has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_sha256: Option<String>,
     /// Why an incremental backup that was wished for is a full one, when that is known already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_because: Option<String>,

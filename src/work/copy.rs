@@ -23,18 +23,21 @@ use crate::model::outcome::{Failure, Outcome};
 use crate::model::report::CopyReport;
 use crate::ports::runner::{GoAhead, PendingBackup, RunnerPorts, StoreFile};
 use crate::ports::{PortError, Reason};
-use crate::work::pipeline::{Meter, Passed};
+use crate::work::pipeline::Meter;
 use crate::work::stop::Stop;
 
 mod error;
 mod grants;
+mod increment;
 mod preflight;
 mod record;
 mod rejoin;
 mod window;
 
 pub use error::{CopyError, Refusal};
+pub use increment::{FoundParent, Kind};
 pub use preflight::{CopyPlan, Observed, plan};
+use record::Covered;
 use rejoin::Rejoined;
 
 /// How often the replica is asked whether it is desynced yet.
@@ -66,7 +69,7 @@ async fn copy(
     ports.events.send(Phase::Copy, EventKind::Started);
     let plan = prepare(order, ports).await?;
     wait_for_go_ahead(order, &plan, ports, stop).await?;
-    let mut pending = ports.store.begin(&order.backup, plan.data_bytes).map_err(CopyError::Begin)?;
+    let mut pending = ports.store.begin(&plan.backup, plan.data_bytes).map_err(CopyError::Begin)?;
     match make(order, &plan, ports, pending.as_mut(), stop, warnings).await {
         Ok(made) => sign_off(made, pending),
         Err(error) => {
@@ -82,8 +85,22 @@ async fn prepare(order: &CopyOrder, ports: &RunnerPorts) -> Result<CopyPlan, Cop
     for swept in ports.store.sweep(&[]).map_err(CopyError::Check)? {
         ports.events.step(Phase::Copy, format!("removed the unfinished backup {swept} of a run that is gone"));
     }
-    let found = preflight::observe(ports).await?;
-    plan(order, &found).map_err(CopyError::Refused)
+    let found = preflight::observe(order, ports).await?;
+    let plan = plan(order, &found).map_err(CopyError::Refused)?;
+    ports.events.step(Phase::Copy, told(&plan));
+    Ok(plan)
+}
+
+/// Says what is made, and why it is not what was wished for.
+fn told(plan: &CopyPlan) -> String {
+    let backup = &plan.backup;
+    match &plan.kind {
+        Kind::Incremental { parent, .. } => format!("making {backup}, which builds on {}", parent.backup),
+        Kind::Full { because: None } => format!("making the full backup {backup}"),
+        Kind::Full { because: Some(why) } => {
+            format!("making the full backup {backup} instead of an incremental one: {why}")
+        }
+    }
 }
 
 async fn wait_for_go_ahead(
@@ -112,7 +129,7 @@ async fn wait_for_go_ahead(
 struct Made<'a> {
     order: &'a CopyOrder,
     plan: &'a CopyPlan,
-    passed: Passed,
+    covered: Covered,
     desync: DesyncTimes,
     started: Timestamp,
     finished: Timestamp,
@@ -136,28 +153,28 @@ async fn make<'a>(
     if matches!(rejoined, Ok(Rejoined::Back { .. })) {
         ports.events.step(Phase::Copy, "the replica is Synced again".to_owned());
     }
-    let passed = match copied {
-        Ok(copied) => window::judge(copied).await,
+    let covered = match copied {
+        Ok(copied) => window::judge(copied).await.and_then(|passed| record::covered(plan, passed)),
         Err(error) => Err(error),
     };
-    let (passed, off, synced) = match (passed, rejoined) {
-        (passed, Ok(Rejoined::Back { off, synced })) => (passed?, off, synced),
+    let (covered, off, synced) = match (covered, rejoined) {
+        (covered, Ok(Rejoined::Back { off, synced })) => (covered?, off, synced),
         (Err(_), Ok(Rejoined::Restarted)) => return Err(CopyError::ServerRestarted),
         (Err(error), Err(not)) => return Err(not.after(Some(error))),
         // The copy was good before the way back failed. How long the replica stays desynced is then
         // known no further than to here.
-        (Ok(passed), Ok(Rejoined::Restarted)) => {
+        (Ok(covered), Ok(Rejoined::Restarted)) => {
             warnings.push("the server was restarted after the copy, which also ended its desync".to_owned());
-            (passed, given_up, given_up)
+            (covered, given_up, given_up)
         }
-        (Ok(passed), Err(not)) => {
+        (Ok(covered), Err(not)) => {
             warnings.push(not.warning());
-            (passed, given_up, given_up)
+            (covered, given_up, given_up)
         }
     };
     window::report(plan, ports, &meter);
     let desync = times(on, off, synced, &meter);
-    Ok(Made { order, plan, passed, desync, started, finished: ports.clock.now() })
+    Ok(Made { order, plan, covered, desync, started, finished: ports.clock.now() })
 }
 
 /// Sets the replica apart and copies at once.
@@ -212,13 +229,13 @@ fn discard(pending: Box<dyn PendingBackup>, ports: &RunnerPorts, warnings: &mut 
 fn sign_off(made: Made<'_>, mut pending: Box<dyn PendingBackup>) -> Result<CopyReport, CopyError> {
     let mut small_files = BTreeMap::new();
     for file in ToolFile::ALL {
-        let bytes = made.passed.contents.tool_files.get(&file).map_or(&[][..], Vec::as_slice);
+        let bytes = made.covered.passed.contents.tool_files.get(&file).map_or(&[][..], Vec::as_slice);
         let stored = pending.write(file.stored_name(), bytes).map_err(CopyError::Publish)?;
         small_files.insert(file.stored_name().to_owned(), stored);
     }
-    let Made { order, plan, passed, desync, started, finished } = made;
-    let stream = passed.stored.clone();
-    let manifest = record::manifest(record::Facts { order, plan, passed, desync, started, finished, small_files })?;
+    let Made { order, plan, covered, desync, started, finished } = made;
+    let stream = covered.passed.stored.clone();
+    let manifest = record::manifest(record::Facts { order, plan, covered, desync, started, finished, small_files });
     let text = serde_json::to_vec_pretty(&manifest).map_err(|error| {
         CopyError::Publish(PortError::new(Reason::Other, "cannot write the manifest").caused_by(error))
     })?;
@@ -234,8 +251,8 @@ fn sign_off(made: Made<'_>, mut pending: Box<dyn PendingBackup>) -> Result<CopyR
         desync,
         local: Presence::Present,
         s3: Presence::Absent,
-        full_because: None,
-        parent: None,
+        full_because: manifest.full_because,
+        parent: manifest.parent.map(|parent| parent.backup),
         room: None,
     })
 }

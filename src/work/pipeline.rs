@@ -31,14 +31,16 @@ pub struct Settings {
     pub level: i32,
     /// Threads that compress.
     pub workers: usize,
+    /// Files without which the stream is not whole.
+    pub required_members: &'static [&'static str],
 }
 
 impl Settings {
     /// One worker a core, within reason.
     #[must_use]
-    pub fn for_this_machine(level: i32) -> Self {
+    pub fn for_this_machine(level: i32, required_members: &'static [&'static str]) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        Self { level, workers: cores.min(MOST_WORKERS) }
+        Self { level, workers: cores.min(MOST_WORKERS), required_members }
     }
 }
 
@@ -234,7 +236,7 @@ fn run(
     meter: &Meter,
     over: oneshot::Sender<()>,
 ) -> Result<Passed, PipelineError> {
-    let checker = Checker::default();
+    let checker = Checker::demanding(settings.required_members);
     let mut source = Source { stream: Some(stream), checker, meter, over: Some(over), problem: None };
     let mut sink = Sink { file, hash: Sha256::new(), table: SeekTable::default(), meter };
     let worker = || {

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::manifest::{REQUIRED_DATA_MEMBERS, ToolFile};
+use crate::model::manifest::ToolFile;
 
 mod chunk;
 use chunk::{Header, HeaderBytes};
@@ -127,8 +127,9 @@ struct Payload {
 }
 
 /// The reader: fed with bytes, asked for the contents at the end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Checker {
+    required: &'static [&'static str],
     bytes: u64,
     header: HeaderBytes,
     payload: Option<Payload>,
@@ -137,6 +138,19 @@ pub struct Checker {
 }
 
 impl Checker {
+    /// Makes one that demands these members beside the tool's own files.
+    #[must_use]
+    pub fn demanding(required: &'static [&'static str]) -> Self {
+        Self {
+            required,
+            bytes: 0,
+            header: HeaderBytes::default(),
+            payload: None,
+            members: BTreeMap::new(),
+            tool_files: BTreeMap::new(),
+        }
+    }
+
     /// Takes the next bytes of the stream, as many as there are.
     pub fn feed(&mut self, mut input: &[u8]) -> Result<(), StreamError> {
         while !input.is_empty() {
@@ -166,7 +180,7 @@ impl Checker {
         if let Some((path, _)) = self.members.iter().find(|(_, member)| !member.closed) {
             return Some(format!("{path} is not closed"));
         }
-        if let Some(path) = REQUIRED_DATA_MEMBERS.iter().find(|path| !self.members.contains_key(**path)) {
+        if let Some(path) = self.required.iter().find(|path| !self.members.contains_key(**path)) {
             return Some(format!("{path} is missing"));
         }
         let absent = ToolFile::ALL.into_iter().find(|file| !self.tool_files.contains_key(file))?;

@@ -255,6 +255,7 @@ impl RealServer {
             datadir: "/mnt/data".to_owned(),
             stores: Stores { local: Some("/mnt/store".to_owned()), s3: None },
             parent: None,
+            parent_sha256: None,
             full_because: None,
             drain_secs: 0,
             throttle: 0,

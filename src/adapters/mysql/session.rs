@@ -146,7 +146,9 @@ impl SqlSession {
     /// # Errors
     /// Says what the server said.
     pub async fn member(&mut self) -> Result<Member, PortError> {
-        let status = self.pairs("read the wsrep status", "SHOW GLOBAL STATUS LIKE 'wsrep%'").await?;
+        let mut status = self.pairs("read the wsrep status", "SHOW GLOBAL STATUS LIKE 'wsrep%'").await?;
+        // By a pattern each: with WHERE the server would work out every status it has.
+        status.extend(self.pairs("read the redo's end", "SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current'").await?);
         let wanted = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
                       ('wsrep_provider_options', 'wsrep_mode', 'version', 'datadir')";
         let variables = self.pairs("read the variables", wanted).await?;

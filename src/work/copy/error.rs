@@ -53,6 +53,12 @@ pub enum Refusal {
         /// Member id of the server.
         server: String,
     },
+    /// The system tablespace is another file than it was.
+    #[error("ibdata1 in {datadir} is another file than before")]
+    OtherIncarnation {
+        /// Where the files are.
+        datadir: String,
+    },
     /// The member id of the files is missing.
     #[error("no Galera member runs on the files in {datadir}")]
     NoMember {
@@ -92,7 +98,7 @@ impl Refusal {
                 "run the runner in the server's own image".to_owned()
             }
             Self::OtherPath { server, .. } => format!("mount the data volume at {server} in the runner"),
-            Self::OtherServersFiles { .. } | Self::NoMember { .. } => {
+            Self::OtherServersFiles { .. } | Self::OtherIncarnation { .. } | Self::NoMember { .. } => {
                 "check which claim is mounted, and whether the server was restarted just now".to_owned()
             }
             Self::NotSynced { .. } => {
@@ -182,6 +188,16 @@ pub enum CopyError {
         /// What the server or the connection said.
         #[source]
         source: Option<PortError>,
+    },
+    /// The backup covers another stretch of redo than was asked for.
+    #[error("mariadb-backup copied the redo from {from} to {to}, not on from {since}")]
+    OtherRedo {
+        /// Where it was to begin.
+        since: u64,
+        /// Where it began.
+        from: u64,
+        /// Where it ended.
+        to: u64,
     },
     /// What the backup says about itself cannot be read.
     #[error("cannot read {what} of the backup")]

@@ -1,14 +1,19 @@
 //! What must be true before a replica is touched: looked at once, judged without the world.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{CopyError, Refusal};
 use super::grants;
+use super::increment::{self, FoundParent, Kind, NoIncrement};
+use crate::model::backup_id::BackupId;
 use crate::model::galera::{Member, SYNCED};
 use crate::model::order::CopyOrder;
 use crate::model::space::{self, Room};
 use crate::model::version::Series;
+use crate::ports::PortError;
 use crate::ports::runner::{Account, Incarnation, RunnerPorts};
+use crate::work::blocking::blocking;
 
 /// How long the server may take to answer `wsrep_desync=ON` and to become a donor.
 const DESYNC_LIMIT: Duration = Duration::from_mins(1);
@@ -35,11 +40,17 @@ pub struct Observed {
     pub incarnation: Incarnation,
     /// Room on the volume; `None` when nothing goes there.
     pub free_bytes: Option<u64>,
+    /// What an incremental backup would build on; `None` when nothing was named.
+    pub parent: Option<Result<FoundParent, NoIncrement>>,
 }
 
 /// What a copy goes by once it was found possible.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CopyPlan {
+    /// The backup to make: the ordered one, or a full one in its stead.
+    pub backup: BackupId,
+    /// What it is.
+    pub kind: Kind,
     /// The server, as found.
     pub member: Member,
     /// The tool's version, as it says it.
@@ -63,7 +74,7 @@ pub struct CopyPlan {
 }
 
 /// Looks at everything the plan needs.
-pub(super) async fn observe(ports: &RunnerPorts) -> Result<Observed, CopyError> {
+pub(super) async fn observe(order: &CopyOrder, ports: &RunnerPorts) -> Result<Observed, CopyError> {
     let look = async {
         Ok(Observed {
             tool_version: ports.engine.version().await?,
@@ -74,9 +85,22 @@ pub(super) async fn observe(ports: &RunnerPorts) -> Result<Observed, CopyError> 
             files_member_id: ports.data.member_id()?,
             incarnation: ports.data.incarnation()?,
             free_bytes: ports.volume.as_ref().map(|volume| volume.room()).transpose()?.map(|(free, _)| free),
+            parent: find_parent(order, ports).await?,
         })
     };
     look.await.map_err(CopyError::Check)
+}
+
+/// Reads what is known of the backup to build on. Where it cannot be read, that is a finding as well.
+async fn find_parent(
+    order: &CopyOrder,
+    ports: &RunnerPorts,
+) -> Result<Option<Result<FoundParent, NoIncrement>>, PortError> {
+    let Some(parent) = order.parent.clone() else { return Ok(None) };
+    let recorded = order.parent_sha256.clone();
+    let mut stores = vec![Arc::clone(&ports.store)];
+    stores.extend(ports.follower.clone());
+    blocking(move || Ok(Some(increment::find(&parent, recorded.as_deref(), &stores)))).await
 }
 
 /// Decides whether and how to copy.
@@ -90,7 +114,10 @@ pub fn plan(order: &CopyOrder, found: &Observed) -> Result<CopyPlan, Refusal> {
         space::check(room, order.required_space_ratio).map_err(Refusal::Room)?;
     }
     let lock_wait = Duration::from_secs(order.ftwrl_wait_secs);
+    let (backup, kind) = increment::decide(order, found, series);
     Ok(CopyPlan {
+        backup,
+        kind,
         member: found.member.clone(),
         tool_version: found.tool_version.clone(),
         incarnation: found.incarnation,

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::error::CopyError;
+use super::increment::Kind;
 use super::preflight::CopyPlan;
 use crate::model::galera::Position;
 use crate::model::manifest::{
     DesyncTimes, LsnRange, MANIFEST_SCHEMA, Manifest, Origin, STREAM_FILE, StoredFile, Stream, ToolFile,
+    says_incremental,
 };
 use crate::model::order::CopyOrder;
 use crate::work::pipeline::Passed;
@@ -17,7 +19,7 @@ use crate::work::pipeline::Passed;
 pub(super) struct Facts<'a> {
     pub order: &'a CopyOrder,
     pub plan: &'a CopyPlan,
-    pub passed: Passed,
+    pub covered: Covered,
     pub desync: DesyncTimes,
     pub started: Timestamp,
     pub finished: Timestamp,
@@ -25,18 +27,44 @@ pub(super) struct Facts<'a> {
     pub small_files: BTreeMap<String, StoredFile>,
 }
 
-/// Describes the backup.
-pub(super) fn manifest(facts: Facts<'_>) -> Result<Manifest, CopyError> {
-    let Facts { order, plan, passed, desync, started, finished, small_files } = facts;
+/// A stream that is whole, and what it says it covers.
+pub(super) struct Covered {
+    pub passed: Passed,
+    pub position: Position,
+    pub lsn: LsnRange,
+}
+
+/// Reads what a stream covers, and demands that it is what was asked for.
+///
+/// Of files whose redo stands before the asked point, the tool makes an increment of nothing without
+/// a complaint.
+pub(super) fn covered(plan: &CopyPlan, passed: Passed) -> Result<Covered, CopyError> {
     let text = |file| tool_text(&passed, file);
     let position = position(text(ToolFile::GaleraInfo)).ok_or(CopyError::Unreadable { what: "the Galera position" })?;
+    let checkpoints = text(ToolFile::Checkpoints);
     let redo = CopyError::Unreadable { what: "the checkpoints" };
-    let lsn = LsnRange::find(text(ToolFile::Checkpoints)).ok_or(redo)?;
+    let lsn = LsnRange::find(checkpoints).ok_or(redo)?;
+    let since = plan.kind.since();
+    let as_asked = lsn.from == since.unwrap_or(0) && says_incremental(checkpoints) == since.is_some();
+    if !as_asked || lsn.to < lsn.from {
+        return Err(CopyError::OtherRedo { since: since.unwrap_or(0), from: lsn.from, to: lsn.to });
+    }
+    Ok(Covered { passed, position, lsn })
+}
+
+/// Describes the backup.
+pub(super) fn manifest(facts: Facts<'_>) -> Manifest {
+    let Facts { order, plan, covered, desync, started, finished, small_files } = facts;
+    let Covered { passed, position, lsn } = covered;
+    let (parent, full_because) = match &plan.kind {
+        Kind::Full { because } => (None, because.clone()),
+        Kind::Incremental { parent, .. } => (Some(parent.clone()), None),
+    };
     let mut files = small_files;
     files.insert(STREAM_FILE.to_owned(), passed.stored);
-    Ok(Manifest {
+    Manifest {
         schema: MANIFEST_SCHEMA,
-        backup: order.backup.clone(),
+        backup: plan.backup.clone(),
         started,
         finished,
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -54,9 +82,9 @@ pub(super) fn manifest(facts: Facts<'_>) -> Result<Manifest, CopyError> {
         files,
         desync,
         allow_unsafe: order.allow_unsafe,
-        parent: None,
-        full_because: order.full_because.clone(),
-    })
+        parent,
+        full_because,
+    }
 }
 
 fn tool_text(passed: &Passed, file: ToolFile) -> &str {

@@ -21,7 +21,10 @@ use crate::ports::runner::{
 };
 use crate::ports::{Clock, EventSink, Reason};
 use crate::work::stop;
-use crate::work::xbstream::tests::whole_stream;
+use crate::work::xbstream::tests::{whole_increment, whole_stream};
+
+/// A full backup that increments build on.
+const PARENT: &str = "base/2026-01-01_00-00-00";
 
 const MEMBER: &str = "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002";
 
@@ -33,6 +36,7 @@ pub(super) fn order() -> CopyOrder {
         datadir: text("/var/lib/mysql"),
         stores: Stores { local: Some(text("/store")), s3: None },
         parent: None,
+        parent_sha256: None,
         full_because: None,
         drain_secs: 0,
         throttle: 0,
@@ -70,6 +74,9 @@ fn member() -> Member {
         connected: true,
         state: "Synced".to_owned(),
         gcomm_uuid: MEMBER.to_owned(),
+        state_uuid: MEMBER.to_owned(),
+        lsn: 60,
+        last_committed: 4712,
         version: "10.11.19-MariaDB-log".to_owned(),
         datadir: "/var/lib/mysql/".to_owned(),
         ..Member::default()
@@ -84,8 +91,9 @@ pub(super) fn healthy() -> preflight::Observed {
         tool_version: "mariadb-backup based on MariaDB server 10.11.19-MariaDB".to_owned(),
         data_bytes: 1000,
         files_member_id: Some(MEMBER.to_owned()),
-        incarnation: Incarnation { ibdata1_inode: 7, ibdata1_birth_nanos: None },
+        incarnation: Incarnation { ibdata1_inode: 7, ibdata1_birth_nanos: Some(5) },
         free_bytes: Some(1200),
+        parent: None,
     }
 }
 
@@ -102,6 +110,10 @@ struct World {
     restarts: Restart,
     tool_ended: Mutex<bool>,
     files_change_hands: bool,
+    /// What the parent's manifest in the store says, and up to where the increment gets.
+    parent: Option<Vec<u8>>,
+    increment_to: u64,
+    since: Mutex<Option<u64>>,
     /// So many pulses break, then one is answered, and so on.
     broken_pulses: u32,
     pulses: Mutex<u32>,
@@ -309,8 +321,11 @@ impl Store for World {
         Ok(Vec::new())
     }
 
-    fn open(&self, _: &str) -> Result<(Box<dyn Read + Send>, u64), PortError> {
-        Err(PortError::new(Reason::Missing, "nothing"))
+    fn open(&self, path: &str) -> Result<(Box<dyn Read + Send>, u64), PortError> {
+        let missing = || PortError::new(Reason::Missing, format!("cannot open {path}"));
+        let manifest = self.parent.clone().filter(|_| path == format!("{PARENT}/manifest.json")).ok_or_else(missing)?;
+        let size = manifest.len() as u64;
+        Ok((Box::new(Cursor::new(manifest)), size))
     }
 }
 
@@ -375,8 +390,9 @@ impl Engine for Tool {
         Ok(healthy().tool_version)
     }
 
-    async fn start(&self, _: Option<u64>) -> Result<Box<dyn EngineRun>, PortError> {
+    async fn start(&self, since: Option<u64>) -> Result<Box<dyn EngineRun>, PortError> {
         self.0.act("start")?;
+        *self.0.since.lock().unwrap() = since;
         Ok(Box::new(ToolRun { world: Arc::clone(&self.0), stopped: Mutex::new(false) }))
     }
 }
@@ -389,7 +405,10 @@ struct ToolRun {
 #[async_trait]
 impl EngineRun for ToolRun {
     fn stream(&mut self) -> Option<Box<dyn Read + Send>> {
-        let mut stream = whole_stream(&[]);
+        let mut stream = match *self.world.since.lock().unwrap() {
+            None => whole_stream(&[]),
+            Some(since) => whole_increment(since, self.world.increment_to),
+        };
         if self.world.engine == Misbehaviour::CutStream {
             stream.truncate(stream.len() - 200);
         }
@@ -416,6 +435,10 @@ impl EngineRun for ToolRun {
 }
 
 async fn run_in(world: &Arc<World>, stop: stop::Stop) -> Outcome<CopyReport> {
+    run_order(&order(), world, stop).await
+}
+
+async fn run_order(order: &CopyOrder, world: &Arc<World>, stop: stop::Stop) -> Outcome<CopyReport> {
     let ports = RunnerPorts {
         server: world.clone(),
         engine: Arc::new(Tool(world.clone())),
@@ -426,7 +449,8 @@ async fn run_in(world: &Arc<World>, stop: stop::Stop) -> Outcome<CopyReport> {
         clock: world.clone(),
         events: world.clone(),
     };
-    run(&order(), &ports, stop).await
+    run(order, &ports, stop).await
 }
 
+mod chains;
 mod runs;

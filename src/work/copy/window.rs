@@ -50,7 +50,7 @@ pub(super) async fn copy(
     meter: &Arc<Meter>,
     stop: &mut Stop,
 ) -> Copied {
-    let mut run = match ports.engine.start(None).await {
+    let mut run = match ports.engine.start(plan.kind.since()).await {
         Ok(run) => run,
         Err(error) => return Copied { engine: Err(CopyError::Start(error)), finished: None },
     };
@@ -58,7 +58,7 @@ pub(super) async fn copy(
         let error = PortError::new(Reason::Other, "the stream of mariadb-backup is not there");
         return Copied { engine: Err(CopyError::Start(error)), finished: None };
     };
-    let settings = pipeline::Settings::for_this_machine(plan.compression_level);
+    let settings = pipeline::Settings::for_this_machine(plan.compression_level, plan.kind.required_members());
     let Running { stream_over, finished } = pipeline::start(stream, sink, settings, Arc::clone(meter));
     let engine = match watch(plan, ports, run.as_mut(), meter, stop).await {
         // Right at its end: what becomes of the files later is no concern of this copy.
@@ -176,11 +176,15 @@ fn ended_well(end: &EngineEnd) -> bool {
 /// The files must still be those of the server that was locked while they were read.
 fn check_same_files(plan: &CopyPlan, ports: &RunnerPorts) -> Result<(), CopyError> {
     let files = ports.data.member_id().map_err(CopyError::Publish)?;
+    let incarnation = ports.data.incarnation().map_err(CopyError::Publish)?;
     let Member { gcomm_uuid: server, datadir, .. } = plan.member.clone();
-    if files.as_ref() == Some(&server) {
+    let refusal = if files.as_ref() != Some(&server) {
+        Refusal::OtherServersFiles { datadir, files: files.unwrap_or_else(|| "none".to_owned()), server }
+    } else if incarnation != plan.incarnation {
+        Refusal::OtherIncarnation { datadir }
+    } else {
         return Ok(());
-    }
-    let refusal = Refusal::OtherServersFiles { datadir, files: files.unwrap_or_else(|| "none".to_owned()), server };
+    };
     let error = PortError::new(Reason::Conflict, "the files changed hands during the copy");
     Err(CopyError::Publish(error.caused_by(refusal)))
 }

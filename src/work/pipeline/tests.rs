@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::super::xbstream::tests::{end, payload, whole_stream};
 use super::*;
+use crate::model::manifest::REQUIRED_DATA_MEMBERS;
 use crate::ports::Reason;
 
 struct StillClock;
@@ -67,7 +68,7 @@ fn long_stream() -> Vec<u8> {
 
 fn pass(stream: Vec<u8>, file: MemoryFile) -> Result<Passed, PipelineError> {
     let meter = Arc::new(Meter::new(Arc::new(StillClock)));
-    let settings = Settings { level: 1, workers: 3 };
+    let settings = Settings { level: 1, workers: 3, required_members: &REQUIRED_DATA_MEMBERS };
     let running = start(Box::new(Cursor::new(stream)), Box::new(file), settings, Arc::clone(&meter));
     running.stream_over.blocking_recv().unwrap();
     let result = running.finished.blocking_recv().unwrap();
@@ -123,7 +124,7 @@ fn a_stream_that_cannot_be_read_ends_it_with_that_cause() {
         }
     }
     let meter = Arc::new(Meter::new(Arc::new(StillClock)));
-    let settings = Settings { level: 1, workers: 1 };
+    let settings = Settings { level: 1, workers: 1, required_members: &REQUIRED_DATA_MEMBERS };
     let running = start(Box::new(Broken), Box::new(MemoryFile::default()), settings, meter);
     assert!(matches!(running.finished.blocking_recv().unwrap(), Err(PipelineError::Read(_))));
 }

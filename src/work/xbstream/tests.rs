@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::manifest::REQUIRED_DATA_MEMBERS;
 
 const REWRITE: u8 = 2;
 
@@ -29,15 +30,26 @@ pub(in crate::work) fn end(path: &str) -> Vec<u8> {
 
 /// The smallest stream that counts as whole, after `extra`.
 pub(in crate::work) fn whole_stream(extra: &[u8]) -> Vec<u8> {
+    let checkpoints = "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 47\nlast_lsn = 51\n";
+    stream_of(extra, &[("ibdata1", "tablespace")], checkpoints)
+}
+
+/// The smallest stream that counts as a whole increment.
+pub(in crate::work) fn whole_increment(from: u64, to: u64) -> Vec<u8> {
+    let checkpoints = format!("backup_type = incremental\nfrom_lsn = {from}\nto_lsn = {to}\nlast_lsn = {to}\n");
+    stream_of(&[], &[("ibdata1.delta", "pages"), ("ibdata1.meta", "page_size = 16384\n")], &checkpoints)
+}
+
+fn stream_of(extra: &[u8], data: &[(&str, &str)], checkpoints: &str) -> Vec<u8> {
     let mut stream = extra.to_vec();
-    for (path, data) in [
-        ("ibdata1", "tablespace"),
+    let always = [
         ("ib_logfile0", "redo"),
         ("backup-my.cnf", "[mysqld]"),
         ("xtrabackup_galera_info", "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002:4711 1-2-3\n"),
-        ("xtrabackup_checkpoints", "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 47\nlast_lsn = 51\n"),
+        ("xtrabackup_checkpoints", checkpoints),
         ("xtrabackup_info", "tool_name = mariadb-backup\n"),
-    ] {
+    ];
+    for (path, data) in data.iter().chain(&always) {
         stream.extend(payload(path, 0, data.as_bytes()));
         stream.extend(end(path));
     }
@@ -45,7 +57,7 @@ pub(in crate::work) fn whole_stream(extra: &[u8]) -> Vec<u8> {
 }
 
 fn check(stream: &[u8]) -> Result<Contents, StreamError> {
-    let mut checker = Checker::default();
+    let mut checker = Checker::demanding(&REQUIRED_DATA_MEMBERS);
     checker.feed(stream)?;
     checker.finish()
 }
@@ -154,7 +166,7 @@ proptest! {
         }
         cuts.extend([0, stream.len()]);
         cuts.sort_unstable();
-        let mut checker = Checker::default();
+        let mut checker = Checker::demanding(&REQUIRED_DATA_MEMBERS);
         let fed = cuts.windows(2).try_for_each(|pair| checker.feed(&stream[pair[0]..pair[1]]));
         let split = fed.and_then(|()| checker.finish());
         prop_assert_eq!(split, check(&stream));
