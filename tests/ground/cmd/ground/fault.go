@@ -18,8 +18,7 @@ type faultOptions struct {
 	outage                                    time.Duration
 	seconds                                   float64
 	bytesPerSecond                            int64
-	status                                    int
-	share                                     float64
+	front                                     ground.S3Front
 	force, all                                bool
 }
 
@@ -31,9 +30,12 @@ func (o *faultOptions) flags() *flag.FlagSet {
 	flags.StringVar(&o.leave, "leave", "", "volume-fill: leave this much free, such as 16Mi")
 	flags.StringVar(&o.output, "o", "", "list: json for programs")
 	flags.Float64Var(&o.seconds, "for", 0, "api-down: seconds until it comes back by itself")
-	flags.Int64Var(&o.bytesPerSecond, "bps", 1<<20, "volume-slow: bytes a second")
-	flags.IntVar(&o.status, "status", 503, "s3-fail: the answer")
-	flags.Float64Var(&o.share, "share", 1, "s3-fail: the part of the requests that fail")
+	flags.Int64Var(&o.bytesPerSecond, "bps", 1<<20, "volume-slow, s3-slow: bytes a second")
+	flags.IntVar(&o.front.Status, "status", 503, "s3-fail: the answer")
+	flags.StringVar(&o.front.Code, "code", "", "s3-fail: the error's code, by default one that fits the status")
+	flags.Float64Var(&o.front.Share, "share", 1, "s3-fail: the part of the requests that fail")
+	flags.StringVar(&o.front.Only, "only", "", "s3-fail: only requests that read, write, or send a part")
+	flags.Int64Var(&o.front.After, "after", 0, "s3-fail: so many of these pass first")
 	flags.BoolVar(&o.force, "force", false, "delete-pod: without waiting for its node")
 	flags.BoolVar(&o.all, "all", false, "undo: every fault")
 	return flags
@@ -93,9 +95,13 @@ var faultVerbs = map[string]faultVerb{
 	"s3-stop":       {0, 0, func(g *ground.Ground, o faultOptions, _ []string) error { return g.S3Stop(o.namespace) }},
 	"s3-start":      {0, 0, func(g *ground.Ground, o faultOptions, _ []string) error { return g.UndoFault("s3-stop:" + o.namespace) }},
 	"s3-fail": {0, 0, func(g *ground.Ground, o faultOptions, _ []string) error {
-		return g.S3Fail(self(), o.namespace, o.status, o.share)
+		return g.S3Fail(self(), o.namespace, o.front)
 	}},
 	"s3-heal": {0, 0, func(g *ground.Ground, o faultOptions, _ []string) error { return g.UndoFault("s3-fail:" + o.namespace) }},
+	"s3-slow": {0, 0, func(g *ground.Ground, o faultOptions, _ []string) error {
+		return g.S3Slow(self(), o.namespace, o.bytesPerSecond)
+	}},
+	"s3-normal": {0, 0, func(g *ground.Ground, o faultOptions, _ []string) error { return g.UndoFault("s3-slow:" + o.namespace) }},
 }
 
 func onNode(inject func(*ground.Ground, int) error) faultVerb {

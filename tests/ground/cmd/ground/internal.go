@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"encoding/json"
 	"strconv"
 	"time"
 
@@ -55,11 +55,10 @@ var internalCommands = map[string]func(l layout.Layout, arguments []string) erro
 		return g.UndoAfter(outage, arguments[1])
 	},
 	"internal-failing-s3": func(_ layout.Layout, arguments []string) error {
-		var status int
-		var share float64
-		if _, err := fmt.Sscan(arguments[1]+" "+arguments[2], &status, &share); err != nil {
+		var front ground.S3Front
+		if err := json.Unmarshal([]byte(arguments[0]), &front); err != nil {
 			return err
 		}
-		return ground.ServeFailingS3(arguments[0], status, share)
+		return ground.ServeFailingS3(front)
 	},
 }

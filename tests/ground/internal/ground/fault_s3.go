@@ -1,11 +1,8 @@
 package ground
 
 import (
+	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/http/httputil"
-	"net/url"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -44,22 +41,40 @@ func (g *Ground) scaleS3(namespace string, replicas int) error {
 
 // S3Fail puts a front before the S3 server that answers a share of the requests
 // with an error. Connections that are open already are reset.
-func (g *Ground) S3Fail(self, namespace string, status int, share float64) error {
-	if share <= 0 || share > 1 || status < 500 || status > 599 {
-		return fmt.Errorf("a share of %v and status %d are not failures of a server", share, status)
+func (g *Ground) S3Fail(self, namespace string, front S3Front) error {
+	if err := front.check(); err != nil {
+		return err
 	}
-	return g.inject(faultS3Fail, namespace, func() error {
-		pods, err := g.podsByLabel(namespace, "app%3Ds3")
+	return g.startFront(self, faultS3Fail, namespace, front)
+}
+
+// S3Slow puts a front before the S3 server that sends it this many bytes a second.
+func (g *Ground) S3Slow(self, namespace string, bytesPerSecond int64) error {
+	if bytesPerSecond < 1 {
+		return fmt.Errorf("%d bytes a second are not slow, they are nothing", bytesPerSecond)
+	}
+	return g.startFront(self, faultS3Slow, namespace, S3Front{BytesPerSecond: bytesPerSecond})
+}
+
+func (g *Ground) startFront(self, kind, namespace string, front S3Front) error {
+	for _, active := range g.ActiveFaults() {
+		if active.Kind == faultS3Fail || active.Kind == faultS3Slow {
+			return fmt.Errorf("there is one front, and %s uses it\n  do:  ground fault undo %s", active.Name, active.Name)
+		}
+	}
+	return g.inject(kind, namespace, func() error {
+		address, err := g.s3Address(namespace)
 		if err != nil {
 			return err
 		}
-		if len(pods) != 1 {
-			return fmt.Errorf("namespace %s has %d S3 pods, not one", namespace, len(pods))
+		front.Target = fmt.Sprintf("%s:%d", address, S3Port)
+		text, err := json.Marshal(front)
+		if err != nil {
+			return err
 		}
-		target := fmt.Sprintf("%s:%d", pods[0].Status.PodIP, S3Port)
 		err = host.Start(g.Layout, host.Daemon{
 			Name: failingDaemon, Netns: layout.ControlNetns, Program: self,
-			Arguments: []string{"internal-failing-s3", target, fmt.Sprint(status), fmt.Sprint(share)},
+			Arguments: []string{"internal-failing-s3", string(text)},
 		})
 		if err != nil {
 			return err
@@ -69,6 +84,18 @@ func (g *Ground) S3Fail(self, namespace string, status int, share float64) error
 		}
 		return g.resetS3Connections(namespace, true)
 	})
+}
+
+// s3Address is where the only S3 pod of a namespace listens.
+func (g *Ground) s3Address(namespace string) (string, error) {
+	pods, err := g.podsByLabel(namespace, "app%3Ds3")
+	if err != nil {
+		return "", err
+	}
+	if len(pods) != 1 {
+		return "", fmt.Errorf("namespace %s has %d S3 pods, not one", namespace, len(pods))
+	}
+	return pods[0].Status.PodIP, nil
 }
 
 func (g *Ground) s3Heal(namespace string) error {
@@ -133,31 +160,6 @@ func (g *Ground) resetS3Connections(namespace string, refuse bool) error {
 		}
 	}
 	return nil
-}
-
-// ServeFailingS3 is the front: it fails every so many requests and passes the
-// others on unchanged, with the Host header their signature covers.
-func ServeFailingS3(target string, status int, share float64) error {
-	proxy := &httputil.ReverseProxy{Rewrite: func(request *httputil.ProxyRequest) {
-		request.SetURL(&url.URL{Scheme: "http", Host: target})
-		request.Out.Host = request.In.Host
-	}}
-	var count atomic.Int64
-	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if failsNow(count.Add(1), share) {
-			w.Header().Set("Content-Type", "application/xml")
-			w.WriteHeader(status)
-			fmt.Fprint(w, "<Error><Code>ServiceUnavailable</Code><Message>made to fail</Message></Error>")
-			return
-		}
-		proxy.ServeHTTP(w, r)
-	})
-	return http.ListenAndServe(fmt.Sprintf("%s:%d", layout.ControlIP, failingS3Port), handler)
-}
-
-// failsNow spreads the failures evenly, so that a test can count on them.
-func failsNow(request int64, share float64) bool {
-	return int64(float64(request)*share) > int64(float64(request-1)*share)
 }
 
 // DeletePod deletes a pod, by force without waiting for its node.

@@ -32,6 +32,7 @@ const (
 	faultSlow        = "volume-slow"
 	faultS3Stop      = "s3-stop"
 	faultS3Fail      = "s3-fail"
+	faultS3Slow      = "s3-slow"
 )
 
 // menders says how each lasting fault is undone, given what it was done to.
@@ -46,6 +47,7 @@ func (g *Ground) menders() map[string]func(on string) error {
 		faultSlow:        g.volumeNormal,
 		faultS3Stop:      g.s3Start,
 		faultS3Fail:      g.s3Heal,
+		faultS3Slow:      g.s3Heal,
 	}
 }
 

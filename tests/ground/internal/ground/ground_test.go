@@ -1,6 +1,9 @@
 package ground
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -74,7 +77,7 @@ func TestFaultNamesSayWhatAndOnWhat(t *testing.T) {
 func TestEveryLastingFaultCanBeUndone(t *testing.T) {
 	menders := (&Ground{}).menders()
 	for _, kind := range []string{
-		faultNodeOff, faultKubeletStop, faultPartition, faultAPIDown, faultFill, faultReadOnly, faultSlow, faultS3Stop, faultS3Fail,
+		faultNodeOff, faultKubeletStop, faultPartition, faultAPIDown, faultFill, faultReadOnly, faultSlow, faultS3Stop, faultS3Fail, faultS3Slow,
 	} {
 		if menders[kind] == nil {
 			t.Errorf("%s has no mender", kind)
@@ -111,6 +114,48 @@ func TestAStatusIsHealthyOnlyWhenAllOfItIs(t *testing.T) {
 	for _, status := range []Status{faulty, short, {}} {
 		if status.Healthy() {
 			t.Errorf("called healthy: %+v", status)
+		}
+	}
+}
+
+func TestAFrontFailsOnlyTheRequestsMeantAndOnlyAfterSoMany(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(w, r.Body)
+	}))
+	defer server.Close()
+	front := S3Front{Target: strings.TrimPrefix(server.URL, "http://"), Status: 400, Share: 1, Only: "part", After: 1}
+	if err := front.check(); err != nil {
+		t.Fatal(err)
+	}
+	handler := front.handler()
+	ask := func(method, path string) (int, string) {
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, httptest.NewRequest(method, path, strings.NewReader("bytes")))
+		return recorder.Code, recorder.Body.String()
+	}
+	for _, request := range []struct {
+		method, path string
+		want         int
+	}{
+		{"PUT", "/backups/key?partNumber=1&uploadId=u", 200},
+		{"PUT", "/backups/key", 200},
+		{"GET", "/backups/key?partNumber=1", 200},
+		{"PUT", "/backups/key?partNumber=2&uploadId=u", 400},
+	} {
+		code, body := ask(request.method, request.path)
+		if code != request.want {
+			t.Errorf("%s %s: %d, not %d", request.method, request.path, code, request.want)
+		}
+		if code == 200 && body != "bytes" || code == 400 && !strings.Contains(body, "<Code>ExpiredToken</Code>") {
+			t.Errorf("%s %s: %s", request.method, request.path, body)
+		}
+	}
+}
+
+func TestAFrontThatCannotFailIsRefused(t *testing.T) {
+	for _, front := range []S3Front{{Status: 200, Share: 1}, {Status: 503}, {Status: 503, Share: 2}, {Status: 503, Share: 1, Only: "all"}} {
+		if front.check() == nil {
+			t.Errorf("not refused: %+v", front)
 		}
 	}
 }

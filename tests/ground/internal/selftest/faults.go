@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"mariadb-backup/ground/internal/ground"
 	"mariadb-backup/ground/internal/host"
 	"mariadb-backup/ground/internal/workload"
 )
@@ -140,7 +141,12 @@ func (t *test) s3Answer() int {
 }
 
 func (t *test) s3Fails() error {
-	return t.s3Breaks(t.ground.S3Fail(t.Self, namespace, 503, 1), 503)
+	return t.s3Breaks(t.ground.S3Fail(t.Self, namespace, ground.S3Front{Status: 503, Share: 1}), 503)
+}
+
+func (t *test) s3Slow() error {
+	// It answers as ever: what is slow is what is sent to it.
+	return t.s3Breaks(t.ground.S3Slow(t.Self, namespace, 1<<20), 200)
 }
 
 func (t *test) s3Stops() error { return t.s3Breaks(t.ground.S3Stop(namespace), 0) }

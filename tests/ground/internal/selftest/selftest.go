@@ -54,6 +54,7 @@ var checks = []check{
 	{"a volume is read-only and writable again", 0, (*test).volumeReadonly},
 	{"a volume is slow and fast again", 0, (*test).volumeSlow},
 	{"the S3 server fails and is healed", 0, (*test).s3Fails},
+	{"the S3 server is slow and fast again", 0, (*test).s3Slow},
 	{"the S3 server stops and starts", 0, (*test).s3Stops},
 	{"all replicas are killed at once and come back", 0, (*test).killAll},
 	{"no acknowledged commit was lost, none is torn", 0, (*test).checkLedger},
