@@ -5,12 +5,15 @@
 //! phase 2 always brings the replica back, also after a failed copy.
 
 pub mod findings;
+mod observe;
 pub mod phase1_isolate;
 pub mod phase2_copy;
 pub mod phase3_record;
 pub mod target;
 
 use std::time::Duration;
+
+pub use observe::observe;
 
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::{BackupId, BackupName};
@@ -35,8 +38,8 @@ pub struct Observed {
     pub cluster: ClusterView,
     /// What each pod's server said, by pod; the error's text where it said nothing.
     pub members: Vec<(String, Result<Member, String>)>,
-    /// The claim of the local store.
-    pub store: ClaimView,
+    /// The claim of the local store; `None` when the volume is not used.
+    pub store: Option<ClaimView>,
 }
 
 /// Who runs: for names and records.
@@ -130,6 +133,9 @@ pub enum Refusal {
         /// What there is.
         pods: Vec<String>,
     },
+    /// No replica at all.
+    #[error("the cluster has no pod that could be copied")]
+    NoReplica,
     /// The store cannot be mounted beside the replica.
     #[error("replica {pod} runs on node {node}, but the volume of claim {claim} can only be mounted on {}", .nodes.join(", "))]
     StoreElsewhere {
@@ -190,7 +196,7 @@ impl Explain for Refusal {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Unhealthy(_) => {
+            Self::Unhealthy(_) | Self::NoReplica => {
                 "nothing was changed; look at the pods with kubectl get pods, and try again when every replica is Synced"
             }
             Self::NoSuchReplica { .. } => "leave --replica out to have one chosen",

@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Catalogue;
+use crate::model::cluster::ClusterView;
 use crate::model::event::{EventKind, Phase};
-use crate::model::names::STORE_PATH;
 use crate::model::order::{
     CheckOrder, Depth, ORDER_VERSION, OnCorrupt, RunnerOrder, RunnerTask, Stores, VerifyRequest,
 };
@@ -19,6 +19,7 @@ use crate::model::report::{CheckReport, NAMED_BACKUPS};
 use crate::model::settings::Settings;
 use crate::ports::conductor::{ConductorPorts, RunnerNews, RunnerSpec};
 use crate::ports::{PortError, Reason};
+use crate::stores;
 
 /// How often the catalogue is read and written again because somebody else was faster.
 const WRITE_ATTEMPTS: u32 = 10;
@@ -93,16 +94,26 @@ impl Explain for VerifyError {
     }
 }
 
+/// What the plan is made from.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// What should be there.
+    pub catalogue: &'a Catalogue,
+    /// The cluster's settings.
+    pub settings: &'a Settings,
+    /// The cluster.
+    pub cluster: &'a ClusterView,
+    /// The Job's name.
+    pub job: &'a str,
+}
+
 /// Decides which files are to be read.
 ///
 /// # Errors
 /// Names a backup that the catalogue does not have.
-pub fn plan(
-    catalogue: &Catalogue,
-    request: &VerifyRequest,
-    settings: &Settings,
-    job: &str,
-) -> Result<VerifyPlan, VerifyError> {
+pub fn plan(inputs: &Inputs<'_>, request: &VerifyRequest) -> Result<VerifyPlan, VerifyError> {
+    let Inputs { catalogue, settings, cluster, job } = *inputs;
+    let stores = Stores { s3: None, ..stores::of(settings, cluster) };
     let known = catalogue.backups();
     let backups = if request.backups.is_empty() { known.clone() } else { request.backups.clone() };
     if let Some(unknown) = backups.iter().find(|backup| !known.contains(backup)) {
@@ -111,7 +122,7 @@ pub fn plan(
     let batch = |(number, backups): (usize, &[BackupId])| {
         let expected: BTreeMap<_, _> = backups.iter().flat_map(|backup| catalogue.files_of(backup)).collect();
         let order = CheckOrder {
-            stores: Stores { local: Some(STORE_PATH.to_owned()), s3: None },
+            stores: stores.clone(),
             backups: Vec::new(),
             expected,
             known: known.clone(),
@@ -243,7 +254,17 @@ mod tests {
             }
         }
         let settings = Settings::read("db", &BTreeMap::new(), &BTreeMap::new()).unwrap();
-        let plan = plan(&catalogue, &VerifyRequest::default(), &settings, "job").unwrap();
+        let cluster = ClusterView {
+            namespace: "demo".to_owned(),
+            statefulset: "db".to_owned(),
+            uid: "uid".to_owned(),
+            replicas: 3,
+            pods: Vec::new(),
+            server: crate::model::cluster::ServerSpec::default(),
+            obligation: None,
+        };
+        let inputs = Inputs { catalogue: &catalogue, settings: &settings, cluster: &cluster, job: "job" };
+        let plan = plan(&inputs, &VerifyRequest::default()).unwrap();
         assert_eq!(plan.batches.iter().map(|batch| batch.backups.len()).sum::<usize>(), 1000);
         let mut whole = CheckReport::default();
         for batch in plan.batches {

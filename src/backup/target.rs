@@ -34,8 +34,10 @@ pub struct Target {
 /// # Errors
 /// Refuses a replica that does not exist or that no runner can work beside.
 pub fn choose(observed: &Observed, wanted: Option<&str>) -> Result<Target, Refusal> {
-    let store = &observed.store;
-    if store.phase != "Bound" && !store.waits_for_consumer {
+    if let Some(store) = &observed.store
+        && store.phase != "Bound"
+        && !store.waits_for_consumer
+    {
         return Err(Refusal::StoreUnusable { claim: store.name.clone(), phase: store.phase.clone() });
     }
     let (pod, why) = match wanted {
@@ -50,29 +52,27 @@ fn asked_for<'a>(observed: &'a Observed, name: &str) -> Result<&'a PodView, Refu
         let pods = observed.cluster.pods.iter().map(|pod| pod.name.clone()).collect();
         return Err(Refusal::NoSuchReplica { wanted: name.to_owned(), pods });
     };
-    match &observed.store.nodes {
-        Some(nodes) if !mountable(&observed.store, pod) => Err(Refusal::StoreElsewhere {
+    match &observed.store {
+        Some(store) if !mountable(store, pod) => Err(Refusal::StoreElsewhere {
             pod: pod.name.clone(),
             node: pod.node.clone().unwrap_or_else(|| "<none>".to_owned()),
-            claim: observed.store.name.clone(),
-            nodes: nodes.clone(),
+            claim: store.name.clone(),
+            nodes: store.nodes.clone().unwrap_or_default(),
         }),
         _ => Ok(pod),
     }
 }
 
 fn by_rule(observed: &Observed) -> Result<(&PodView, String), Refusal> {
-    let store = &observed.store;
+    let bound = observed.store.as_ref().and_then(|store| Some((store, store.nodes.as_ref()?)));
+    let Some((store, nodes)) = bound else {
+        let highest = observed.cluster.pods.iter().max_by_key(|pod| pod.ordinal);
+        return highest.map(|pod| (pod, "the highest ordinal".to_owned())).ok_or(Refusal::NoReplica);
+    };
     let fitting = observed.cluster.pods.iter().filter(|pod| mountable(store, pod));
-    match (fitting.max_by_key(|pod| pod.ordinal), &store.nodes) {
-        (Some(pod), None) => Ok((pod, "the highest ordinal".to_owned())),
-        (Some(pod), Some(nodes)) => {
-            Ok((pod, format!("the highest ordinal on {}, where the store's volume is", nodes.join(", "))))
-        }
-        (None, nodes) => Err(Refusal::StoreBesideNone {
-            claim: store.name.clone(),
-            nodes: nodes.clone().unwrap_or_else(|| vec!["any node".to_owned()]),
-        }),
+    match fitting.max_by_key(|pod| pod.ordinal) {
+        Some(pod) => Ok((pod, format!("the highest ordinal on {}, where the store's volume is", nodes.join(", ")))),
+        None => Err(Refusal::StoreBesideNone { claim: store.name.clone(), nodes: nodes.clone() }),
     }
 }
 

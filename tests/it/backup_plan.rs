@@ -123,7 +123,7 @@ fn what_is_overridden_is_said_and_a_foreign_desync_is_never_overridden() {
 #[test]
 fn the_replica_beside_the_stores_volume_is_chosen() {
     let mut observed = three_synced();
-    observed.store.nodes = Some(vec!["n1".to_owned()]);
+    observed.store.as_mut().unwrap().nodes = Some(vec!["n1".to_owned()]);
     let target = plan(&observed).unwrap().target;
     assert_eq!(target.pod, "db-1");
     assert_eq!(target.why, "the highest ordinal on n1, where the store's volume is");
@@ -135,7 +135,7 @@ fn a_replica_asked_for_is_taken_or_refused_by_name() {
     let mut observed = three_synced();
     assert_eq!(plan_for(&observed, &ask("db-0")).unwrap().target.pod, "db-0");
     assert_eq!(plan_for(&observed, &ask("db-7")).unwrap_err().code(), ExitCode::Usage);
-    observed.store.nodes = Some(vec!["n1".to_owned()]);
+    observed.store.as_mut().unwrap().nodes = Some(vec!["n1".to_owned()]);
     let refusal = plan_for(&observed, &ask("db-0")).unwrap_err();
     let text = refusal.to_string();
     assert!(text.contains("n0") && text.contains("n1"), "both nodes are named: {text}");
@@ -144,14 +144,14 @@ fn a_replica_asked_for_is_taken_or_refused_by_name() {
 #[test]
 fn a_store_or_a_data_volume_that_cannot_be_mounted_is_refused() {
     let mut observed = three_synced();
-    observed.store.phase = "Pending".to_owned();
+    observed.store.as_mut().unwrap().phase = "Pending".to_owned();
     assert!(matches!(plan(&observed), Err(Refusal::StoreUnusable { .. })));
-    observed.store.waits_for_consumer = true;
+    observed.store.as_mut().unwrap().waits_for_consumer = true;
     assert!(plan(&observed).is_ok());
     let mut observed = three_synced();
     observed.cluster.pods[2].claim.as_mut().unwrap().access_modes = vec!["ReadWriteOncePod".to_owned()];
     assert!(matches!(plan(&observed), Err(Refusal::DataVolumeExclusive { .. })));
     let mut observed = three_synced();
-    observed.store.nodes = Some(vec!["n9".to_owned()]);
+    observed.store.as_mut().unwrap().nodes = Some(vec!["n9".to_owned()]);
     assert!(matches!(plan(&observed), Err(Refusal::StoreBesideNone { .. })));
 }

@@ -8,21 +8,22 @@
 use crate::world::{Fault, RunnerScript, World};
 
 fn holds(world: &World, case: &str) {
-    let state = world.lock();
-    let desynced = state.desynced.iter().any(|desynced| *desynced);
-    assert!(!desynced || state.obligation.is_some(), "{case}: desynced without an obligation\n{:#?}", state.journal);
-    assert_eq!(state.listed_but_not_whole(), [""; 0], "{case}: {:#?}", state.journal);
+    assert_eq!(world.broken_promises(), [""; 0], "{case}: {:#?}", world.lock().journal);
 }
 
 fn sweep(script: RunnerScript) {
-    let quiet = World::default().with_script(script);
+    sweep_over(script, World::default);
+}
+
+fn sweep_over(script: RunnerScript, make: impl Fn() -> World) {
+    let quiet = make().with_script(script);
     quiet.back_up("first").expect("an undisturbed run does not die").ok();
     let effects = quiet.effects();
     assert!(effects > 3, "the sweep would prove nothing over {effects} effects");
-    for fault in [Fault::Fail, Fault::AnswerLost, Fault::DieBefore, Fault::DieAfter] {
+    for fault in Fault::ALL {
         for at in 0..effects {
             let case = format!("{script:?}, {fault:?} at effect {at}");
-            let world = World::default().with_script(script).with_fault(at, fault);
+            let world = make().with_script(script).with_fault(at, fault);
             world.back_up("first");
             holds(&world, &case);
             world.lock().script = RunnerScript::Good;
@@ -31,7 +32,7 @@ fn sweep(script: RunnerScript) {
             holds(&world, &case);
             let state = world.lock();
             assert_eq!((state.desynced, &state.obligation), ([false; 3], &None), "{case}: {:#?}", state.journal);
-            assert!(!state.runner_exists(), "{case}: a runner was left behind: {:#?}", state.journal);
+            assert!(!state.runner_at_work(), "{case}: a runner was left behind: {:#?}", state.journal);
         }
     }
 }
@@ -54,4 +55,12 @@ fn no_single_fault_of_a_run_whose_runner_is_killed_does() {
 #[test]
 fn no_single_fault_of_a_run_whose_runner_refuses_does() {
     sweep(RunnerScript::Refuses);
+}
+
+#[test]
+fn no_single_fault_of_a_run_to_both_stores_does_however_its_upload_ends() {
+    let both = || World::default().with_setting("MARIADB_BACKUP_STORE", "both");
+    for script in [RunnerScript::Good, RunnerScript::UploadFails, RunnerScript::KilledUploading] {
+        sweep_over(script, both);
+    }
 }

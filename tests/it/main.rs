@@ -12,3 +12,4 @@ mod real_server;
 mod runner_check;
 mod runner_copy;
 mod world;
+mod world_runners;

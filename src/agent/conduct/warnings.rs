@@ -1,0 +1,35 @@
+//! The warnings of a run, kept for its outcome.
+
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+
+use crate::adapters::events::JsonLines;
+use crate::model::event::{EventKind, Phase};
+use crate::ports::EventSink;
+
+/// Passes reports on and keeps the warnings among them: they belong into the outcome, which outlives the log.
+pub(super) struct KeptWarnings {
+    inner: JsonLines,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl KeptWarnings {
+    /// Passes reports on to `out`.
+    pub(super) fn new(out: impl Write + Send + 'static) -> Self {
+        Self { inner: JsonLines::new(out), warnings: Mutex::default() }
+    }
+
+    /// Returns the warnings in the order they were given.
+    pub(super) fn into_warnings(self) -> Vec<String> {
+        self.warnings.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EventSink for KeptWarnings {
+    fn send(&self, phase: Phase, kind: EventKind) {
+        if let EventKind::Warned { message } = &kind {
+            self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(message.clone());
+        }
+        self.inner.send(phase, kind);
+    }
+}
