@@ -43,6 +43,7 @@ lint: prerequisites
 
 # The release agent is what ring 2 runs in an old server image.
 RING2 = GROUND_ROOTFS="$$($(GROUND) rootfs --series 10.11)" GROUND_ROOTFS_OLD="$$($(GROUND) rootfs --series 10.5)" \
+  GROUND_S3_PROGRAM="$$($(GROUND) s3-program)" \
   AGENT_RELEASE="$(CURDIR)/target/agent/mariadb-backup-agent"
 
 ring12: binaries ground-rootfs
@@ -55,11 +56,12 @@ test: ## Everything: all three rings, from a fresh machine
 	@$(MAKE) ground-test
 	@$(MAKE) ground-down
 
-# The root file systems ring 2 and the benchmark run real servers in.
+# The root file systems ring 2 and the benchmark run real servers in, and ring 2's S3 server.
 .PHONY: ground-rootfs
 ground-rootfs: prerequisites ground-program
 	@$(GROUND) rootfs --series 10.11 >/dev/null
 	@$(GROUND) rootfs --series 10.5 >/dev/null
+	@$(GROUND) s3-program >/dev/null
 
 .PHONY: ground-test
 ground-test: prerequisites ground-program

@@ -19,6 +19,7 @@ func commands() []command {
 		{"env", "Print the line to evaluate", env},
 		{"build [--series 10.11,…]", "Build what the cache lacks, without starting anything", buildAll},
 		{"rootfs [--series 10.11]", "Print the folder of a server image's root file system", rootfs},
+		{"s3-program", "Print the path of the S3 server's program", s3Program},
 		{"agent --binary PATH [--plugin PATH] | --print", "Build the agent image around a binary and bring it into the nodes; prints the image", agent},
 		{"load --mb N [--namespace demo] [--statefulset mariadb-server]", "Add N megabytes of made-up data", load},
 		{"ledger start|stop|status|read [--namespace demo] [--file F] [--rate 50] [-o json]", "Commit numbered transactions and write down each that was acknowledged", ledgerCommand},
@@ -154,5 +155,22 @@ func rootfs(l layout.Layout, arguments []string) error {
 		return err
 	}
 	fmt.Println(folder)
+	return nil
+}
+
+func s3Program(l layout.Layout, arguments []string) error {
+	if _, err := parse(newFlags("s3-program"), arguments, 0, 0); err != nil {
+		return err
+	}
+	release, err := ground.Lock(l)
+	if err != nil {
+		return err
+	}
+	defer release()
+	program, err := build.Weed(l)
+	if err != nil {
+		return err
+	}
+	fmt.Println(program)
 	return nil
 }
