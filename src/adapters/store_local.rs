@@ -186,7 +186,8 @@ impl VolumeStore {
 
     /// The full path of a path inside the store; one that leads out is refused.
     fn inside(&self, path: &str) -> Result<PathBuf, PortError> {
-        if Path::new(path).components().all(|component| matches!(component, Component::Normal(_))) {
+        let is_inside = Path::new(path).components().all(|component| matches!(component, Component::Normal(_)));
+        if is_inside && !path.is_empty() {
             return Ok(self.root.join(path));
         }
         Err(PortError::new(Reason::Forbidden, format!("{path:?} is no path inside a store")))
@@ -239,10 +240,11 @@ impl Store for VolumeStore {
         Ok(true)
     }
 
-    fn sweep(&self, _wanted: &[BackupId]) -> Result<Vec<String>, PortError> {
+    fn sweep(&self, wanted: &[BackupId]) -> Result<Vec<String>, PortError> {
         let unfinished = self.root.join(UNFINISHED);
         let mut swept = Vec::new();
-        for name in names_in(&unfinished)? {
+        let wanted: Vec<_> = wanted.iter().map(flat).collect();
+        for name in names_in(&unfinished)?.into_iter().filter(|name| !wanted.contains(name)) {
             let path = unfinished.join(&name);
             let Ok(directory) = File::open(&path) else { continue };
             // Whoever works on it holds this lock, and the kernel gives it back when that process ends.
@@ -265,6 +267,12 @@ impl Store for VolumeStore {
         let below = Path::new(UNFINISHED).join(&name);
         make_directories(&self.root, Path::new(UNFINISHED))?;
         let path = self.root.join(&below);
+        // What a dead run left of this very backup is of no use here, and in the way.
+        if let Ok(left) = File::open(&path)
+            && flock(&left, FlockOperation::NonBlockingLockExclusive).is_ok()
+        {
+            remove(&path)?;
+        }
         fs::create_dir(&path).map_err(|error| failed("make the directory", &path, error))?;
         let lock = File::open(&path).map_err(|error| failed("open", &path, error))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed("lock", &path, error.into()))?;

@@ -8,8 +8,12 @@ mod backup_phases;
 mod backup_plan;
 mod cli;
 mod fault_sweep;
+mod memory_store;
 mod real_server;
 mod runner_check;
 mod runner_copy;
+#[expect(dead_code, reason = "what faults need comes with the tests of faults")]
+mod s3_server;
+mod store_contract;
 mod world;
 mod world_runners;
