@@ -9,3 +9,4 @@ pub mod conduct;
 pub mod install;
 pub mod last_word;
 pub mod run;
+mod stores;

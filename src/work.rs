@@ -9,6 +9,10 @@ pub mod check;
 pub mod copy;
 pub mod frames;
 mod lanes;
+mod manifest_file;
+#[cfg(test)]
+mod memory;
 pub mod pipeline;
 pub mod stop;
+mod sums;
 pub mod xbstream;

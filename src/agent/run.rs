@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::stores;
 use crate::adapters::data_directory::LocalData;
 use crate::adapters::events::JsonLines;
 use crate::adapters::mariadb_backup::{MariadbBackup, Options};
@@ -20,7 +21,7 @@ use crate::model::outcome::{Failure, Outcome};
 use crate::model::report::{CheckReport, CopyReport};
 use crate::ports::EventSink;
 use crate::ports::runner::{RunnerPorts, Store};
-use crate::work::check::{self, CheckPorts};
+use crate::work::check;
 use crate::work::copy;
 use crate::work::stop::{self, Stop};
 
@@ -52,8 +53,7 @@ async fn try_run(order: &str, out: impl Write + Send + 'static) -> Result<Outcom
             copy::run(&order, &ports, stop).await.map(RunnerReport::Copy)
         }
         RunnerTask::Check(order) => {
-            let store = Arc::new(VolumeStore::new(order.stores.local.as_deref().unwrap_or_default()));
-            let ports = CheckPorts { store, clock: Arc::new(SystemClock), events };
+            let ports = stores::ports(&order.stores, events);
             check::run(order, &ports, stop).await.map(RunnerReport::Check)
         }
         RunnerTask::Keep(_) | RunnerTask::Inventory(_) => {

@@ -144,7 +144,8 @@ pub struct CheckReport {
     pub good: Vec<BackupId>,
     /// How many they are in all.
     pub good_count: u32,
-    /// Files that were not, at most a handful: `path: what is wrong`.
+    /// Files that were not and still are not, at most a handful: `path: what is wrong`, with the store
+    /// in front where there are two. What was repaired or set aside is told by warnings instead.
     pub bad: Vec<String>,
     /// How many files were not, in all.
     pub bad_count: u32,

@@ -35,6 +35,19 @@ pub struct RunnerPorts {
     pub events: Arc<dyn EventSink>,
 }
 
+/// Everything a runner needs that looks after stores. At least one of them is there.
+#[derive(Clone)]
+pub struct StorePorts {
+    /// The volume.
+    pub local: Option<Arc<dyn Volume>>,
+    /// The bucket.
+    pub s3: Option<Arc<dyn Store>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where reports go.
+    pub events: Arc<dyn EventSink>,
+}
+
 /// An account on the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Account {

@@ -1,98 +1,93 @@
 //! Reading files once, several at a time, and comparing their length and their sum.
+//!
+//! A file that cannot be read, or whose reading breaks off, is a finding about that file and does
+//! not stop the others.
 
-use std::collections::BTreeMap;
-use std::io::Read;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
-use sha2::Digest;
+use super::flaw::Flaw;
+use super::look::{Pace, Side};
+use crate::model::catalogue::Checksum;
+use crate::work::sums::{self, BLOCK_BYTES, Broken, Sum};
 
-use super::Findings;
-use crate::model::catalogue::{Algorithm, Checksum};
-use crate::model::manifest::hex;
-use crate::ports::runner::Store;
-use crate::ports::{PortError, Reason};
-use crate::work::stop::Stop;
+/// A file to read.
+pub(super) struct Job {
+    /// Which backup it is of, by the order of the order.
+    pub backup: usize,
+    /// Its path inside the store.
+    pub path: String,
+    /// What it must be.
+    pub sum: Checksum,
+}
 
-/// Big enough for the disk, small enough for the processor's cache.
-const BLOCK: usize = 1 << 20;
-
-/// Compares all files and returns what is wrong, by path.
-pub(super) fn compare_all(
-    files: &BTreeMap<String, Checksum>,
-    store: &dyn Store,
-    readers: usize,
-    read: &AtomicU64,
-    stop: &Stop,
-) -> Findings {
-    let mut queue: Vec<_> = files.iter().collect();
+/// Compares all files and says of each whether it is right.
+pub(super) fn compare_all(mut jobs: Vec<Job>, side: &Side<'_>, pace: &Pace<'_>) -> Vec<(Job, Result<(), Flaw>)> {
     // The longest first, so that no reader is left alone with one at the end.
-    queue.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.size));
-    let (next, findings) = (AtomicUsize::new(0), Mutex::new(Findings::new()));
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.sum.size));
+    let compared = in_parallel(&jobs, side.readers, || {
+        let mut block = vec![0; BLOCK_BYTES];
+        move |job: &Job| compare(&job.path, &job.sum, side, &mut block, pace)
+    });
+    let broke_off = || Err(side.flaw_of_panic());
+    jobs.into_iter().zip(compared.into_iter().map(|result| result.unwrap_or_else(broke_off))).collect()
+}
+
+/// Works on every item, on as many threads, and returns what came of each in their order; `None` where
+/// the work broke off.
+pub(super) fn in_parallel<T, R, W>(items: &[T], threads: usize, worker: impl Fn() -> W + Sync) -> Vec<Option<R>>
+where
+    T: Sync,
+    R: Send,
+    W: FnMut(&T) -> R,
+{
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(items.len()));
     std::thread::scope(|scope| {
-        for _ in 0..readers.min(queue.len()) {
+        for _ in 0..threads.min(items.len()) {
             scope.spawn(|| {
-                let mut block = vec![0; BLOCK];
-                while let Some((path, sum)) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(what) = compare(path, sum, store, &mut block, read, stop) {
-                        let mut findings = findings.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                        findings.insert((*path).clone(), what);
-                    }
+                let mut work = worker();
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else { return };
+                    // What is used again after it broke off is no more than a buffer.
+                    let result = catch_unwind(AssertUnwindSafe(|| work(item))).ok();
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
                 }
             });
         }
     });
-    findings.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
 }
 
-/// Compares one file; the error is a sentence about it.
-fn compare(
+/// Compares one file.
+pub(super) fn compare(
     path: &str,
-    sum: &Checksum,
-    store: &dyn Store,
+    expected: &Checksum,
+    side: &Side<'_>,
     block: &mut [u8],
-    read: &AtomicU64,
-    stop: &Stop,
-) -> Result<(), String> {
-    let algorithm = sum.algorithm().ok_or("its recorded sum is of no known kind")?;
-    let (mut reader, size) = store.open(path).map_err(|error| sentence(&error))?;
-    if let Some(expected) = sum.size.filter(|expected| *expected != size) {
-        return Err(format!("is {size} bytes long, not {expected}"));
+    pace: &Pace<'_>,
+) -> Result<(), Flaw> {
+    let algorithm = expected.algorithm().ok_or_else(|| Flaw::Wrong(UNKNOWN_SUM.to_owned()))?;
+    let (mut reader, length) = side.store.open(path).map_err(|error| side.flaw_of(&error))?;
+    if let Some(expected) = expected.size.filter(|expected| *expected != length) {
+        return Err(Flaw::Wrong(format!("is {length} bytes long, not {expected}")));
     }
-    let found = match algorithm {
-        Algorithm::Sha256 => hash::<sha2::Sha256>(&mut reader, block, read, stop),
-        Algorithm::Md5 => hash::<md5::Md5>(&mut reader, block, read, stop),
-    };
-    let found = found.map_err(|error| format!("cannot be read: {error}"))?;
-    if found.eq_ignore_ascii_case(&sum.checksum) {
-        return Ok(());
-    }
-    Err("its bytes are not the ones that were recorded".to_owned())
-}
-
-fn hash<D: Digest>(reader: &mut dyn Read, block: &mut [u8], read: &AtomicU64, stop: &Stop) -> std::io::Result<String> {
-    let mut digest = D::new();
-    loop {
-        if stop.is_requested() {
-            return Err(std::io::Error::other("stopped"));
-        }
-        match reader.read(block) {
-            Ok(0) => return Ok(hex(&digest.finalize())),
-            Ok(count) => {
-                digest.update(&block[..count]);
-                read.fetch_add(count as u64, Ordering::Relaxed);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+    let mut sum = Sum::new(algorithm);
+    let poured = sums::pour(&mut reader, block, pace.stop, |bytes| {
+        sum.update(bytes);
+        pace.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(())
+    });
+    match poured {
+        Ok(()) => sums::compare(&sum.finish(), expected).map_err(Flaw::Wrong),
+        Err(Broken::Stopped) => Err(Flaw::Unread("was not read before the stop".to_owned())),
+        Err(Broken::Reading(error) | Broken::Writing(error)) => Err(side.flaw_of_reading(&error)),
     }
 }
 
-/// A port's error about a file, for a list that already names the file.
-pub(super) fn sentence(error: &PortError) -> String {
-    if error.reason == Reason::Missing {
-        return "is missing".to_owned();
-    }
-    let cause = std::error::Error::source(error).map(|source| format!(": {source}"));
-    format!("cannot be opened{}", cause.unwrap_or_default())
-}
+/// A sum of a kind that nobody can compute.
+pub(super) const UNKNOWN_SUM: &str = "its recorded sum is of no known kind";

@@ -1,0 +1,239 @@
+//! Looking at one store: what can be known without reading, then reading what has to be read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::digest::{self, Job, UNKNOWN_SUM};
+use super::flaw::{Flaw, Flaws};
+use super::list;
+use super::seal;
+use crate::model::backup_id::BackupId;
+use crate::model::catalogue::{Algorithm, Checksum};
+use crate::model::order::{Depth, StoreName};
+use crate::model::report::Verdict;
+use crate::ports::runner::{FileFacts, KeptSum, Store, Volume};
+use crate::ports::{PortError, Reason};
+use crate::work::stop::Stop;
+use crate::work::sums;
+
+/// One store as it is looked at.
+pub(super) struct Side<'a> {
+    /// Which it is.
+    pub name: StoreName,
+    /// The store.
+    pub store: &'a dyn Store,
+    /// The store again, when it is a volume.
+    pub volume: Option<&'a dyn Volume>,
+    /// How many files are read at once.
+    pub readers: usize,
+}
+
+/// How far the reading is, and whether it should end.
+pub(super) struct Pace<'a> {
+    /// Bytes read so far.
+    pub read: &'a AtomicU64,
+    /// Bytes to read in all, as far as is known.
+    pub total: &'a AtomicU64,
+    /// The wish to stop.
+    pub stop: &'a Stop,
+}
+
+/// A backup that should be in a store, with what the catalogue says of its files.
+pub(super) struct Wanted {
+    /// The backup.
+    pub backup: BackupId,
+    /// What the catalogue says of its files.
+    pub expected: BTreeMap<String, Checksum>,
+    /// Whether it should be in this store.
+    pub here: bool,
+}
+
+/// What was found of one backup in one store.
+pub(super) struct Found {
+    /// How it is.
+    pub verdict: Verdict,
+    /// What its files must be, by both witnesses, by path inside the store.
+    pub files: BTreeMap<String, Checksum>,
+    /// What is wrong.
+    pub flaws: Flaws,
+    /// The files whose every byte was compared and is right.
+    pub read: BTreeSet<String>,
+    /// What can be known of its files without reading.
+    facts: BTreeMap<String, FileFacts>,
+}
+
+/// What was found in one store.
+pub(super) struct Looked {
+    /// The backups in it.
+    pub present: Vec<BackupId>,
+    /// What was found of those asked for, in their order.
+    pub found: Vec<Found>,
+    /// What the reader should know about the store as a whole.
+    pub notes: Vec<String>,
+}
+
+impl Found {
+    /// What is known of a backup that was not looked at.
+    pub(super) fn unseen() -> Self {
+        Self {
+            verdict: Verdict::Unseen,
+            files: BTreeMap::new(),
+            flaws: Flaws::new(),
+            read: BTreeSet::new(),
+            facts: BTreeMap::new(),
+        }
+    }
+}
+
+impl Side<'_> {
+    /// What an error of the store says about a file. A bucket far away may fail for many reasons; a
+    /// volume that does not hand out a file is where the damage is.
+    pub(super) fn flaw_of(&self, error: &PortError) -> Flaw {
+        let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+        match (error.reason, self.name) {
+            (Reason::Missing, _) => Flaw::Missing,
+            (_, StoreName::Local) => Flaw::Wrong(format!("cannot be opened{cause}")),
+            (_, StoreName::S3) => Flaw::Unread(format!("{error}{cause}")),
+        }
+    }
+
+    /// The same of an error while it is read.
+    pub(super) fn flaw_of_reading(&self, error: &std::io::Error) -> Flaw {
+        self.flaw(format!("cannot be read: {error}"))
+    }
+
+    /// The same of a thread that broke off while it read.
+    pub(super) fn flaw_of_panic(&self) -> Flaw {
+        self.flaw("reading it broke off".to_owned())
+    }
+
+    fn flaw(&self, what: String) -> Flaw {
+        if self.name == StoreName::Local { Flaw::Wrong(what) } else { Flaw::Unread(what) }
+    }
+}
+
+/// Looks at every backup that should be in a store.
+///
+/// # Errors
+/// The store cannot be reached at all.
+pub(super) fn look(wanted: &[Wanted], depth: Depth, side: &Side<'_>, pace: &Pace<'_>) -> Result<Looked, PortError> {
+    let present = side.store.backups()?;
+    let mut found: Vec<Found> = survey_all(wanted, side, pace);
+    let mut notes = sizes_only(&found, depth, side).into_iter().collect::<Vec<_>>();
+    read_what_must_be(wanted, &mut found, depth, side, pace);
+    for (wanted, found) in wanted.iter().zip(&mut found).filter(|(wanted, _)| wanted.here) {
+        judge(&wanted.backup, found, side.store);
+        if found.verdict == Verdict::Read
+            && let Some(volume) = side.volume
+            && let Err(error) = seal::renew(&wanted.backup, &found.files, &found.facts, volume)
+        {
+            notes.push(format!("{error}: {} is read again next time", wanted.backup));
+        }
+    }
+    Ok(Looked { present, found, notes })
+}
+
+fn survey_all(wanted: &[Wanted], side: &Side<'_>, pace: &Pace<'_>) -> Vec<Found> {
+    let found = digest::in_parallel(wanted, side.readers, || {
+        |wanted: &Wanted| {
+            if wanted.here && !pace.stop.is_requested() { survey(wanted, side) } else { Found::unseen() }
+        }
+    });
+    let broke_off = |wanted: &Wanted| {
+        let flaws = Flaws::from([(wanted.backup.directory(), side.flaw_of_panic())]);
+        Found { flaws, ..Found::unseen() }
+    };
+    found.into_iter().zip(wanted).map(|(found, wanted)| found.unwrap_or_else(|| broke_off(wanted))).collect()
+}
+
+/// Finds out about one backup what can be known without reading more than its manifest.
+pub(super) fn survey(wanted: &Wanted, side: &Side<'_>) -> Found {
+    let list = list::make(&wanted.backup, &wanted.expected, side);
+    let mut found = Found { files: list.files, flaws: list.flaws, read: list.read, ..Found::unseen() };
+    for (path, sum) in &found.files {
+        if found.flaws.contains_key(path) || (found.read.contains(path) && side.volume.is_none()) {
+            continue;
+        }
+        let facts = side.store.facts(path).map_err(|error| side.flaw_of(&error));
+        match facts.and_then(|facts| compare_facts(&facts, sum).map(|()| facts)) {
+            Ok(facts) => drop(found.facts.insert(path.clone(), facts)),
+            Err(flaw) => drop(found.flaws.insert(path.clone(), flaw)),
+        }
+    }
+    found
+}
+
+fn compare_facts(facts: &FileFacts, expected: &Checksum) -> Result<(), Flaw> {
+    let Some(algorithm) = expected.algorithm() else { return Err(Flaw::Wrong(UNKNOWN_SUM.to_owned())) };
+    if let Some(expected) = expected.size.filter(|expected| *expected != facts.size) {
+        return Err(Flaw::Wrong(format!("is {} bytes long, not {expected}", facts.size)));
+    }
+    match (&facts.kept, algorithm) {
+        (KeptSum::Sha256(found), Algorithm::Sha256) => sums::compare(found, expected).map_err(Flaw::Wrong),
+        (KeptSum::Parts { equal: false }, _) => {
+            Err(Flaw::Wrong("the sums of its parts are not the ones that were sent".to_owned()))
+        }
+        (KeptSum::Parts { equal: true } | KeptSum::None | KeptSum::Sha256(_), _) => Ok(()),
+    }
+}
+
+/// Says it when nothing but sizes could be compared of a file that has a sum.
+fn sizes_only(found: &[Found], depth: Depth, side: &Side<'_>) -> Option<String> {
+    let unproven = |found: &Found| {
+        let has_sum = |path| found.files.get(path).and_then(Checksum::algorithm) == Some(Algorithm::Sha256);
+        let mut facts = found.facts.iter();
+        facts.any(|(path, facts)| facts.kept == KeptSum::None && has_sum(path))
+    };
+    let is_told = side.name == StoreName::S3 && depth != Depth::Full && found.iter().any(unproven);
+    is_told.then(|| format!("{} keeps no sums of some files; only their sizes were compared", side.store.place()))
+}
+
+fn read_what_must_be(wanted: &[Wanted], found: &mut [Found], depth: Depth, side: &Side<'_>, pace: &Pace<'_>) {
+    let mut jobs = Vec::new();
+    for (index, (wanted, found)) in wanted.iter().zip(found.iter()).enumerate() {
+        let is_read = match (depth, side.volume) {
+            (Depth::Quick, _) | (Depth::Changed, None) => false,
+            (Depth::Changed, Some(volume)) => !is_sealed(wanted, found, volume),
+            (Depth::Full, _) => true,
+        };
+        let open = |path: &&String| !found.flaws.contains_key(*path) && !found.read.contains(*path);
+        let paths = found.files.iter().filter(|(path, _)| is_read && open(path));
+        jobs.extend(paths.map(|(path, sum)| Job { backup: index, path: path.clone(), sum: sum.clone() }));
+    }
+    // Sizes the original did not record are those found.
+    let bytes = |job: &Job| found[job.backup].facts.get(&job.path).map_or(0, |facts| facts.size);
+    pace.total.fetch_add(jobs.iter().map(bytes).sum(), Ordering::Relaxed);
+    for (job, result) in digest::compare_all(jobs, side, pace) {
+        let found = &mut found[job.backup];
+        match result {
+            Ok(()) => drop(found.read.insert(job.path)),
+            Err(flaw) => drop(found.flaws.insert(job.path, flaw)),
+        }
+    }
+}
+
+fn is_sealed(wanted: &Wanted, found: &Found, volume: &dyn Volume) -> bool {
+    found.flaws.is_empty() && seal::holds(&wanted.backup, &found.files, &found.facts, volume)
+}
+
+/// Gives the verdict on a backup of which everything is known that shall be.
+fn judge(backup: &BackupId, found: &mut Found, store: &dyn Store) {
+    let flaws = || found.flaws.values();
+    let nothing_there = !found.flaws.is_empty()
+        && found.files.keys().all(|path| found.flaws.get(path) == Some(&Flaw::Missing))
+        && store.files(backup).is_ok_and(|files| files.is_empty());
+    found.verdict = if nothing_there {
+        Verdict::Missing
+    } else if flaws().any(Flaw::is_damage) {
+        Verdict::Damaged
+    } else if !found.flaws.is_empty() || found.files.is_empty() {
+        Verdict::Unseen
+    } else if found.files.keys().all(|path| found.read.contains(path)) {
+        Verdict::Read
+    } else {
+        Verdict::Good
+    };
+    if nothing_there {
+        found.flaws = BTreeMap::from([(backup.directory(), Flaw::Missing)]);
+    }
+}
