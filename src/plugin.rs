@@ -4,9 +4,12 @@
 //! What comes from the process (arguments, environment, terminals) comes in through [`Environment`],
 //! so that the whole program runs in a test as it runs in a shell.
 
+mod ask;
+mod backups;
 mod cli;
 mod connect;
 mod create;
+mod delete;
 mod duration;
 mod find;
 mod follow;
@@ -15,9 +18,13 @@ mod list;
 mod logs;
 mod order;
 mod overrides;
+mod preflight;
+mod prune;
+mod recover;
 mod report;
 mod rights;
 mod setup;
+mod sync;
 mod verify;
 mod version;
 
@@ -136,6 +143,10 @@ async fn dispatch(
         Command::Create(flags) => Box::pin(create::run(&flags, session, screen, asking)).await,
         Command::List(flags) => Box::pin(list::run(&flags, session, screen)).await,
         Command::Verify(flags) => Box::pin(verify::run(&flags, session, screen)).await,
+        Command::Sync(flags) => Box::pin(sync::run(&flags, session, screen)).await,
+        Command::Delete(flags) => Box::pin(delete::run(&flags, session, screen, asking)).await,
+        Command::Prune(flags) => Box::pin(prune::run(&flags, session, screen)).await,
+        Command::Recover(flags) => Box::pin(recover::run(&flags, session, screen)).await,
         Command::Setup(flags) => Box::pin(setup::run(&flags, session, screen)).await,
         Command::Logs(flags) => Box::pin(logs::run(&flags, session, screen)).await,
         Command::Version(flags) => Box::pin(version::run(&flags, session, screen)).await,

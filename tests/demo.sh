@@ -48,7 +48,7 @@ chapter "What there is"
 show kubectl mariadb-backup list -n "$namespace"
 
 chapter "Every byte against the catalogue (the hash ConfigMap) and the manifest"
-show kubectl mariadb-backup verify -n "$namespace"
+show kubectl mariadb-backup verify --deep -n "$namespace"
 
 chapter "And the cluster: every replica Synced and Ready, nothing owed"
 show kubectl get pods -n "$namespace" -l application=mariadb

@@ -4,14 +4,15 @@ use std::io::BufRead;
 
 use serde_json::Value;
 
-use super::cli::{BackupType, CreateFlags, DryRun, ObjectForm};
+use super::ask::confirm;
+use super::cli::{CreateFlags, DryRun, ObjectForm};
 use super::connect::Session;
 use super::follow::{Followed, follow_new};
 use super::job::{job, name, shown};
-use super::{CommandResult, find, order, overrides, report};
+use super::order::{order, place};
+use super::{CommandResult, find, overrides, preflight, report};
 use crate::exit_code::ExitCode;
-use crate::model::order::{BackupRequest, ORDER_VERSION, Order, Task};
-use crate::model::outcome::Failure;
+use crate::model::order::{BackupRequest, Task};
 use crate::render::document::{Form, document};
 use crate::render::screen::Screen;
 
@@ -21,25 +22,22 @@ pub(crate) async fn run(
     screen: &mut Screen,
     asking: Option<Box<dyn BufRead + Send>>,
 ) -> CommandResult {
-    if flags.backup_type == BackupType::Incremental {
-        return Err(Failure::new(ExitCode::Usage, "this version makes full backups only").with_hint("leave --type out"));
-    }
+    let overrides = overrides::of_flags(&flags.settings)?;
     let statefulset = find::cluster(session, flags.cluster.wanted()).await?;
     // A document is for `kubectl create -f`: whoever asks for one orders nothing here.
     let printed_only = matches!(flags.output, Some(ObjectForm::Json | ObjectForm::Yaml)) && flags.dry_run.is_none();
-    if flags.allow_unsafe_backup && flags.dry_run.is_none() && !printed_only {
-        confirm(flags.yes, &statefulset, screen, asking)?;
+    if flags.allow_unsafe_backup && !flags.yes && flags.dry_run.is_none() && !printed_only {
+        let question =
+            format!("Back up {statefulset} although it may not be healthy? The backup may be useless. (y/N)");
+        let unasked = "--allow-unsafe-backup has to be confirmed, and there is no terminal to ask on";
+        confirm(&question, unasked, screen, asking)?;
     }
-    let order = Order {
-        version: ORDER_VERSION,
-        task: Task::Backup(BackupRequest {
-            replica: flags.replica.clone(),
-            allow_unsafe: flags.allow_unsafe_backup,
-            ..BackupRequest::default()
-        }),
-        settings: overrides::of_flags(&flags.settings),
-        statefulset,
+    let request = BackupRequest {
+        replica: flags.replica.clone(),
+        allow_unsafe: flags.allow_unsafe_backup,
+        kind: flags.backup_type.into(),
     };
+    let order = order(&statefulset, Task::Backup(request), overrides);
     let settings = overrides::settings(session, screen, &order.statefulset, &order.settings).await?;
     let namespace = &session.connection()?.target.namespace;
     let manifest = job(&order, namespace, &settings);
@@ -47,8 +45,8 @@ pub(crate) async fn run(
         show_job((&name(&manifest), &shown(&manifest)), flags.output, " created (dry run)", screen);
         return Ok(ExitCode::Done);
     }
-    order::preflight(session, &order, &settings).await?;
-    let created = order::place(session, &manifest, flags.dry_run.is_some()).await?;
+    preflight::check(session, &order, &settings).await?;
+    let created = place(session, &manifest, flags.dry_run.is_some()).await?;
     session.show_warnings(screen);
     let job = name(&created);
     let placed = (job.as_str(), &shown(&created));
@@ -63,31 +61,9 @@ pub(crate) async fn run(
     }
     match follow_new(&job, &flags.wait, settings.start_timeout, session, screen).await? {
         Followed::GoesOn(code) => Ok(code),
-        Followed::Ended(outcome) => Ok(report::backup(&outcome, flags.output.is_some(), screen)),
+        Followed::Ended(ended) if flags.output.is_some() => Ok(report::name_only(&ended.outcome, screen)),
+        Followed::Ended(ended) => Ok(report::run(&job, &ended.outcome, None, screen)),
     }
-}
-
-/// Asks before the cluster's health is disregarded; without a person there, `--yes` must say it.
-fn confirm(
-    yes: bool,
-    statefulset: &str,
-    screen: &mut Screen,
-    asking: Option<Box<dyn BufRead + Send>>,
-) -> Result<(), Failure> {
-    if yes {
-        return Ok(());
-    }
-    let Some(mut asking) = asking else {
-        let what = "--allow-unsafe-backup has to be confirmed, and there is no terminal to ask on";
-        return Err(Failure::new(ExitCode::Usage, what).with_hint("add --yes"));
-    };
-    screen.note(&format!("Back up {statefulset} although it may not be healthy? The backup may be useless. (y/N)"));
-    let mut answer = String::new();
-    let read = asking.read_line(&mut answer);
-    if read.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
-        return Ok(());
-    }
-    Err(Failure::new(ExitCode::Error, "not confirmed; nothing was ordered"))
 }
 
 fn show_job((name, object): (&str, &Value), form: Option<ObjectForm>, what_happened: &str, screen: &mut Screen) {

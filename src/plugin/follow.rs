@@ -13,10 +13,10 @@ use super::connect::Session;
 use crate::adapters::kubernetes::orders::Orders;
 use crate::adapters::kubernetes::pod_follow::PodFollower;
 use crate::exit_code::ExitCode;
-use crate::model::event::Event;
+use crate::model::event::{Event, EventKind};
 use crate::model::names::CONDUCTOR_CONTAINER;
 use crate::model::outcome::{Failure, Outcome};
-use crate::model::report::RunReport;
+use crate::model::report::{FoundBackup, RunReport};
 use crate::ports::conductor::{Runner, RunnerNews};
 use crate::ports::{PortError, Reason};
 use crate::render::progress::{Line, Picture};
@@ -34,6 +34,8 @@ pub(crate) enum Reports {
     Lines,
     /// They are the command's data, as they came.
     Json,
+    /// Only warnings are shown: the command is about the answer, not the way to it.
+    Quiet,
 }
 
 /// How a run is followed.
@@ -51,9 +53,18 @@ pub(crate) struct FollowWishes {
 #[derive(Debug)]
 pub(crate) enum Followed {
     /// The run ended like this.
-    Ended(Box<Outcome<RunReport>>),
+    Ended(Box<Ended>),
     /// The run goes on: the time ran out, or somebody pressed Ctrl-C.
     GoesOn(ExitCode),
+}
+
+/// How a run ended, and what it told on the way.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Its last word.
+    pub(crate) outcome: Outcome<RunReport>,
+    /// The backups it found.
+    pub(crate) found: Vec<FoundBackup>,
 }
 
 /// Says that a run was ordered, and follows it as its command's flags wish.
@@ -85,7 +96,7 @@ pub(crate) async fn follow(
     };
     screen.clear_gauge();
     match ended {
-        Ok(outcome) => Ok(Followed::Ended(Box::new(outcome))),
+        Ok(ended) => Ok(Followed::Ended(Box::new(ended))),
         Err(code) => {
             screen.note(&format!(
                 "The run goes on in the cluster. To see it again, from its start:\n  {}",
@@ -108,7 +119,7 @@ async fn to_the_end(
     wishes: &FollowWishes,
     session: &Session,
     screen: &mut Screen,
-) -> Result<Outcome<RunReport>, Failure> {
+) -> Result<Ended, Failure> {
     let connection = session.connection()?;
     let namespace = &connection.target.namespace;
     let failed = |error: PortError| in_cluster(session.failure(&error), job, session);
@@ -144,7 +155,7 @@ async fn to_the_end(
                 for warning in outcome.warnings.iter().filter(|warning| !view.warned.contains(*warning)) {
                     screen.warn(warning);
                 }
-                return Ok(outcome);
+                return Ok(Ended { outcome, found: view.found });
             }
         }
     }
@@ -173,6 +184,7 @@ struct View {
     picture: Picture,
     reports: Reports,
     warned: BTreeSet<String>,
+    found: Vec<FoundBackup>,
     /// The progress line written last.
     shown: Option<(Instant, String)>,
     /// Whether the reader was told that nothing new can be seen at present.
@@ -184,7 +196,7 @@ struct View {
 impl View {
     fn new(reports: Reports) -> Self {
         let picture = Picture::default();
-        Self { picture, reports, warned: BTreeSet::new(), shown: None, cut_off: false, trouble: None }
+        Self { picture, reports, warned: BTreeSet::new(), found: vec![], shown: None, cut_off: false, trouble: None }
     }
 
     /// Tells when the cluster is lost from sight, and when it is back.
@@ -212,15 +224,18 @@ impl View {
             let line = serde_json::to_string(event).expect("a report that was read can be written");
             screen.data(&format!("{line}\n"));
         }
+        if let EventKind::Found { found } = &event.kind {
+            self.found.push((**found).clone());
+        }
         let line = self.picture.take(event);
         if let Some(Line::Warning(text)) = &line {
             let message = text.split_once(": ").map_or(text.as_str(), |(_, message)| message);
             self.warned.insert(message.to_owned());
         }
         match (line, self.reports) {
-            (None, _) | (Some(_), Reports::Json) => {}
+            (None, _) | (Some(_), Reports::Json) | (Some(Line::Step(_)), Reports::Quiet) => {}
             (Some(Line::Step(text)), Reports::Aside) => screen.note(&text),
-            (Some(Line::Warning(text)), Reports::Aside) => screen.warn(&text),
+            (Some(Line::Warning(text)), Reports::Aside | Reports::Quiet) => screen.warn(&text),
             (Some(Line::Step(text)), Reports::Lines) => screen.line(&text),
             (Some(Line::Warning(text)), Reports::Lines) => screen.line(&format!("Warning: {text}")),
         }
@@ -232,7 +247,7 @@ impl View {
 
     /// Writes progress now and then, where no bar can move.
     fn tick(&mut self, screen: &mut Screen) {
-        if screen.is_live() || self.reports == Reports::Json {
+        if screen.is_live() || matches!(self.reports, Reports::Json | Reports::Quiet) {
             return;
         }
         let Some(line) = self.picture.progress_line() else { return };
@@ -241,7 +256,7 @@ impl View {
             match self.reports {
                 Reports::Aside => screen.note(&line),
                 Reports::Lines => screen.line(&line),
-                Reports::Json => {}
+                Reports::Json | Reports::Quiet => {}
             }
             self.shown = Some((Instant::now(), line));
         }

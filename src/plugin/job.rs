@@ -19,6 +19,8 @@ use crate::model::settings::Settings;
 
 /// How long a finished Job, and with it its log, is kept.
 const KEPT: Duration = Duration::from_hours(7 * 24);
+/// The same for one that only looked, which may be asked for every minute.
+const LOOK_KEPT: Duration = Duration::from_mins(10);
 /// What a runner has over twice the replica's way back when its pod is deleted.
 const RUNNER_GRACE_MARGIN: Duration = Duration::from_secs(90);
 /// How long after its grace period a deleted runner's node counts as lost.
@@ -63,11 +65,16 @@ pub(crate) fn job(order: &Order, namespace: &str, settings: &Settings) -> Job {
         "spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": deadline,
-            "ttlSecondsAfterFinished": KEPT.as_secs(),
+            "ttlSecondsAfterFinished": if is_look(order.task.word()) { LOOK_KEPT } else { KEPT }.as_secs(),
             "template": {"metadata": {"labels": labels}, "spec": pod(order, settings)},
         },
     });
     serde_json::from_value(job).expect("the literal above is a Job")
+}
+
+/// Whether the task of that word only looks.
+pub(crate) fn is_look(task: &str) -> bool {
+    ["status", "inventory"].contains(&task)
 }
 
 /// The longest a conductor may take to settle an obligation: the runner's end, then the replica's way back.
@@ -82,9 +89,13 @@ fn backup_deadline(settings: &Settings) -> Duration {
     // Once for what an earlier run owes, once for what this one does.
     let settle = settle_limit(settings);
     let way_back = 2 * settings.resync_timeout;
-    let start = 2 * settings.start_timeout;
+    // Runners: one that verifies what is there, the copy's, one that brings the stores to the same set.
+    let start = 3 * 2 * settings.start_timeout;
     let copy = settings.copy_timeout + way_back + COPY_MARGIN;
-    settle + start + copy + settle + DEADLINE_MARGIN
+    // Nobody can say how long stores take to read, or a slow link to S3. Each of the three gets the time
+    // of a whole copy: to verify, to finish the upload, to bring the stores to the same set.
+    let stores = 3 * settings.copy_timeout;
+    settle + start + copy + stores + settle + DEADLINE_MARGIN
 }
 
 /// The Job's name; while the server has not seen it, how it will begin.
@@ -186,9 +197,9 @@ mod tests {
             ("MARIADB_BACKUP_RESYNC_TIMEOUT", "1000"),
         ];
         let job = job_of(Task::Backup(BackupRequest::default()), &limits);
-        // Settling before and after, start, copy, margin.
+        // Settling before and after, starts, copy, work on the stores, margin.
         let settle = 4 * 1000 + 90 + 60;
-        let sum = 2 * settle + 2 * 100_000 + (10_000_000 + 2 * 1000 + 120) + 600;
+        let sum = 2 * settle + 3 * 2 * 100_000 + (10_000_000 + 2 * 1000 + 120) + 3 * 10_000_000 + 600;
         assert_eq!(job.spec.unwrap().active_deadline_seconds, Some(sum));
     }
 

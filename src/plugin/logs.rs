@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::cli::LogsFlags;
 use super::connect::Session;
 use super::follow::{FollowWishes, Followed, Reports, follow};
+use super::job::is_look;
 use super::{CommandResult, report};
 use crate::adapters::kubernetes::orders::{OrderedRun, Orders};
 use crate::exit_code::ExitCode;
@@ -29,8 +30,8 @@ pub(crate) async fn run(flags: &LogsFlags, session: &Session, screen: &mut Scree
     };
     match follow(&job, &wishes, session, screen).await? {
         Followed::GoesOn(code) => Ok(code),
-        Followed::Ended(outcome) if wishes.reports == Reports::Json => Ok(report::end(&outcome, screen)),
-        Followed::Ended(outcome) => Ok(report::any(&job, &outcome, screen)),
+        Followed::Ended(ended) if wishes.reports == Reports::Json => Ok(report::end(&ended.outcome, screen)),
+        Followed::Ended(ended) => Ok(report::run(&job, &ended.outcome, None, screen)),
     }
 }
 
@@ -55,7 +56,8 @@ async fn known(session: &Session, job: &str) -> Result<String, Failure> {
 }
 
 async fn newest(session: &Session, statefulset: Option<&str>, screen: &mut Screen) -> Result<String, Failure> {
-    let Some(run) = runs(session, statefulset).await?.into_iter().next() else {
+    let is_look = |run: &OrderedRun| run.task.as_deref().is_some_and(is_look);
+    let Some(run) = runs(session, statefulset).await?.into_iter().find(|run| !is_look(run)) else {
         let what = format!("no run is remembered in namespace {}", session.namespace()?);
         return Err(Failure::new(ExitCode::Error, what)
             .with_cause("runs are forgotten a week after they end")

@@ -1,65 +1,24 @@
-//! Placing an order: what is worth checking before, and the Job.
-//!
-//! Only what is cheap and certain is checked here, so that a person learns of a missing Secret in a
-//! second and not from a pod that never starts. Everything else is the conductor's.
+//! Placing an order and seeing it through: one way for every command that has the cluster do something.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 
+use super::cli::RunFlags;
 use super::connect::Session;
+use super::follow::{FollowWishes, Followed, Reports, follow, follow_new};
+use super::job::{job, name};
+use super::{CommandResult, overrides, preflight, report};
 use crate::adapters::kubernetes::orders::Orders;
-use crate::adapters::kubernetes::preflight::{ClaimAnswer, Preflight};
 use crate::exit_code::ExitCode;
-use crate::model::names::{CONDUCTOR_ACCOUNT, RUNNER_ACCOUNT};
-use crate::model::order::{Order, Task};
+use crate::model::order::{ORDER_VERSION, Order, Task};
 use crate::model::outcome::Failure;
-use crate::model::settings::Settings;
+use crate::render::screen::Screen;
 
-/// Refuses an order that cannot be carried out.
-pub(crate) async fn preflight(session: &Session, order: &Order, settings: &Settings) -> Result<(), Failure> {
-    let connection = session.connection()?;
-    let namespace = &connection.target.namespace;
-    let preflight = Preflight::new(connection.client.clone(), namespace);
-    let failed = |error| session.failure(&error);
-    let setup = || session.command(&format!("setup {}", order.statefulset));
-    let claim = preflight.claim(&settings.store_claim).await.map_err(failed)?;
-    judge_claim(claim, &format!("{namespace}/{}", settings.store_claim), setup)?;
-    let needs_backup_account = matches!(order.task, Task::Backup(_));
-    let secrets = [(true, &settings.operator_secret), (needs_backup_account, &settings.backup_secret)];
-    for (_, name) in secrets.into_iter().filter(|(needed, _)| *needed) {
-        if preflight.has_secret(name).await.map_err(failed)? == Some(false) {
-            return Err(Failure::new(ExitCode::Credentials, format!("there is no Secret {namespace}/{name}"))
-                .with_cause("it has to hold username and password of a database account")
-                .with_hint(format!("{} prints the statements and the command that make it", setup())));
-        }
-    }
-    for name in [CONDUCTOR_ACCOUNT, RUNNER_ACCOUNT] {
-        if preflight.has_account(name).await.map_err(failed)? == Some(false) {
-            return Err(Failure::new(ExitCode::Refused, format!("there is no ServiceAccount {namespace}/{name}"))
-                .with_hint(format!("{} makes it", setup())));
-        }
-    }
-    Ok(())
-}
-
-/// Judges the store's claim.
-fn judge_claim(claim: ClaimAnswer, name: &str, setup: impl Fn() -> String) -> Result<(), Failure> {
-    let claim = match claim {
-        ClaimAnswer::Unknown => return Ok(()),
-        ClaimAnswer::There(claim) => claim,
-        ClaimAnswer::Missing => {
-            let what = format!("there is no PersistentVolumeClaim {name} to store backups in");
-            return Err(Failure::new(ExitCode::NotFound, what).with_hint(format!("{} makes it", setup())));
-        }
-    };
-    // A claim that waits for its first pod gets its volume from the run itself.
-    if claim.phase == "Bound" || (claim.phase == "Pending" && claim.waits_for_consumer != Some(false)) {
-        return Ok(());
-    }
-    let failure = Failure::new(ExitCode::Refused, format!("PersistentVolumeClaim {name} is {}", claim.phase));
-    let (namespace, claim_name) = name.split_once('/').unwrap_or(("default", name));
-    let hint = format!("kubectl describe persistentvolumeclaim {claim_name} -n {namespace}");
-    let cause = claim.newest_event.unwrap_or_else(|| "it has no volume, and says no reason".to_owned());
-    Err(failure.with_cause(cause).with_hint(hint))
+/// Writes an order.
+pub(crate) fn order(statefulset: &str, task: Task, settings: BTreeMap<String, String>) -> Order {
+    Order { version: ORDER_VERSION, statefulset: statefulset.to_owned(), task, settings }
 }
 
 /// Creates the Job, or only has the server check it.
@@ -69,38 +28,52 @@ pub(crate) async fn place(session: &Session, job: &Job, dry_run: bool) -> Result
     orders.create(job, dry_run).await.map_err(|error| session.failure(&error))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::adapters::kubernetes::preflight::ClaimSight;
-
-    fn judged(phase: &str, waits_for_consumer: Option<bool>) -> Result<(), Failure> {
-        let newest_event = Some("ProvisioningFailed: no such class".to_owned());
-        let sight = ClaimSight { phase: phase.to_owned(), waits_for_consumer, newest_event };
-        judge_claim(ClaimAnswer::There(sight), "db/store", String::new)
+/// Orders, follows, and shows how it ended.
+pub(crate) async fn see_through(
+    order: &Order,
+    flags: &RunFlags,
+    session: &Session,
+    screen: &mut Screen,
+) -> CommandResult {
+    let placed = send(order, session, screen).await?;
+    if flags.wait.no_wait {
+        screen.line(&format!("job.batch/{} created", placed.job));
+        screen.note(&format!("To follow it:\n  {}", session.command(&format!("logs {}", placed.job))));
+        return Ok(ExitCode::Done);
     }
-
-    #[test]
-    fn a_claim_that_will_never_be_bound_is_refused_with_its_event() {
-        let failure = judged("Pending", Some(false)).unwrap_err();
-        assert_eq!(
-            (failure.code, failure.causes[0].as_str()),
-            (ExitCode::Refused, "ProvisioningFailed: no such class")
-        );
-        assert!(judged("Lost", Some(true)).is_err());
+    match follow_new(&placed.job, &flags.wait, placed.start_timeout, session, screen).await? {
+        Followed::GoesOn(code) => Ok(code),
+        Followed::Ended(ended) => Ok(report::run(&placed.job, &ended.outcome, flags.output, screen)),
     }
+}
 
-    #[test]
-    fn a_claim_that_waits_for_its_first_pod_is_fine() {
-        for (phase, waits) in [("Bound", None), ("Pending", Some(true)), ("Pending", None)] {
-            assert_eq!(judged(phase, waits), Ok(()), "{phase} {waits:?}");
-        }
-        assert_eq!(judge_claim(ClaimAnswer::Unknown, "db/store", String::new), Ok(()));
-    }
+/// Orders a look at something, and waits for the answer without showing the steps to it.
+///
+/// Leaves with [`Followed::GoesOn`] when the answer does not come in time.
+pub(crate) async fn ask(
+    order: &Order,
+    timeout: Duration,
+    session: &Session,
+    screen: &mut Screen,
+) -> Result<(String, Followed), Failure> {
+    let placed = send(order, session, screen).await?;
+    let timeout = Some(timeout).filter(|limit| !limit.is_zero());
+    let wishes = FollowWishes { timeout, start_timeout: placed.start_timeout, reports: Reports::Quiet };
+    let followed = follow(&placed.job, &wishes, session, screen).await?;
+    Ok((placed.job, followed))
+}
 
-    #[test]
-    fn a_missing_claim_names_the_command_that_makes_it() {
-        let failure = judge_claim(ClaimAnswer::Missing, "db/store", || "setup-command".to_owned()).unwrap_err();
-        assert_eq!((failure.code, failure.hint.as_deref()), (ExitCode::NotFound, Some("setup-command makes it")));
-    }
+/// An order that was sent.
+struct Placed {
+    job: String,
+    start_timeout: Duration,
+}
+
+async fn send(order: &Order, session: &Session, screen: &mut Screen) -> Result<Placed, Failure> {
+    let settings = overrides::settings(session, screen, &order.statefulset, &order.settings).await?;
+    preflight::check(session, order, &settings).await?;
+    let manifest = job(order, &session.connection()?.target.namespace, &settings);
+    let job = name(&place(session, &manifest, false).await?);
+    session.show_warnings(screen);
+    Ok(Placed { job, start_timeout: settings.start_timeout })
 }

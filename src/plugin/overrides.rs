@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::cli::SettingFlags;
+use super::cli::{S3Flags, SettingFlags};
 use super::connect::Session;
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::exit_code::ExitCode;
@@ -11,25 +11,88 @@ use crate::model::outcome::Failure;
 use crate::model::settings::Settings;
 use crate::render::screen::Screen;
 
+/// A setting that a flag may give.
+pub(crate) struct Given {
+    key: &'static str,
+    flag: &'static str,
+    text: Option<String>,
+}
+
+impl Given {
+    pub(crate) fn new(key: &'static str, flag: &'static str, text: Option<String>) -> Self {
+        Self { key, flag, text }
+    }
+}
+
 /// Writes the given flags as settings.
-pub(crate) fn of_flags(flags: &SettingFlags) -> BTreeMap<String, String> {
-    let seconds = |limit: &Option<Duration>| limit.map(|limit| limit.as_secs_f64().ceil().to_string());
-    let all = [
-        ("MARIADB_BACKUPS_TO_KEEP", flags.keep.clone()),
-        ("MARIADB_BACKUP_REQUIRED_SPACE_RATIO", flags.required_space_ratio.clone()),
-        ("MARIADB_BACKUP_COMPRESSION_LEVEL", flags.compression_level.clone()),
-        ("MARIADB_BACKUP_PARALLEL", flags.parallel.clone()),
-        ("MARIADB_BACKUP_PVC", flags.store_claim.clone()),
-        ("MARIADB_BACKUP_OPERATOR_SECRET", flags.operator_secret.clone()),
-        ("MARIADB_BACKUP_SECRET", flags.backup_secret.clone()),
-        ("MARIADB_BACKUP_AGENT_IMAGE", flags.agent_image.clone()),
-        ("MARIADB_BACKUP_TIMEOUT", seconds(&flags.copy_timeout)),
-        ("MARIADB_BACKUP_STALL_TIMEOUT", seconds(&flags.stall_timeout)),
-        ("MARIADB_BACKUP_START_TIMEOUT", seconds(&flags.start_timeout)),
-        ("MARIADB_BACKUP_RESYNC_TIMEOUT", seconds(&flags.resync_timeout)),
-        ("MARIADB_BACKUP_FTWRL_WAIT_TIMEOUT", seconds(&flags.ftwrl_wait_timeout)),
-    ];
-    all.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+///
+/// # Errors
+/// Names the flag whose value is not understood.
+pub(crate) fn of_flags(flags: &SettingFlags) -> Result<BTreeMap<String, String>, Failure> {
+    checked(&backup(flags))
+}
+
+/// The same for a cluster's settings, where S3 is among them.
+pub(crate) fn of_setup_flags(flags: &SettingFlags, s3: &S3Flags) -> Result<BTreeMap<String, String>, Failure> {
+    let all: Vec<Given> = backup(flags).into_iter().chain(bucket(s3)).collect();
+    checked(&all)
+}
+
+/// Takes the settings that were given, when every one is understood.
+pub(crate) fn checked(given: &[Given]) -> Result<BTreeMap<String, String>, Failure> {
+    let texts = given.iter().filter_map(|one| Some((one.key.to_owned(), one.text.clone()?))).collect();
+    // Whose they are does not matter here.
+    Settings::read("", &BTreeMap::new(), &texts).map_err(|bad| {
+        let flag = given.iter().find(|one| one.key == bad.key).map_or(bad.key.as_str(), |one| one.flag);
+        let what = format!("{flag} is \"{}\", expected {}", bad.value, bad.expected);
+        Failure::new(ExitCode::Usage, what)
+    })?;
+    Ok(texts)
+}
+
+fn seconds(limit: Option<Duration>) -> Option<String> {
+    limit.map(|limit| limit.as_secs_f64().ceil().to_string())
+}
+
+fn backup(flags: &SettingFlags) -> Vec<Given> {
+    let flags = flags.clone();
+    vec![
+        Given::new("MARIADB_BACKUP_STORE", "--store", flags.store),
+        Given::new("MARIADB_BACKUP_VERIFY", "--verify", flags.verify),
+        Given::new("MARIADB_BACKUP_ON_CORRUPT", "--on-corrupt", flags.on_corrupt),
+        Given::new("MARIADB_BACKUPS_TO_KEEP", "--keep", flags.keep),
+        Given::new("MARIADB_FULL_BACKUP_CYCLE", "--full-cycle", seconds(flags.full_cycle)),
+        Given::new("MARIADB_BACKUP_REQUIRED_SPACE_RATIO", "--required-space-ratio", flags.required_space_ratio),
+        Given::new("MARIADB_BACKUP_COMPRESSION_LEVEL", "--compression-level", flags.compression_level),
+        Given::new("MARIADB_BACKUP_PARALLEL", "--parallel", flags.parallel),
+        Given::new("MARIADB_BACKUP_THROTTLE", "--throttle", flags.throttle),
+        Given::new("MARIADB_BACKUP_BWLIMIT", "--bwlimit", flags.bwlimit),
+        Given::new("MARIADB_BACKUP_PVC", "--store-claim", flags.store_claim),
+        Given::new("MARIADB_BACKUP_OPERATOR_SECRET", "--operator-secret", flags.operator_secret),
+        Given::new("MARIADB_BACKUP_SECRET", "--backup-secret", flags.backup_secret),
+        Given::new("MARIADB_BACKUP_AGENT_IMAGE", "--agent-image", flags.agent_image),
+        Given::new("MARIADB_BACKUP_TIMEOUT", "--copy-timeout", seconds(flags.copy_timeout)),
+        Given::new("MARIADB_BACKUP_STALL_TIMEOUT", "--stall-timeout", seconds(flags.stall_timeout)),
+        Given::new("MARIADB_BACKUP_START_TIMEOUT", "--start-timeout", seconds(flags.start_timeout)),
+        Given::new("MARIADB_BACKUP_DRAIN_TIMEOUT", "--drain-timeout", seconds(flags.drain_timeout)),
+        Given::new("MARIADB_BACKUP_RESYNC_TIMEOUT", "--resync-timeout", seconds(flags.resync_timeout)),
+        Given::new("MARIADB_BACKUP_FTWRL_WAIT_TIMEOUT", "--ftwrl-wait-timeout", seconds(flags.ftwrl_wait_timeout)),
+    ]
+}
+
+fn bucket(flags: &S3Flags) -> Vec<Given> {
+    let flags = flags.clone();
+    vec![
+        Given::new("MARIADB_BACKUP_S3_ENDPOINT", "--s3-endpoint", flags.s3_endpoint),
+        Given::new("MARIADB_BACKUP_S3_BUCKET", "--s3-bucket", flags.s3_bucket),
+        Given::new("MARIADB_BACKUP_S3_PREFIX", "--s3-prefix", flags.s3_prefix),
+        Given::new("MARIADB_BACKUP_S3_REGION", "--s3-region", flags.s3_region),
+        Given::new("MARIADB_BACKUP_S3_SECRET", "--s3-secret", flags.s3_secret),
+        Given::new("MARIADB_BACKUP_S3_CA_CONFIGMAP", "--s3-ca-configmap", flags.s3_ca_configmap),
+        Given::new("MARIADB_BACKUP_S3_PATH_STYLE", "--s3-path-style", flags.s3_path_style),
+        Given::new("MARIADB_BACKUP_S3_CHECKSUMS", "--s3-checksums", flags.s3_checksums),
+        Given::new("MARIADB_BACKUP_S3_MAX_PARTS", "--s3-max-parts", flags.s3_max_parts),
+    ]
 }
 
 /// Reads a cluster's settings under the overrides, and warns of keys nobody reads.
@@ -47,11 +110,7 @@ pub(crate) async fn settings(
         screen.warn(&format!("ConfigMap {map} has a key that means nothing: {key}"));
     }
     Settings::read(statefulset, &stored, overrides).map_err(|bad| {
-        let by_flag = overrides.contains_key(&bad.key);
         let failure = Failure::new(ExitCode::Usage, bad.to_string());
-        if by_flag {
-            return failure.with_cause("it was given by a flag");
-        }
         let edit = format!("kubectl edit configmap {map} -n {}", connection.target.namespace);
         failure.with_cause(format!("it is in ConfigMap {map}")).with_hint(edit)
     })
@@ -69,6 +128,14 @@ mod tests {
             ..SettingFlags::default()
         };
         let expected = [("MARIADB_BACKUPS_TO_KEEP", "3"), ("MARIADB_BACKUP_START_TIMEOUT", "2")];
-        assert_eq!(of_flags(&flags), expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+        assert_eq!(of_flags(&flags).unwrap(), expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+    }
+
+    #[test]
+    fn a_value_that_makes_no_sense_is_refused_by_its_flag_before_anything_is_asked() {
+        let flags = SettingFlags { bwlimit: Some("fast".to_owned()), ..SettingFlags::default() };
+        let failure = of_flags(&flags).unwrap_err();
+        let expected = "--bwlimit is \"fast\", expected a number of bytes, such as 1048576, 50M or 50Mi";
+        assert_eq!((failure.code, failure.message.as_str()), (ExitCode::Usage, expected));
     }
 }

@@ -25,12 +25,13 @@ use manifests::{Manifest, SetupPlan, manifests};
 
 pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Screen) -> CommandResult {
     let offline = flags.dry_run == Some(DryRun::Client);
+    let given = overrides::of_setup_flags(&flags.settings, &flags.s3)?;
     let statefulset = match (offline, flags.cluster.wanted()) {
         (true, Some(name)) => name.to_owned(),
         (_, wanted) => find::cluster(session, wanted).await?,
     };
     let namespace = session.namespace()?;
-    let stored = stored(flags, session, &statefulset, offline).await?;
+    let stored = stored(given, session, &statefulset, offline).await?;
     let settings = Settings::read(&statefulset, &stored, &BTreeMap::new())
         .map_err(|bad| Failure::new(ExitCode::Usage, bad.to_string()))?;
     let access_mode =
@@ -57,7 +58,7 @@ pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Scre
 
 /// The settings to store: those there, with the given flags over them.
 async fn stored(
-    flags: &SetupFlags,
+    given: BTreeMap<String, String>,
     session: &Session,
     statefulset: &str,
     offline: bool,
@@ -68,7 +69,7 @@ async fn stored(
         let preflight = Preflight::new(connection.client.clone(), &connection.target.namespace);
         stored = preflight.settings(statefulset).await.map_err(|error| session.failure(&error))?;
     }
-    stored.extend(overrides::of_flags(&flags.settings));
+    stored.extend(given);
     Ok(stored)
 }
 

@@ -37,15 +37,15 @@ fn every_byte_is_verified_and_a_flipped_bit_is_found() {
     cluster.healthy();
     let name =
         cluster.plugin(&["create", "-o", "name"]).ends_with(0).stdout.trim().trim_start_matches("backup/").to_owned();
-    cluster.plugin(&["verify", &name]).ends_with(0);
+    cluster.plugin(&["verify", "--deep", &name]).ends_with(0);
 
     let file = format!("/var/backup/base/{name}/backup.mbstream.zst");
     flip_a_bit(&cluster, &file);
-    let found = cluster.plugin(&["verify", &name]).ends_with(13);
+    let found = cluster.plugin(&["verify", "--deep", &name]).ends_with(13);
     assert!(found.stderr.contains("backup.mbstream.zst"), "{}", found.stderr);
     // Put right again, so that the volume holds only good backups for the next test.
     flip_a_bit(&cluster, &file);
-    cluster.plugin(&["verify", &name]).ends_with(0);
+    cluster.plugin(&["verify", "--deep", &name]).ends_with(0);
 }
 
 /// Flips one bit in the middle of a file on the backup volume.

@@ -21,10 +21,10 @@ fn plugin(arguments: &[&str], kubeconfig: &str) -> String {
     format!("exit {code}\n--- stdout\n{}--- stderr\n{}", text(output.stdout), text(output.stderr))
 }
 
-/// The help of every command, found by asking the program for its commands.
 #[test]
 fn the_help_of_every_command() {
-    for command in ["", "create", "list", "verify", "setup", "logs", "version"] {
+    let commands = ["", "create", "list", "verify", "sync", "delete", "prune", "recover", "setup", "logs", "version"];
+    for command in commands {
         let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
         let name = if command.is_empty() { "help".to_owned() } else { format!("help_{command}") };
         insta::assert_snapshot!(name, plugin(&arguments, ""));
@@ -33,12 +33,17 @@ fn the_help_of_every_command() {
 
 #[test]
 fn a_command_line_that_makes_no_sense_ends_with_2() {
-    let lines: [&[&str]; 6] = [
+    let lines: [&[&str]; 11] = [
         &["lst"],
         &["list", "--timeout", "5s"],
         &["create", "--timeout", "5d"],
         &["create", "a", "--statefulset", "b"],
-        &["create", "--type", "incremental"],
+        &["create", "--type", "differential"],
+        &["create", "--store", "tape"],
+        &["create", "--bwlimit", "fast"],
+        &["prune", "--keep", "0"],
+        &["delete"],
+        &["verify", "2026-01-01_00-00-00", "--rebuild-catalogue"],
         &["list", "-o", "xml"],
     ];
     let all: Vec<String> = lines.iter().map(|line| format!("$ {}\n{}", line.join(" "), plugin(line, ""))).collect();
@@ -84,6 +89,51 @@ fn a_listing_is_data_and_everything_else_is_not() {
     assert!(
         plugin(&["list", "-n", "db", "-o", "name"], server.kubeconfig()).contains("\nbackup/2000-01-01_00-00-00\n")
     );
+}
+
+/// A cluster with a full backup and an increment, whose settings are given.
+fn with_backups(settings: &Value) -> Api {
+    let settings = settings.clone();
+    Api::start(move |path| match path {
+        "/apis/apps/v1/namespaces/db/statefulsets" => Answer::ok(&json!({"metadata": {}, "items": [galera("one")]})),
+        "/api/v1/namespaces/db/configmaps/one-backup" => Answer::ok(&json!({"metadata": {}, "data": settings})),
+        "/api/v1/namespaces/db/configmaps/one-backup-hash" => Answer::ok(&json!({"metadata": {}, "data": {
+            "hash_table": r#"{"base/2000-01-01_00-00-00/backup.mbstream.zst": {"checksum": "aa", "size": 5},
+                "incr/2000-01-01_00-00-00/2000-01-02_00-00-00/backup.mbstream.zst": {"checksum": "aa", "size": 5}}"#}})),
+        "/api/v1/namespaces/db/configmaps" => Answer::ok(&json!({"metadata": {}, "items": []})),
+        "/api/v1/namespaces/db/persistentvolumeclaims/mariadb-phy-backup-data" => {
+            Answer::ok(&json!({"metadata": {}, "status": {"phase": "Bound"}}))
+        }
+        _ => Answer::status(404, "not found"),
+    })
+}
+
+#[test]
+fn what_cannot_be_done_is_said_before_anything_is_ordered() {
+    let local = with_backups(&json!({}));
+    let both = with_backups(&json!({"MARIADB_BACKUP_STORE": "both"}));
+    let s3 = with_backups(&json!({"MARIADB_BACKUP_STORE": "s3", "MARIADB_BACKUP_S3_BUCKET": "b",
+        "MARIADB_BACKUP_S3_SECRET": "keys"}));
+    let wrong = with_backups(&json!({"MARIADB_BACKUP_S3_ENDPOINT": "s3.example"}));
+    let cases: [(&Api, &[&str]); 9] = [
+        (&local, &["delete", "2000-01-01_00-00-00"]),
+        (&local, &["delete", "2000-01-01_00-00-01", "--yes"]),
+        (&local, &["verify", "yesterday"]),
+        (&local, &["verify", "--store", "s3"]),
+        (&local, &["sync"]),
+        (&local, &["create", "--type", "incremental"]),
+        (&both, &["create", "--type", "incremental"]),
+        (&s3, &["list", "--live"]),
+        (&wrong, &["prune", "--keep", "3"]),
+    ];
+    let all: Vec<String> = cases
+        .iter()
+        .map(|(server, line)| {
+            let line = [*line, &["-n", "db"]].concat();
+            format!("$ {}\n{}", line.join(" "), plugin(&line, server.kubeconfig()))
+        })
+        .collect();
+    insta::assert_snapshot!(all.join("\n"));
 }
 
 #[test]

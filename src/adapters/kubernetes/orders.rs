@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff::Pause;
 use super::error::port_error;
-use crate::model::names::{JOB_LABEL, MANAGER, MANAGER_LABEL, STATEFULSET_LABEL};
+use crate::model::names::{JOB_LABEL, MANAGER, MANAGER_LABEL, STATEFULSET_LABEL, TASK_LABEL};
 use crate::ports::{PortError, Reason};
 
 /// How long a Job that cannot make its pod may still come right.
@@ -38,6 +38,10 @@ pub struct OrderedRun {
     pub job: String,
     /// When it was ordered.
     pub ordered: Option<Timestamp>,
+    /// The word for its task.
+    pub task: Option<String>,
+    /// Whether it has not ended yet.
+    pub is_running: bool,
 }
 
 /// One look at a Job that is to make a pod.
@@ -72,9 +76,7 @@ impl Orders {
         let ours = ListParams::default().labels(&format!("{MANAGER_LABEL}={MANAGER}{of_set}"));
         let what = format!("cannot list Jobs in namespace {}", self.namespace);
         let jobs = self.jobs.list(&ours).await.map_err(|error| port_error(what, error))?;
-        let run =
-            |job: Job| OrderedRun { job: job.name_any(), ordered: job.metadata.creation_timestamp.map(|time| time.0) };
-        let mut runs: Vec<OrderedRun> = jobs.items.into_iter().map(run).collect();
+        let mut runs: Vec<OrderedRun> = jobs.items.iter().map(ordered_run).collect();
         runs.sort_by(|a, b| (b.ordered, &b.job).cmp(&(a.ordered, &a.job)));
         Ok(runs)
     }
@@ -142,6 +144,15 @@ impl Orders {
         let about = format!("involvedObject.kind=Job,involvedObject.name={job},reason=FailedCreate");
         let events = self.events.list(&ListParams::default().fields(&about)).await.ok()?;
         events.items.into_iter().filter_map(|event| event.message).next_back()
+    }
+}
+
+fn ordered_run(job: &Job) -> OrderedRun {
+    OrderedRun {
+        job: job.name_any(),
+        ordered: job.creation_timestamp().map(|time| time.0),
+        task: job.labels().get(TASK_LABEL).cloned(),
+        is_running: end_of(job).is_none(),
     }
 }
 

@@ -72,6 +72,11 @@ impl Preflight {
         self.has::<Secret>("Secret", name).await
     }
 
+    /// Whether a ConfigMap is there.
+    pub async fn has_config_map(&self, name: &str) -> Result<Option<bool>, PortError> {
+        self.has::<ConfigMap>("ConfigMap", name).await
+    }
+
     /// Whether a service account is there.
     pub async fn has_account(&self, name: &str) -> Result<Option<bool>, PortError> {
         self.has::<ServiceAccount>("ServiceAccount", name).await

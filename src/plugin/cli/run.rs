@@ -1,0 +1,71 @@
+//! Flags of commands about single runs: `create`, `recover`, `logs`.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::settings::SettingFlags;
+use super::shared::{BackupType, ClusterFlags, DryRun, ObjectForm, RunFlags, WaitFlags};
+use crate::plugin::duration::parse_duration;
+
+/// Flags of `create`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateFlags {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterFlags,
+    /// Kind of backup
+    #[arg(long = "type", value_enum, default_value = "full", value_name = "TYPE")]
+    pub(crate) backup_type: BackupType,
+    /// Pod of the replica to copy; by default the one with the highest number
+    #[arg(long, value_name = "POD")]
+    pub(crate) replica: Option<String>,
+    /// Back up although the cluster is not healthy; the backup may then be useless
+    #[arg(long)]
+    pub(crate) allow_unsafe_backup: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) wait: WaitFlags,
+    /// Show what would be ordered, and order nothing
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "client", value_name = "WHERE")]
+    pub(crate) dry_run: Option<DryRun>,
+    /// Form of the output on stdout
+    #[arg(short, long, value_enum, value_name = "FORM")]
+    pub(crate) output: Option<ObjectForm>,
+    #[command(flatten)]
+    pub(crate) settings: SettingFlags,
+}
+
+/// Flags of `recover`.
+#[derive(Debug, Args)]
+pub(crate) struct RecoverFlags {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterFlags,
+    #[command(flatten)]
+    pub(crate) run: RunFlags,
+}
+
+/// Flags of `logs`.
+#[derive(Debug, Args)]
+pub(crate) struct LogsFlags {
+    /// Job of the run; the newest run when none is named
+    #[arg(value_name = "JOB")]
+    pub(crate) job: Option<String>,
+    /// Only runs of this StatefulSet
+    #[arg(long, value_name = "NAME")]
+    pub(crate) statefulset: Option<String>,
+    /// Longest time to follow the run; 0 means no limit
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "0")]
+    pub(crate) timeout: Duration,
+    /// Form of the output: json is one report a line, as the run wrote it
+    #[arg(short, long, value_enum, value_name = "FORM")]
+    pub(crate) output: Option<LogForm>,
+}
+
+/// Forms of a run's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogForm {
+    /// One report a line
+    Json,
+}

@@ -1,0 +1,135 @@
+//! Flags and words that several commands share.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::model::order::{BackupKind, StoreName};
+use crate::plugin::duration::parse_duration;
+use crate::render::document::Form;
+
+/// The cluster as a positional or a flag.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ClusterFlags {
+    /// StatefulSet of the cluster; found by itself when it is the only one in the namespace
+    #[arg(value_name = "CLUSTER")]
+    pub(crate) cluster_name: Option<String>,
+    /// The same as CLUSTER
+    #[arg(long, value_name = "NAME", conflicts_with = "cluster_name")]
+    pub(crate) statefulset: Option<String>,
+}
+
+impl ClusterFlags {
+    /// The cluster that was named, either way.
+    pub(crate) fn wanted(&self) -> Option<&str> {
+        self.cluster_name.as_deref().or(self.statefulset.as_deref())
+    }
+}
+
+/// Flags of commands that follow a run.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WaitFlags {
+    /// Return as soon as the run is ordered
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Longest time to follow the run, such as 90s or 1h30m; the run itself goes on. 0 means no limit
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "0")]
+    pub(crate) timeout: Duration,
+}
+
+/// Where a dry run stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DryRun {
+    /// Before anything is sent
+    Client,
+    /// In the API server, which checks everything and keeps nothing
+    Server,
+}
+
+/// Forms of output of `create`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ObjectForm {
+    /// Print the Job as JSON and order nothing
+    Json,
+    /// Print the Job as YAML and order nothing
+    Yaml,
+    /// Only the backup's name, at the end
+    Name,
+}
+
+/// Forms of output of a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ListForm {
+    /// More columns
+    Wide,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+    /// Only the names
+    Name,
+}
+
+/// Forms of output for other programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DocumentForm {
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+}
+
+impl From<DocumentForm> for Form {
+    fn from(form: DocumentForm) -> Self {
+        match form {
+            DocumentForm::Json => Self::Json,
+            DocumentForm::Yaml => Self::Yaml,
+        }
+    }
+}
+
+/// Flags of commands that order a run, follow it and show how it ended.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunFlags {
+    #[command(flatten)]
+    pub(crate) wait: WaitFlags,
+    /// Form of the output on stdout
+    #[arg(short, long, value_enum, value_name = "FORM")]
+    pub(crate) output: Option<DocumentForm>,
+}
+
+/// Kinds of backups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackupType {
+    /// Everything
+    Full,
+    /// What changed since the last backup, where that is possible; else everything
+    Incremental,
+}
+
+impl From<BackupType> for BackupKind {
+    fn from(kind: BackupType) -> Self {
+        match kind {
+            BackupType::Full => Self::Full,
+            BackupType::Incremental => Self::Incremental,
+        }
+    }
+}
+
+/// One of the two stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StoreChoice {
+    /// The volume
+    Local,
+    /// The bucket
+    S3,
+}
+
+impl From<StoreChoice> for StoreName {
+    fn from(store: StoreChoice) -> Self {
+        match store {
+            StoreChoice::Local => Self::Local,
+            StoreChoice::S3 => Self::S3,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Flags of commands about stored backups: `list`, `verify`, `sync`, `delete`, `prune`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::shared::{ClusterFlags, ListForm, RunFlags, StoreChoice};
+use crate::plugin::duration::parse_duration;
+
+/// Flags of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListFlags {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterFlags,
+    /// Look at the stores themselves, and tell where they are not what the catalogue says
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Longest time to wait for what the stores hold, with --live; 0 means no limit
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "0", requires = "live")]
+    pub(crate) timeout: Duration,
+    /// Form of the output
+    #[arg(short, long, value_enum, value_name = "FORM")]
+    pub(crate) output: Option<ListForm>,
+    /// Leave the headers out
+    #[arg(long)]
+    pub(crate) no_headers: bool,
+}
+
+/// Flags of `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyFlags {
+    /// Backups to verify; all of them when none is named
+    #[arg(value_name = "BACKUP")]
+    pub(crate) backups: Vec<String>,
+    /// StatefulSet of the cluster; found by itself when it is the only one in the namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) statefulset: Option<String>,
+    /// Read every byte, instead of sizes and the sums that the store itself keeps
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Only this store; both when not given
+    #[arg(long, value_enum, value_name = "STORE")]
+    pub(crate) store: Option<StoreChoice>,
+    /// First make the catalogue again, from the manifests in the stores
+    #[arg(long, conflicts_with = "backups")]
+    pub(crate) rebuild_catalogue: bool,
+    #[command(flatten)]
+    pub(crate) run: RunFlags,
+}
+
+/// Flags of `sync`.
+#[derive(Debug, Args)]
+pub(crate) struct SyncFlags {
+    /// Backups to copy; all of them when none is named
+    #[arg(value_name = "BACKUP")]
+    pub(crate) backups: Vec<String>,
+    /// StatefulSet of the cluster; found by itself when it is the only one in the namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) statefulset: Option<String>,
+    /// Copy to this store only; both ways when not given
+    #[arg(long, value_enum, value_name = "STORE")]
+    pub(crate) to: Option<StoreChoice>,
+    /// Most bytes sent to S3 a second, such as 50Mi; 0 for no limit
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) bwlimit: Option<String>,
+    /// Show what would be copied, and copy nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) run: RunFlags,
+}
+
+/// Flags of `delete`.
+#[derive(Debug, Args)]
+pub(crate) struct DeleteFlags {
+    /// Backups to remove from every store; the increments that need them are removed too
+    #[arg(value_name = "BACKUP", required = true)]
+    pub(crate) backups: Vec<String>,
+    /// StatefulSet of the cluster; found by itself when it is the only one in the namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) statefulset: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Show what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) run: RunFlags,
+}
+
+/// Flags of `prune`.
+#[derive(Debug, Args)]
+pub(crate) struct PruneFlags {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterFlags,
+    /// Full backups to keep, with their increments; the cluster's setting when not given
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) keep: Option<String>,
+    /// Show what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) run: RunFlags,
+}

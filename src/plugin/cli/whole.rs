@@ -1,0 +1,58 @@
+//! Flags of commands about a cluster as a whole: `setup`, `version`.
+
+use clap::{Args, ValueEnum};
+
+use super::settings::{S3Flags, SettingFlags};
+use super::shared::{ClusterFlags, DocumentForm, DryRun};
+
+/// Flags of `setup`.
+#[derive(Debug, Args)]
+pub(crate) struct SetupFlags {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterFlags,
+    /// Storage class of the store's claim; the cluster's default when not given
+    #[arg(long, value_name = "NAME")]
+    pub(crate) storage_class: Option<String>,
+    /// Size of the store's claim, when it has to be made
+    #[arg(long, value_name = "SIZE", default_value = "10Gi")]
+    pub(crate) size: String,
+    /// Access mode of the store's claim, when it has to be made
+    #[arg(long, value_enum, value_name = "MODE", default_value = "ReadWriteOnce")]
+    pub(crate) access_mode: AccessMode,
+    /// Show what would be made, and make nothing
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "client", value_name = "WHERE")]
+    pub(crate) dry_run: Option<DryRun>,
+    /// Form of the output on stdout
+    #[arg(short, long, value_enum, value_name = "FORM")]
+    pub(crate) output: Option<DocumentForm>,
+    #[command(flatten)]
+    pub(crate) s3: S3Flags,
+    #[command(flatten)]
+    pub(crate) settings: SettingFlags,
+}
+
+/// Access modes of a claim, as Kubernetes spells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+#[expect(clippy::enum_variant_names, reason = "Kubernetes' own words")]
+pub(crate) enum AccessMode {
+    /// One node at a time
+    ReadWriteOnce,
+    /// Many nodes
+    ReadWriteMany,
+    /// One pod at a time
+    ReadWriteOncePod,
+}
+
+/// Flags of `version`.
+#[derive(Debug, Args)]
+pub(crate) struct VersionFlags {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterFlags,
+    /// Only the plugin's version; the cluster is not asked
+    #[arg(long)]
+    pub(crate) client: bool,
+    /// Form of the output
+    #[arg(short, long, value_enum, value_name = "FORM")]
+    pub(crate) output: Option<DocumentForm>,
+}
