@@ -75,6 +75,7 @@ pub(crate) struct SettingFlags {
 /// Where the bucket is and how it is reached: the same for every run, so only `setup` takes them.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "S3")]
+#[expect(clippy::struct_field_names, reason = "the flags are called so")]
 pub(crate) struct S3Flags {
     /// URL of the S3 server; AWS when not given
     #[arg(long, value_name = "URL")]
@@ -88,7 +89,7 @@ pub(crate) struct S3Flags {
     /// Region of the bucket
     #[arg(long, value_name = "REGION")]
     pub(crate) s3_region: Option<String>,
-    /// Secret (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY); by default the runner's own identity
+    /// Secret with the access keys; by default the runner's own identity is used
     #[arg(long, value_name = "NAME")]
     pub(crate) s3_secret: Option<String>,
     /// ConfigMap (ca.crt) with the authority of the S3 server's certificate
@@ -97,7 +98,7 @@ pub(crate) struct S3Flags {
     /// Whether the bucket stands in the path instead of the host name; auto: where an endpoint is set
     #[arg(long, value_name = "WHETHER", value_parser = ["auto", "true", "false"])]
     pub(crate) s3_path_style: Option<String>,
-    /// When the S3 library sends sums; auto: when_required where an endpoint is set
+    /// When the S3 library sends sums; auto: only where a call demands it, where an endpoint is set
     #[arg(long, value_name = "WHEN", value_parser = ["auto", "when_required", "when_supported"])]
     pub(crate) s3_checksums: Option<String>,
     /// Most parts the S3 server takes in one upload
