@@ -40,8 +40,9 @@ fn usable(catalogue: &Catalogue, backup: &BackupId, stores: StoresWish) -> Resul
     Ok(chain)
 }
 
-/// Returns the names a chain consists of, its base first, whether or not they can be relied on.
-fn members(catalogue: &Catalogue, backup: &BackupId) -> Vec<BackupId> {
+/// Returns what a chain consists of, its base first, whether or not it can be relied on.
+#[must_use]
+pub fn members(catalogue: &Catalogue, backup: &BackupId) -> Vec<BackupId> {
     let mut chain = vec![backup.clone()];
     let increments = backup.base().map(|base| increments(catalogue, base)).unwrap_or_default();
     // Each step goes back in time, so a hostile catalogue cannot make it go round.

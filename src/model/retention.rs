@@ -3,9 +3,12 @@
 //! What counts is the number of good full backups; their increments stay and go with them. A full
 //! backup that failed, is damaged or set aside neither counts nor pushes a good one out.
 
+use std::collections::BTreeSet;
+
 use super::backup_id::{BackupId, BackupName};
 use super::catalogue::Catalogue;
 use super::chain;
+use super::settings::StoresWish;
 
 /// Returns the backups to remove, children before parents.
 ///
@@ -13,28 +16,34 @@ use super::chain;
 /// on them and everything newer than the oldest of them: what is damaged there is for a person to
 /// judge. What is being removed already is among the answer, with whatever needs it.
 #[must_use]
-pub fn plan(catalogue: &Catalogue, keep: u32) -> Vec<BackupId> {
-    let outlived = oldest_kept(catalogue, keep);
+pub fn plan(catalogue: &Catalogue, keep: u32, stores: StoresWish) -> Vec<BackupId> {
+    let outlived = oldest_kept(catalogue, keep, stores);
     let goes = |backup: &BackupId| outlived.as_ref().is_some_and(|oldest| chain_name(backup) < oldest);
     let backups = catalogue.backups();
-    let begun = backups.iter().filter(|backup| catalogue.entry(backup).is_some_and(|entry| !entry.is_listed()));
     let mut removed: Vec<_> = backups.iter().filter(|backup| goes(backup)).cloned().collect();
-    removed.extend(begun.flat_map(|backup| chain::needs(catalogue, backup).into_iter().chain([backup.clone()])));
+    removed.extend(begun(catalogue));
     children_first(removed)
 }
 
-/// Returns the oldest full backup that is kept; `None` while there are not more good ones than wanted.
-fn oldest_kept(catalogue: &Catalogue, keep: u32) -> Option<BackupName> {
-    let keep = usize::try_from(keep.max(1)).unwrap_or(usize::MAX);
-    good_fulls(catalogue).into_iter().rev().nth(keep - 1)
+/// Returns what is being removed already, with whatever needs it, children before parents.
+#[must_use]
+pub fn begun(catalogue: &Catalogue) -> Vec<BackupId> {
+    let listed: BTreeSet<_> = catalogue.listed().into_iter().collect();
+    let begun = catalogue.backups().into_iter().filter(|backup| !listed.contains(backup));
+    children_first(begun.flat_map(|backup| [chain::needs(catalogue, &backup), vec![backup]].concat()).collect())
 }
 
-/// Returns the full backups that can be relied on, in the order of their names.
+/// Returns the oldest full backup that is kept; `None` while there are not more good ones than wanted.
+fn oldest_kept(catalogue: &Catalogue, keep: u32, stores: StoresWish) -> Option<BackupName> {
+    let keep = usize::try_from(keep.max(1)).unwrap_or(usize::MAX);
+    good_fulls(catalogue, stores).into_iter().rev().nth(keep - 1)
+}
+
+/// Returns the full backups that can be relied on with these stores, in the order of their names.
 #[must_use]
-pub fn good_fulls(catalogue: &Catalogue) -> Vec<BackupName> {
-    let is_good = |backup: &&BackupId| catalogue.entry(backup).is_some_and(|entry| entry.is_usable());
+pub fn good_fulls(catalogue: &Catalogue, stores: StoresWish) -> Vec<BackupName> {
     let fulls = catalogue.backups().into_iter().filter(|backup| backup.base().is_none());
-    fulls.filter(|backup| is_good(&backup)).map(|backup| backup.name().clone()).collect()
+    fulls.filter(|full| catalogue.trouble(full, stores).is_none()).map(|full| full.name().clone()).collect()
 }
 
 /// Returns the name of the full backup that a backup's chain starts with.
@@ -89,6 +98,10 @@ mod tests {
         Catalogue { entries: entries.into_iter().collect(), ..Catalogue::default() }
     }
 
+    fn removed(catalogue: &Catalogue, keep: u32) -> Vec<BackupId> {
+        plan(catalogue, keep, StoresWish::Both)
+    }
+
     #[test]
     fn the_newest_full_backups_stay_with_their_increments() {
         let catalogue = catalogue([
@@ -99,9 +112,9 @@ mod tests {
             (increment(3, 4), good()),
             (full(5), good()),
         ]);
-        assert_eq!(plan(&catalogue, 2), [increment(0, 2), increment(0, 1), full(0)]);
-        assert_eq!(plan(&catalogue, 3), []);
-        assert_eq!(plan(&catalogue, u32::MAX), []);
+        assert_eq!(removed(&catalogue, 2), [increment(0, 2), increment(0, 1), full(0)]);
+        assert_eq!(removed(&catalogue, 3), []);
+        assert_eq!(removed(&catalogue, u32::MAX), []);
     }
 
     #[test]
@@ -114,22 +127,22 @@ mod tests {
             (full(4), good()),
             (full(5), damaged()),
         ]);
-        assert_eq!(plan(&catalogue, 2), [full(0)], "what is newer than the oldest kept one is for a person");
-        assert_eq!(plan(&catalogue, 1), [full(0), full(1), increment(2, 3), full(2)]);
-        assert_eq!(plan(&catalogue, 3), [], "while good ones are fewer than wanted nothing goes");
+        assert_eq!(removed(&catalogue, 2), [full(0)], "what is newer than the oldest kept one is for a person");
+        assert_eq!(removed(&catalogue, 1), [full(0), full(1), increment(2, 3), full(2)]);
+        assert_eq!(removed(&catalogue, 3), [], "while good ones are fewer than wanted nothing goes");
     }
 
     #[test]
     fn the_last_good_full_backup_stays_whatever_is_wished() {
         let only = catalogue([(full(0), good()), (full(1), damaged())]);
-        assert_eq!(plan(&only, 0), []);
-        assert_eq!(plan(&catalogue([(full(0), damaged()), (full(1), damaged())]), 1), []);
+        assert_eq!(removed(&only, 0), []);
+        assert_eq!(removed(&catalogue([(full(0), damaged()), (full(1), damaged())]), 1), []);
     }
 
     #[test]
     fn a_removal_that_was_begun_is_finished() {
         let catalogue = catalogue([(full(0), removing()), (increment(0, 1), good()), (full(2), good())]);
-        assert_eq!(plan(&catalogue, 5), [increment(0, 1), full(0)]);
+        assert_eq!(removed(&catalogue, 5), [increment(0, 1), full(0)]);
     }
 
     /// Any catalogue: a few chains, with members that are damaged, set aside, missing or being removed.
@@ -152,39 +165,39 @@ mod tests {
     proptest! {
         #[test]
         fn good_full_backups_stay_as_many_as_wished_and_never_none(catalogue in any_catalogue(), keep in 0..6u32) {
-            let removed = plan(&catalogue, keep);
-            let good = good_fulls(&catalogue);
-            let kept = good.iter().filter(|name| !removed.contains(&BackupId::Full((*name).clone()))).count();
+            let gone = removed(&catalogue, keep);
+            let good = good_fulls(&catalogue, StoresWish::Both);
+            let kept = good.iter().filter(|name| !gone.contains(&BackupId::Full((*name).clone()))).count();
             prop_assert_eq!(kept, good.len().min(usize::try_from(keep.max(1)).unwrap()));
         }
 
         #[test]
         fn an_increment_never_outlives_what_it_builds_on(catalogue in any_catalogue(), keep in 0..6u32) {
-            let removed = plan(&catalogue, keep);
-            for (position, backup) in removed.iter().enumerate() {
+            let gone = removed(&catalogue, keep);
+            for (position, backup) in gone.iter().enumerate() {
                 for child in chain::needs(&catalogue, backup) {
-                    prop_assert!(removed[..position].contains(&child), "{} goes before {}", backup, child);
+                    prop_assert!(gone[..position].contains(&child), "{} goes before {}", backup, child);
                 }
             }
         }
 
         #[test]
         fn what_is_being_removed_is_always_finished_and_nothing_twice(catalogue in any_catalogue(), keep in 0..6u32) {
-            let removed = plan(&catalogue, keep);
+            let gone = removed(&catalogue, keep);
             for (id, _) in catalogue.entries.iter().filter(|(_, entry)| !entry.is_listed()) {
-                prop_assert!(removed.contains(id));
+                prop_assert!(gone.contains(id));
             }
-            let distinct: std::collections::BTreeSet<_> = removed.iter().collect();
-            prop_assert_eq!(distinct.len(), removed.len());
+            let distinct: std::collections::BTreeSet<_> = gone.iter().collect();
+            prop_assert_eq!(distinct.len(), gone.len());
         }
 
         #[test]
         fn once_carried_out_nothing_is_left_to_remove(catalogue in any_catalogue(), keep in 0..6u32) {
             let mut after = catalogue.clone();
-            for backup in plan(&catalogue, keep) {
+            for backup in removed(&catalogue, keep) {
                 after.forget(&backup);
             }
-            prop_assert_eq!(plan(&after, keep), []);
+            prop_assert_eq!(removed(&after, keep), []);
         }
     }
 }

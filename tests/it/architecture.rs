@@ -4,19 +4,41 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each layer, the layers it may name.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("exit_code", &[]),
     ("model", &["exit_code"]),
     ("ports", &["model", "exit_code"]),
     ("obligations", &["ports", "model", "exit_code"]),
     ("stores", &["ports", "model"]),
-    ("backup", &["obligations", "stores", "verify", "ports", "model", "exit_code"]),
-    ("verify", &["stores", "ports", "model", "exit_code"]),
+    ("catalogue", &["ports", "model"]),
+    ("errand", &["ports", "model", "exit_code"]),
+    (
+        "backup",
+        &["obligations", "stores", "catalogue", "errand", "verify", "keep", "inventory", "ports", "model", "exit_code"],
+    ),
+    ("verify", &["stores", "catalogue", "errand", "ports", "model", "exit_code"]),
+    ("keep", &["stores", "catalogue", "errand", "ports", "model", "exit_code"]),
     ("work", &["ports", "model", "exit_code"]),
     ("adapters", &["ports", "model", "exit_code"]),
     ("render", &["model", "exit_code"]),
     ("plugin", &["render", "adapters", "ports", "model", "exit_code"]),
-    ("agent", &["stores", "backup", "verify", "work", "obligations", "adapters", "ports", "model", "exit_code"]),
+    (
+        "agent",
+        &[
+            "stores",
+            "catalogue",
+            "backup",
+            "verify",
+            "keep",
+            "inventory",
+            "work",
+            "obligations",
+            "adapters",
+            "ports",
+            "model",
+            "exit_code",
+        ],
+    ),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

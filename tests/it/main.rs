@@ -8,6 +8,7 @@ mod backup_phases;
 mod backup_plan;
 mod cli;
 mod fault_sweep;
+mod keep_plan;
 mod memory_store;
 mod real_server;
 mod runner_check;

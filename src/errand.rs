@@ -1,0 +1,105 @@
+//! Sending a runner on an errand: it is started, listened to until it ends, and its pod removed.
+//!
+//! Nothing but its last word says what came of it; a runner that was killed has none.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use crate::exit_code::ExitCode;
+use crate::model::event::{Event, EventKind, Phase};
+use crate::model::outcome::{End, Explain, Failure, Outcome};
+use crate::ports::PortError;
+use crate::ports::conductor::{ConductorPorts, RunnerNews, RunnerSpec};
+
+/// Why an errand came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ErrandError {
+    /// The runner could not be started or listened to.
+    #[error("cannot send runner {runner}")]
+    Port {
+        /// Its pod.
+        runner: String,
+        /// Why.
+        #[source]
+        source: PortError,
+    },
+    /// The runner could not do its work.
+    #[error("{}", .0.message)]
+    Failed(Failure),
+}
+
+impl Explain for ErrandError {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Port { source, .. } => match source.code() {
+                ExitCode::Error => ExitCode::FailedInCluster,
+                code => code,
+            },
+            Self::Failed(failure) => failure.code,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Port { source, .. } => source.hint(),
+            Self::Failed(failure) => failure.hint.clone(),
+        }
+    }
+}
+
+impl ErrandError {
+    /// Takes the error over with everything it knows, the runner's own causes included.
+    #[must_use]
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::Failed(failure) => failure,
+            port @ Self::Port { .. } => Failure::of(&port),
+        }
+    }
+}
+
+/// Sends a runner, hands each of its events to `hear`, and returns its report.
+///
+/// # Errors
+/// The runner cannot be started or followed, or did not do what it was sent for.
+pub async fn run<R: DeserializeOwned>(
+    spec: &RunnerSpec,
+    start: Duration,
+    ports: &ConductorPorts<'_>,
+    hear: impl FnMut(Event) + Send,
+) -> Result<R, ErrandError> {
+    let done = follow(spec, start, ports, hear).await;
+    // Also after a start that failed: an answer may have been lost on its way.
+    if let Err(error) = ports.runners.remove(&spec.name).await {
+        ports.events.send(Phase::Store, EventKind::Warned { message: error.to_string() });
+    }
+    done
+}
+
+async fn follow<R: DeserializeOwned>(
+    spec: &RunnerSpec,
+    start: Duration,
+    ports: &ConductorPorts<'_>,
+    mut hear: impl FnMut(Event) + Send,
+) -> Result<R, ErrandError> {
+    let failed = |source| ErrandError::Port { runner: spec.name.clone(), source };
+    let mut runner = ports.runners.start(spec, start).await.map_err(failed)?;
+    loop {
+        match runner.next().await.map_err(failed)? {
+            RunnerNews::Event(event) => hear(event),
+            RunnerNews::Ended { last_word, how } => return report_of(last_word.as_deref(), &how),
+        }
+    }
+}
+
+fn report_of<R: DeserializeOwned>(last_word: Option<&str>, how: &str) -> Result<R, ErrandError> {
+    match last_word.map(serde_json::from_str::<Outcome<R>>) {
+        Some(Ok(Outcome { end: End::Done(report), .. })) => Ok(report),
+        Some(Ok(Outcome { end: End::Failed(failure), .. })) => Err(ErrandError::Failed(failure)),
+        Some(Err(_)) | None => {
+            let what = format!("the runner ended before it could report ({how})");
+            Err(ErrandError::Failed(Failure::new(ExitCode::FailedInCluster, what)))
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! Removing backups and copying them between the stores: prune, delete, sync, and the end of a backup.
+//!
+//! A removal is written into the catalogue before it begins, and the entry goes when it is done: a run
+//! that dies between leaves a mark that says what is gone, and the next one finishes it. What is in a
+//! store is touched by runners only, and nothing but their reports is trusted.
+
+mod run;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::exit_code::ExitCode;
+use crate::model::backup_id::{BackupId, BackupName};
+use crate::model::catalogue::{Catalogue, Entry, Presence};
+use crate::model::chain;
+use crate::model::cluster::ClusterView;
+use crate::model::order::{KeepOrder, ORDER_VERSION, RunnerOrder, RunnerTask, StoreName};
+use crate::model::outcome::{Explain, Failure};
+use crate::model::report::{KeepSummary, NAMED_BACKUPS};
+use crate::model::retention;
+use crate::model::settings::{Settings, StoresWish};
+use crate::ports::PortError;
+use crate::ports::conductor::RunnerSpec;
+use crate::stores;
+
+pub use run::run;
+
+/// How many backups one runner removes or copies: its order is one argument of a program, and its
+/// report a termination message; both have limits.
+const BATCH: usize = 50;
+
+/// What is wished for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Remove what retention no longer keeps.
+    Prune,
+    /// Remove these, and whatever needs them.
+    Delete(Vec<BackupId>),
+    /// Bring the stores to the same set.
+    Sync {
+        /// These, with what they build on; all when empty.
+        backups: Vec<BackupId>,
+        /// To this store only; both ways when missing.
+        to: Option<StoreName>,
+    },
+    /// What is left to do after a backup: retention, and what should be in S3 and is not.
+    Finish,
+}
+
+/// What the plan is made from.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// What should be there.
+    pub catalogue: &'a Catalogue,
+    /// The cluster's settings.
+    pub settings: &'a Settings,
+    /// The cluster.
+    pub cluster: &'a ClusterView,
+    /// The Job's name.
+    pub job: &'a str,
+}
+
+/// Everything decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeepPlan {
+    /// To remove, children before parents.
+    pub remove: Vec<BackupId>,
+    /// To copy to S3, parents before children.
+    pub upload: Vec<BackupId>,
+    /// To copy to the volume, likewise.
+    pub download: Vec<BackupId>,
+    /// What was asked for and cannot be done, in sentences.
+    pub hopeless: Vec<String>,
+    /// What the reader should know beforehand, in sentences.
+    pub notices: Vec<String>,
+    /// One runner after the other.
+    pub batches: Vec<Batch>,
+    /// How long a runner may take to start.
+    pub start: Duration,
+    /// What it means when something could not be done.
+    pub on_failure: OnFailure,
+}
+
+/// What one runner does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// What it is told.
+    pub order: KeepOrder,
+    /// The runner.
+    pub runner: RunnerSpec,
+}
+
+/// What it means when something could not be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The run did what it was for; the reader is told.
+    Warn,
+    /// The run failed.
+    Fail,
+}
+
+/// Why nothing was done, or not everything.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepError {
+    /// No such backup.
+    #[error("the catalogue has no backup {0}")]
+    NoSuchBackup(BackupId),
+    /// Nothing to restore from would be left.
+    #[error("refused to delete {0}, the last good full backup")]
+    LastGood(BackupId),
+    /// There is nothing to bring into line with.
+    #[error("the cluster uses one store only ({0})")]
+    OneStore(&'static str),
+    /// Some of it could not be done.
+    #[error("could not deal with {count} of the backups: {}", .which.join("; "))]
+    Undone {
+        /// How many.
+        count: u32,
+        /// The first of them, with what is wrong.
+        which: Vec<String>,
+    },
+    /// A runner could not do its work.
+    #[error("cannot bring the stores into order: {}", .0.message)]
+    Runner(Failure),
+    /// Nothing may be removed before the catalogue says so.
+    #[error("cannot write down what is to be removed, so nothing was")]
+    Bury(#[source] PortError),
+    /// What was done is not written down.
+    #[error("cannot write down what was done to the stores")]
+    Enter(#[source] PortError),
+}
+
+impl Explain for KeepError {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::NoSuchBackup(_) | Self::OneStore(_) => ExitCode::NotFound,
+            Self::LastGood(_) => ExitCode::Refused,
+            Self::Undone { .. } => ExitCode::FailedInCluster,
+            Self::Runner(failure) => failure.code,
+            Self::Bury(error) | Self::Enter(error) => match error.code() {
+                ExitCode::Error => ExitCode::FailedInCluster,
+                code => code,
+            },
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoSuchBackup(_) => Some("see kubectl mariadb-backup list".to_owned()),
+            Self::LastGood(_) => Some("take another one first: kubectl mariadb-backup create".to_owned()),
+            Self::OneStore(_) => Some("set MARIADB_BACKUP_STORE to both, see kubectl mariadb-backup setup".to_owned()),
+            Self::Undone { .. } | Self::Enter(_) => Some("the same command again does what is left".to_owned()),
+            Self::Runner(failure) => failure.hint.clone(),
+            Self::Bury(error) => error.hint(),
+        }
+    }
+}
+
+impl KeepError {
+    /// Takes the error over with everything it knows, the runner's own causes included.
+    #[must_use]
+    pub fn into_failure(self) -> Failure {
+        let mut failure = Failure::of(&self);
+        if let Self::Runner(inner) = self {
+            failure.causes.extend(inner.causes);
+        }
+        failure
+    }
+}
+
+/// Decides what is removed and what is copied where.
+///
+/// # Errors
+/// Refuses what would leave nothing to restore from, and names a backup that is not there.
+pub fn plan(inputs: &Inputs<'_>, wish: &Wish) -> Result<KeepPlan, KeepError> {
+    let choice = choose(inputs, wish)?;
+    Ok(KeepPlan {
+        batches: batches(inputs, &choice, wish),
+        notices: elsewhere(inputs, &choice.remove),
+        remove: choice.remove,
+        upload: choice.upload,
+        download: choice.download,
+        hopeless: choice.hopeless,
+        start: inputs.settings.start_timeout,
+        on_failure: if *wish == Wish::Finish { OnFailure::Warn } else { OnFailure::Fail },
+    })
+}
+
+/// Says which of the removed ones also lie where nobody looks now.
+fn elsewhere(inputs: &Inputs<'_>, removed: &[BackupId]) -> Vec<String> {
+    let unused = match inputs.settings.stores {
+        StoresWish::Both => return Vec::new(),
+        StoresWish::Local => StoreName::S3,
+        StoresWish::S3 => StoreName::Local,
+    };
+    let lies_there = |backup: &&BackupId| {
+        inputs.catalogue.entry(backup).is_some_and(|entry| entry.presence(unused) == Presence::Present)
+    };
+    let notice = |backup| format!("{backup} stays in the other store ({}), which is not used now", unused.word());
+    removed.iter().filter(lies_there).map(notice).collect()
+}
+
+/// What is to be done, before it is dealt out to runners.
+#[derive(Default)]
+struct Choice {
+    remove: Vec<BackupId>,
+    upload: Vec<BackupId>,
+    download: Vec<BackupId>,
+    hopeless: Vec<String>,
+}
+
+fn choose(inputs: &Inputs<'_>, wish: &Wish) -> Result<Choice, KeepError> {
+    let Inputs { catalogue, settings, .. } = *inputs;
+    let outlived = || retention::plan(catalogue, settings.backups_to_keep, settings.stores);
+    match wish {
+        Wish::Prune => Ok(Choice { remove: outlived(), ..Choice::default() }),
+        Wish::Delete(backups) => {
+            Ok(Choice { remove: to_delete(catalogue, backups, settings.stores)?, ..Choice::default() })
+        }
+        Wish::Sync { backups, to } => to_sync(catalogue, settings.stores, backups, *to),
+        Wish::Finish => {
+            let remove = outlived();
+            let upload = if settings.stores == StoresWish::Both { owed_to_s3(catalogue, &remove) } else { Vec::new() };
+            Ok(Choice { remove, upload, ..Choice::default() })
+        }
+    }
+}
+
+fn to_delete(catalogue: &Catalogue, backups: &[BackupId], stores: StoresWish) -> Result<Vec<BackupId>, KeepError> {
+    let mut remove = retention::begun(catalogue);
+    for backup in backups {
+        if catalogue.entry(backup).is_none() {
+            return Err(KeepError::NoSuchBackup(backup.clone()));
+        }
+        remove.extend(chain::needs(catalogue, backup));
+        remove.push(backup.clone());
+    }
+    let good = retention::good_fulls(catalogue, stores);
+    let is_removed = |name: &BackupName| remove.contains(&BackupId::Full(name.clone()));
+    match good.last() {
+        Some(newest) if good.iter().all(is_removed) => Err(KeepError::LastGood(BackupId::Full(newest.clone()))),
+        _ => Ok(retention::children_first(remove)),
+    }
+}
+
+fn to_sync(
+    catalogue: &Catalogue,
+    stores: StoresWish,
+    backups: &[BackupId],
+    to: Option<StoreName>,
+) -> Result<Choice, KeepError> {
+    match stores {
+        StoresWish::Both => {}
+        StoresWish::Local => return Err(KeepError::OneStore(StoreName::Local.word())),
+        StoresWish::S3 => return Err(KeepError::OneStore(StoreName::S3.word())),
+    }
+    let mut choice = Choice::default();
+    for backup in asked_for(catalogue, backups)? {
+        let Some(entry) = catalogue.entry(&backup) else { continue };
+        if let Some(trouble) = entry.trouble(StoresWish::Both) {
+            choice.hopeless.push(format!("{backup} is {trouble}"));
+        } else if lacks(&entry, StoreName::S3) && to != Some(StoreName::Local) {
+            choice.upload.push(backup);
+        } else if lacks(&entry, StoreName::Local) && to != Some(StoreName::S3) {
+            choice.download.push(backup);
+        }
+    }
+    Ok(choice)
+}
+
+/// Returns the backups asked for with what they build on, in the order of their names; without any,
+/// all that are not set aside.
+fn asked_for(catalogue: &Catalogue, backups: &[BackupId]) -> Result<Vec<BackupId>, KeepError> {
+    if backups.is_empty() {
+        let set_aside = |backup: &BackupId| catalogue.entry(backup).is_some_and(|entry| entry.quarantined.is_some());
+        return Ok(catalogue.listed().into_iter().filter(|backup| !set_aside(backup)).collect());
+    }
+    let mut wanted = BTreeSet::new();
+    for backup in backups {
+        if !catalogue.entry(backup).is_some_and(|entry| entry.is_listed()) {
+            return Err(KeepError::NoSuchBackup(backup.clone()));
+        }
+        wanted.extend(chain::members(catalogue, backup));
+    }
+    Ok(catalogue.listed().into_iter().filter(|backup| wanted.contains(backup)).collect())
+}
+
+fn lacks(entry: &Entry, store: StoreName) -> bool {
+    entry.presence(store) != Presence::Present
+}
+
+/// Returns what should be in S3 and is not: what was begun, what was there once, and what something
+/// in S3 builds on.
+fn owed_to_s3(catalogue: &Catalogue, removed: &[BackupId]) -> Vec<BackupId> {
+    let belongs = |backup: &BackupId| catalogue.entry(backup).is_some_and(|entry| entry.s3 != Presence::Absent);
+    let listed: Vec<_> = catalogue.listed().into_iter().filter(|backup| !removed.contains(backup)).collect();
+    let there: Vec<_> = listed.iter().filter(|backup| belongs(backup)).collect();
+    let wanted: BTreeSet<_> = there.into_iter().flat_map(|backup| chain::members(catalogue, backup)).collect();
+    let can_go = |backup: &BackupId| {
+        let entry = catalogue.entry(backup).filter(Entry::is_usable);
+        entry.is_some_and(|entry| entry.local == Presence::Present && lacks(&entry, StoreName::S3))
+    };
+    listed.into_iter().filter(|backup| wanted.contains(backup) && can_go(backup)).collect()
+}
+
+/// Deals the work out to runners; a prune starts one in any case, which sweeps what dead runs left.
+fn batches(inputs: &Inputs<'_>, choice: &Choice, wish: &Wish) -> Vec<Batch> {
+    // Room is made before it is used.
+    let remove = choice.remove.iter().map(|backup| (Act::Remove, backup));
+    let upload = choice.upload.iter().map(|backup| (Act::Upload, backup));
+    let download = choice.download.iter().map(|backup| (Act::Download, backup));
+    let acts: Vec<_> = remove.chain(upload).chain(download).collect();
+    let wanted = wanted_uploads(inputs, &choice.remove);
+    let order = |acts: &[(Act, &BackupId)]| {
+        let of = |wanted: Act| acts.iter().filter(move |(act, _)| *act == wanted).map(|(_, backup)| (*backup).clone());
+        let copied = of(Act::Upload).chain(of(Act::Download));
+        KeepOrder {
+            stores: stores::of(inputs.settings, inputs.cluster),
+            remove: of(Act::Remove).collect(),
+            upload: of(Act::Upload).collect(),
+            download: of(Act::Download).collect(),
+            expected: copied.flat_map(|backup| inputs.catalogue.files_of(&backup)).collect(),
+            wanted_uploads: wanted.clone(),
+        }
+    };
+    let mut orders: Vec<_> = acts.chunks(BATCH).map(order).collect();
+    if orders.is_empty() && *wish == Wish::Prune {
+        orders.push(order(&[]));
+    }
+    let batch = |(number, order)| Batch { runner: runner(inputs, number, &order), order };
+    orders.into_iter().enumerate().map(batch).collect()
+}
+
+/// What is done with one backup.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Act {
+    Remove,
+    Upload,
+    Download,
+}
+
+/// Returns the backups whose unfinished uploads may still be of use.
+fn wanted_uploads(inputs: &Inputs<'_>, removed: &[BackupId]) -> Vec<BackupId> {
+    if inputs.settings.stores != StoresWish::Both {
+        return Vec::new();
+    }
+    let on_its_way = |entry: Entry| entry.local == Presence::Present && lacks(&entry, StoreName::S3);
+    let wanted = |backup: &BackupId| inputs.catalogue.entry(backup).is_some_and(on_its_way);
+    inputs.catalogue.listed().into_iter().filter(|backup| wanted(backup) && !removed.contains(backup)).collect()
+}
+
+fn runner(inputs: &Inputs<'_>, number: usize, order: &KeepOrder) -> RunnerSpec {
+    let settings = inputs.settings;
+    RunnerSpec {
+        name: format!("{}-keep-{number}", inputs.job),
+        order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Keep(order.clone()) },
+        beside: None,
+        store_claim: settings.stores.local().then(|| settings.store_claim.clone()),
+        s3: stores::mounts(settings),
+        operator_secret: None,
+        backup_secret: None,
+    }
+}
+
+impl KeepPlan {
+    /// Returns what would be done, for a reader who only asked.
+    #[must_use]
+    pub fn summary(&self) -> KeepSummary {
+        KeepSummary { dry_run: true, ..summary(&self.remove, &self.upload, &self.download) }
+    }
+}
+
+/// Names the first of each kind, so that the whole stays bounded, and counts all.
+fn summary(removed: &[BackupId], uploaded: &[BackupId], downloaded: &[BackupId]) -> KeepSummary {
+    let kinds = [removed, uploaded, downloaded].into_iter().filter(|of| !of.is_empty()).count();
+    let first = |of: &[BackupId]| of.iter().take(NAMED_BACKUPS / kinds.max(1)).cloned().collect();
+    let count = |of: &[BackupId]| u32::try_from(of.len()).unwrap_or(u32::MAX);
+    KeepSummary {
+        dry_run: false,
+        removed: first(removed),
+        removed_count: count(removed),
+        uploaded: first(uploaded),
+        uploaded_count: count(uploaded),
+        downloaded: first(downloaded),
+        downloaded_count: count(downloaded),
+        bytes: 0,
+    }
+}
