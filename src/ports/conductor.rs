@@ -143,6 +143,9 @@ pub trait Runners: Send + Sync {
 
     /// Deletes a runner's pod and waits until none of its processes can be left.
     async fn remove(&self, name: &str) -> Result<(), PortError>;
+
+    /// Names the runners of this cluster whose conductor is gone, whether they still work or not.
+    async fn orphans(&self) -> Result<Vec<String>, PortError>;
 }
 
 /// A running runner.

@@ -14,6 +14,12 @@ use crate::ports::conductor::RunnerSpec;
 /// The container with the agent.
 pub(crate) const CONTAINER: &str = "runner";
 
+/// The label that tells runners from conductors.
+pub(crate) const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+
+/// Its value on runners.
+pub(crate) const RUNNER: &str = "runner";
+
 /// The uid of servers whose manifest names none: `mysql` in the official images.
 const USUAL_UID: i64 = 999;
 
@@ -53,7 +59,7 @@ pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec, te
             "namespace": owner.namespace,
             "labels": {
                 (names::APP_LABEL): names::APP,
-                "app.kubernetes.io/component": "runner",
+                (COMPONENT_LABEL): RUNNER,
                 (names::MANAGER_LABEL): names::MANAGER,
                 (names::STATEFULSET_LABEL): owner.statefulset,
             },

@@ -5,15 +5,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DeleteParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 
 use super::backoff::Pause;
 use super::error::port_error;
 use super::pod_follow::PodFollower;
-use super::runner_pod::{CONTAINER, Owner, manifest};
+use super::runner_pod::{COMPONENT_LABEL, CONTAINER, Owner, RUNNER, manifest};
 use crate::model::cluster::ServerSpec;
+use crate::model::names::{MANAGER, MANAGER_LABEL, STATEFULSET_LABEL};
 use crate::ports::conductor::{Runner, RunnerSpec, Runners};
 use crate::ports::{PortError, Reason};
 
@@ -88,5 +89,50 @@ impl Runners for RunnerPods {
             PortError::new(Reason::TimedOut, what())
                 .caused_by(format!("it is still there after {} s: its node may be lost", limit.as_secs()))
         })
+    }
+
+    async fn orphans(&self) -> Result<Vec<String>, PortError> {
+        let ours = format!("{MANAGER_LABEL}={MANAGER},{STATEFULSET_LABEL}={}", self.owner.statefulset);
+        let what = format!("cannot list the runner pods in namespace {}", self.owner.namespace);
+        let pods = self.pods().list(&ListParams::default().labels(&ours)).await;
+        Ok(orphans_among(&pods.map_err(|error| port_error(what, error))?.items))
+    }
+}
+
+/// Names the runners among pods of one cluster whose owner is not among them, or is over.
+fn orphans_among(pods: &[Pod]) -> Vec<String> {
+    let phase = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.clone());
+    let lives = |pod: &&Pod| !matches!(phase(pod).as_deref(), Some("Succeeded" | "Failed"));
+    let living: Vec<_> = pods.iter().filter(lives).filter_map(ResourceExt::uid).collect();
+    let is_runner = |pod: &&Pod| pod.labels().get(COMPONENT_LABEL).is_some_and(|component| component == RUNNER);
+    let owner_lives = |pod: &Pod| pod.owner_references().iter().any(|owner| living.contains(&owner.uid));
+    pods.iter().filter(is_runner).filter(|pod| !owner_lives(pod)).map(ResourceExt::name_any).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(name: &str, component: Option<&str>, phase: &str, owner: &str) -> Pod {
+        let labels = component.map(|component| serde_json::json!({COMPONENT_LABEL: component})).unwrap_or_default();
+        let owner = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "name": owner, "uid": owner});
+        let pod = serde_json::json!({
+            "metadata": {"name": name, "uid": name, "labels": labels, "ownerReferences": [owner]},
+            "status": {"phase": phase},
+        });
+        serde_json::from_value(pod).unwrap()
+    }
+
+    #[test]
+    fn a_runner_is_an_orphan_when_its_conductor_is_over_or_gone() {
+        let pods = [
+            pod("at-work", None, "Running", "job-1"),
+            pod("killed", None, "Failed", "job-2"),
+            pod("runner-of-at-work", Some(RUNNER), "Running", "at-work"),
+            pod("ended-runner-of-at-work", Some(RUNNER), "Succeeded", "at-work"),
+            pod("runner-of-killed", Some(RUNNER), "Running", "killed"),
+            pod("runner-of-gone", Some(RUNNER), "Failed", "gone"),
+        ];
+        assert_eq!(orphans_among(&pods), ["runner-of-killed", "runner-of-gone"]);
     }
 }

@@ -17,6 +17,29 @@ pub(super) async fn settle(context: &Context<'_>) -> Result<Option<Obligation>, 
     settled.map(|()| Some(owed)).map_err(|error| Failure::of(&error))
 }
 
+/// Removes the runners of dead runs: those that still work could write where this run is about to.
+///
+/// What an obligation names is gone already. One that cannot be removed, because its node is lost, is
+/// told and left to Kubernetes: it holds nothing of the cluster.
+pub(super) async fn remove_orphans(context: &Context<'_>) {
+    let ports = context.ports;
+    let told = |message: String| ports.events.step(Phase::Isolate, message);
+    let orphans = match ports.runners.orphans().await {
+        Ok(orphans) => orphans,
+        Err(error) => return told(error.to_string()),
+    };
+    for orphan in orphans {
+        let removed = tokio::select! {
+            removed = ports.runners.remove(&orphan) => removed.map_err(|error| error.to_string()),
+            () = ports.clock.sleep(context.settings.start_timeout) => Err("its node may be lost".to_owned()),
+        };
+        told(match removed {
+            Ok(()) => format!("removed runner {orphan} of a run that is gone"),
+            Err(why) => format!("runner {orphan} of a run that is gone is still there: {why}"),
+        });
+    }
+}
+
 /// Settles what this very run owes when it was stopped in the middle; the pod's grace period is made for it.
 ///
 /// A record left behind would end a desync that somebody else asks for later.

@@ -18,6 +18,7 @@ pub(super) fn only_looks(task: &Task) -> bool {
 /// Does a task under the cluster's Lease, once nothing is owed any more.
 pub(super) async fn carry_out(task: &Task, context: &Context<'_>) -> Result<RunReport, Failure> {
     super::owed::settle(context).await?;
+    super::owed::remove_orphans(context).await;
     perform(task, context).await
 }
 

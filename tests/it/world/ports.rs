@@ -163,6 +163,11 @@ impl Runners for World {
             Ok(())
         })
     }
+
+    async fn orphans(&self) -> Result<Vec<String>, PortError> {
+        // One run at a time: at its beginning every runner is a dead one's.
+        self.effect("look for orphans", |state| Ok(state.runners.keys().cloned().collect()))
+    }
 }
 
 struct SimRunner {
