@@ -124,15 +124,136 @@ impl Cluster {
         cluster
     }
 
+    /// The demo with enough data that a copy can be held up.
+    pub(crate) fn with_data() -> Self {
+        only_on_the_ground();
+        let cluster = Self::demo();
+        cluster.healthy();
+        let bytes = "SELECT COALESCE(SUM(data_length), 0) FROM information_schema.tables WHERE table_schema = 'shop'";
+        let bytes: u64 = cluster.sql("mariadb-server-0", bytes).parse().unwrap();
+        if bytes < 50 << 20 {
+            ground(&["load", "--namespace", &cluster.namespace, "--mb", "80"]);
+        }
+        cluster
+    }
+
+    /// Every setting a test before this one may have changed is as it was.
     fn set_up(&self) {
+        run("kubectl", &["delete", "configmap", "mariadb-server-backup", "-n", &self.namespace, "--ignore-not-found"]);
         let image = ground(&["agent", "--print"]);
-        self.plugin(&["setup", "--agent-image", &image]).ends_with(0);
+        self.plugin(&["setup", "--agent-image", &image, "--keep", "3"]).ends_with(0);
+    }
+
+    /// Changes a setting for the rest of the test.
+    #[track_caller]
+    pub(crate) fn set(&self, key: &str, value: &str) {
+        let patch = serde_json::json!({"data": {key: value}}).to_string();
+        self.kubectl(&["patch", "configmap", "mariadb-server-backup", "--type", "merge", "-p", &patch]);
+    }
+
+    /// Makes copies so slow that none ends before the test ends it.
+    #[track_caller]
+    pub(crate) fn copies_for_minutes(&self) {
+        self.set("MARIADB_BACKUP_THROTTLE", "1");
+    }
+
+    /// Makes copies take some ten seconds.
+    #[track_caller]
+    pub(crate) fn copies_for_seconds(&self) {
+        self.set("MARIADB_BACKUP_THROTTLE", "60");
+    }
+
+    /// Lets copies go as fast as they can.
+    #[track_caller]
+    pub(crate) fn copies_fast(&self) {
+        self.set("MARIADB_BACKUP_THROTTLE", "0");
+    }
+
+    /// Turns S3 on, beside the volume (`both`) or instead of it (`s3`).
+    #[track_caller]
+    pub(crate) fn store_in(&self, stores: &str) {
+        let image = ground(&["agent", "--print"]);
+        let same = ["--agent-image", &image, "--keep", "3"];
+        let s3 = ["--s3-endpoint", "http://s3.demo:8333", "--s3-bucket", "backups", "--s3-secret", "s3-credentials"];
+        self.plugin(&[&["setup", "--store", stores][..], &same, &s3].concat()).ends_with(0);
+    }
+
+    /// Whether S3 is one of the stores.
+    #[track_caller]
+    pub(crate) fn uses_s3(&self) -> bool {
+        let settings = self.kubectl_json(&["get", "configmap", "mariadb-server-backup"]);
+        settings["data"]["MARIADB_BACKUP_STORE"].as_str().is_some_and(|stores| stores != "local")
+    }
+
+    /// The replica the backup volume is bound to, which is the one that is copied.
+    #[track_caller]
+    pub(crate) fn target(&self) -> String {
+        let claim = self.kubectl_json(&["get", "pvc", "mariadb-phy-backup-data"]);
+        let Some(volume) = claim["spec"]["volumeName"].as_str() else { return "mariadb-server-2".to_owned() };
+        let volume = self.kubectl_json(&["get", "pv", volume]);
+        let terms = &volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"];
+        let node = terms[0]["matchExpressions"][0]["values"][0].as_str().unwrap();
+        self.pod_on(node).unwrap_or_else(|| "mariadb-server-2".to_owned())
+    }
+
+    fn pod_on(&self, node: &str) -> Option<String> {
+        let pods = self.kubectl_json(&["get", "pods", "-l", "application=mariadb"]);
+        let pods = pods["items"].as_array()?.clone();
+        let pod = pods.iter().find(|pod| pod["spec"]["nodeName"] == node)?;
+        Some(pod["metadata"]["name"].as_str()?.to_owned())
+    }
+
+    /// Two replicas that are not copied.
+    #[track_caller]
+    pub(crate) fn others(&self) -> [String; 2] {
+        let target = self.target();
+        let others: Vec<_> = (0..3).map(|n| format!("mariadb-server-{n}")).filter(|pod| *pod != target).collect();
+        others.try_into().unwrap()
+    }
+
+    /// The replicas whose server answers now.
+    pub(crate) fn pods_that_answer(&self) -> Vec<String> {
+        let answers = |pod: &String| run("ground", &["sql", "--namespace", &self.namespace, pod, "SELECT 1"]).code == 0;
+        (0..3).map(|n| format!("mariadb-server-{n}")).filter(answers).collect()
+    }
+
+    /// Starts a statement that goes on beside the test, which must end it with [`Cluster::end_sql`].
+    pub(crate) fn start_sql(&self, pod: &str, statement: &str) -> Started {
+        let mut command = command("ground", &["sql", "--namespace", &self.namespace, pod, statement]);
+        Started(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Ends the statement that has that text in it, and its session.
+    #[track_caller]
+    pub(crate) fn end_sql(&self, pod: &str, text: &str) {
+        let others = "ID <> CONNECTION_ID()";
+        let find = format!("SELECT ID FROM information_schema.processlist WHERE INFO LIKE '%{text}%' AND {others}");
+        let id = self.sql(pod, &find);
+        if !id.is_empty() {
+            run("ground", &["sql", "--namespace", &self.namespace, pod, &format!("KILL {id}")]);
+        }
+    }
+
+    /// Waits until a statement with that text is at work in a replica.
+    #[track_caller]
+    pub(crate) fn until_sql_runs(&self, pod: &str, text: &str) {
+        let others = "ID <> CONNECTION_ID()";
+        let find =
+            format!("SELECT COUNT(*) FROM information_schema.processlist WHERE INFO LIKE '%{text}%' AND {others}");
+        until(&format!("{text} runs in {pod}"), || (self.sql(pod, &find) != "0").then_some(()));
     }
 
     /// Runs the plugin through the real kubectl.
     pub(crate) fn plugin(&self, arguments: &[&str]) -> Ran {
         let all = self.plugin_arguments(arguments);
         run("kubectl", &all.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Makes a backup and returns its name.
+    #[track_caller]
+    pub(crate) fn created(&self, arguments: &[&str]) -> String {
+        let ran = self.plugin(&[arguments, &["-o", "name"]].concat()).ends_with(0);
+        ran.stdout.trim().trim_start_matches("backup/").to_owned()
     }
 
     /// Starts the plugin and does not wait for it.
@@ -187,17 +308,6 @@ impl Cluster {
         Some(serde_json::from_str(text).unwrap())
     }
 
-    /// The runner that is at work now, once it is past its checks and copies.
-    #[track_caller]
-    pub(crate) fn copying_runner(&self) -> String {
-        until("a runner copies", || {
-            let runner = self.obligation()?["debt"]["runner"].as_str()?.to_owned();
-            let log = run("kubectl", &["logs", &runner, "-n", &self.namespace]).stdout;
-            let copied = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            copied.into_iter().any(|event| event["doneBytes"].as_u64() > Some(0)).then_some(runner)
-        })
-    }
-
     /// Waits until every replica is Synced without any desync, and Ready.
     #[track_caller]
     pub(crate) fn healthy(&self) {
@@ -210,10 +320,10 @@ impl Cluster {
             });
             (ready && pods.len() == 3).then_some(())
         });
-        for n in 0..3 {
-            let pod = format!("mariadb-server-{n}");
-            assert_eq!(self.status(&pod, "wsrep_local_state_comment"), "Synced", "{pod}");
-            assert_eq!(self.status(&pod, "wsrep_desync_count"), "0", "{pod}");
+        // A replica that was the donor of a state transfer is Ready a moment before it is Synced.
+        for pod in (0..3).map(|n| format!("mariadb-server-{n}")) {
+            let state = || [self.status(&pod, "wsrep_local_state_comment"), self.status(&pod, "wsrep_desync_count")];
+            until(&format!("{pod} is Synced"), || (state() == ["Synced", "0"]).then_some(()));
         }
     }
 }
@@ -243,10 +353,19 @@ pub(crate) struct Ledger<'a> {
 
 impl<'a> Ledger<'a> {
     pub(crate) fn start(cluster: &'a Cluster) -> Self {
+        // One that a test before this one was killed with.
+        run("ground", &["ledger", "stop", "--namespace", &cluster.namespace]);
         ground(&["ledger", "start", "--namespace", &cluster.namespace]);
         let ledger = Self { cluster };
         until("the ledger has commits", || (ledger.commits().len() > 20).then_some(()));
         ledger
+    }
+
+    /// Fails the test unless clients can still write.
+    #[track_caller]
+    pub(crate) fn goes_on(&self) {
+        let before = self.commits().len();
+        until("the ledger goes on", || (self.commits().len() > before).then_some(()));
     }
 
     /// Every acknowledged commit: its number and the position the cluster gave it.

@@ -6,7 +6,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, which is what it is for")]
 
 mod backup;
-mod faults;
+mod buckets;
+mod chains;
+mod damage;
 mod ground;
+mod interruptions;
+mod keeping;
+mod nodes_and_servers;
+mod operating;
+mod oracle;
 mod refusals;
+mod run;
 mod stock_tools;
+mod stores;

@@ -1,14 +1,10 @@
 //! A server started on a backup by stock tools only: what a person without this product would do.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
-use crate::ground::{Cluster, kubectl, run, scratch_file, until};
-
-/// Runs a shell script in a pod of the server's image with the backup volume at `/var/backup`.
-pub(crate) fn on_the_backup_volume(cluster: &Cluster, script: &str) -> String {
-    let pod = VolumePod::start(cluster, "volume-shell", "sleep 600");
-    pod.shell(script)
-}
+use crate::ground::{Cluster, Ledger, kubectl, run, scratch_file, until};
 
 /// A pod with the backup volume.
 struct VolumePod<'a> {
@@ -74,9 +70,15 @@ pub(crate) struct StockServer<'a> {
 const UNPACK_AND_START: &str = r#"
 set -euo pipefail
 mkdir -p /restore/data && cd /restore
-zstd -dc "/var/backup/base/$BACKUP/backup.mbstream.zst" | mbstream -x -C /restore/data
-mariadb-backup --prepare --target-dir=/restore/data > /restore/prepare.log 2>&1
-tail -n 1 /restore/prepare.log | grep -q 'completed OK!'
+increment=
+for directory in $CHAIN; do
+  into=/restore/data
+  if [ -n "$increment" ]; then into=/restore/increment; rm -rf $into; mkdir $into; fi
+  zstd -dc "/var/backup/$directory/backup.mbstream.zst" | mbstream -x -C $into
+  mariadb-backup --prepare --target-dir=/restore/data $increment > /restore/prepare.log 2>&1 || tail -n 20 /restore/prepare.log
+  tail -n 1 /restore/prepare.log | grep -q 'completed OK!'
+  increment=--incremental-dir=/restore/increment
+done
 cat > /restore/my.cnf <<'END'
 [mariadbd]
 datadir=/restore/data
@@ -98,8 +100,15 @@ sleep 900
 "#;
 
 impl<'a> StockServer<'a> {
+    /// One on a full backup.
     pub(crate) fn start(cluster: &'a Cluster, backup: &str) -> Self {
-        let pod = VolumePod::start(cluster, "stock-restore", &format!("BACKUP={backup}\n{UNPACK_AND_START}"));
+        Self::start_chain(cluster, &[format!("base/{backup}")])
+    }
+
+    /// One on a chain, by the directories in the store: the base first.
+    pub(crate) fn start_chain(cluster: &'a Cluster, directories: &[String]) -> Self {
+        let script = format!("CHAIN=\"{}\"\n{UNPACK_AND_START}", directories.join(" "));
+        let pod = VolumePod::start(cluster, "stock-restore", &script);
         until("the restored server answers", || {
             let seen = run("kubectl", &["exec", pod.name, "-n", &cluster.namespace, "--", "ls", "/restore/ready"]);
             let phase = cluster.kubectl_json(&["get", "pod", pod.name])["status"]["phase"].clone();
@@ -108,6 +117,24 @@ impl<'a> StockServer<'a> {
         });
         let position = pod.shell("sed 's/ .*//' /restore/data/*_galera_info | head -n 1");
         Self { pod, position }
+    }
+
+    /// Fails the test unless the server holds every commit the ledger has up to a position, whole.
+    #[track_caller]
+    pub(crate) fn holds(&self, ledger: &Ledger<'_>, position: &str) {
+        let position: i64 = position.rsplit(':').next().unwrap().parse().unwrap();
+        let commits = ledger.commits();
+        let restored: BTreeSet<i64> = self.numbers("SELECT n FROM ledger.entries").into_iter().collect();
+        // What the ledger wrote down is the cluster's position right after a commit, never less than its own.
+        let before = |n: &&i64| commits[*n] <= position;
+        let missing: Vec<_> = commits.keys().filter(before).filter(|n| !restored.contains(n)).collect();
+        assert!(commits.keys().filter(before).count() > 20, "too few commits before {position} to prove anything");
+        assert!(missing.is_empty(), "acknowledged before the backup's position {position}, and lost: {missing:?}");
+        let torn = "SELECT n FROM ledger.entries e WHERE (SELECT COUNT(*) FROM ledger.halves h WHERE h.n = e.n) <> 2 \
+                    UNION SELECT h.n FROM ledger.halves h LEFT JOIN ledger.entries e ON e.n = h.n WHERE e.n IS NULL";
+        assert_eq!(self.numbers(torn), [0i64; 0], "torn transactions");
+        // As the ledger's own rows say, none is other than it was written.
+        assert_eq!(self.numbers("SELECT n FROM ledger.entries WHERE sum <> SHA2(payload, 256)"), [0i64; 0]);
     }
 
     /// One column of numbers.

@@ -1,0 +1,96 @@
+//! Schedules, status, recovery by hand, and a look at the stores themselves.
+
+use serde_json::Value;
+
+use crate::ground::{Cluster, PATIENCE, until, until_within};
+use crate::oracle::{Oracle, volume};
+use crate::run::{Run, Signal, Who};
+
+#[test]
+fn a_schedule_makes_a_backup_by_itself_and_can_be_suspended_resumed_and_deleted() {
+    let cluster = Cluster::with_data();
+    let oracle = Oracle::new(&cluster);
+    cluster.plugin(&["schedule", "create", "minutely", "--schedule", "* * * * *"]).ends_with(0);
+    let made = until_within(2 * PATIENCE, "the schedule has made a backup", || oracle.new_backups().pop());
+    assert!(cluster.listed().contains(&made));
+    cluster.plugin(&["schedule", "suspend", "minutely"]).ends_with(0);
+    let suspended = || {
+        let crons = cluster.kubectl_json(&["get", "cronjobs"]);
+        crons["items"][0]["spec"]["suspend"] == Value::Bool(true)
+    };
+    assert!(suspended());
+    let listed = cluster.plugin(&["schedule", "list"]).ends_with(0).stdout;
+    assert!(listed.contains("minutely"), "{listed}");
+    cluster.plugin(&["schedule", "resume", "minutely"]).ends_with(0);
+    assert!(!suspended());
+    cluster.plugin(&["schedule", "delete", "minutely", "--yes"]);
+    let left = cluster.kubectl_json(&["get", "cronjobs"]);
+    assert_eq!(left["items"].as_array().unwrap().len(), 0, "the CronJob is left");
+    nothing_runs(&cluster);
+    oracle.all_is_well();
+}
+
+/// Waits for a run that the schedule began in its last moment.
+fn nothing_runs(cluster: &Cluster) {
+    until("no Job is active", || {
+        let jobs = cluster.kubectl_json(&["get", "jobs"]);
+        let jobs = jobs["items"].as_array()?.clone();
+        jobs.iter().all(|job| job["status"]["active"].as_u64().unwrap_or(0) == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_backup_by_hand_and_one_by_schedule_at_once_do_not_meet() {
+    let cluster = Cluster::with_data();
+    let oracle = Oracle::new(&cluster);
+    cluster.plugin(&["schedule", "create", "meeting", "--schedule", "0 0 1 1 *"]).ends_with(0);
+    cluster.copies_for_seconds();
+    let run = Run::order(&cluster, &["create"]);
+    run.copying();
+    let from_schedule = cluster.plugin(&["create", "--from-schedule", "meeting"]);
+    from_schedule.ends_with(11);
+    run.end().ends_with(0);
+    cluster.plugin(&["schedule", "delete", "meeting", "--yes"]);
+    cluster.copies_fast();
+    oracle.all_is_well();
+}
+
+#[test]
+fn what_is_owed_is_shown_by_status_and_settled_by_recover() {
+    let cluster = Cluster::with_data();
+    let oracle = Oracle::new(&cluster);
+    cluster.plugin(&["status"]).ends_with(0);
+    cluster.copies_for_minutes();
+    let run = Run::order(&cluster, &["create"]);
+    let runner = run.copying();
+    let job = run.job.clone();
+    run.signal(Who::Conductor, &runner, Signal::Kill);
+    run.signal(Who::Runner, &runner, Signal::Kill);
+    run.end().ends_with(4);
+    let owed = cluster.plugin(&["status"]).ends_with(6);
+    let said = format!("{}{}", owed.stdout, owed.stderr);
+    assert!(said.contains(&job) && said.contains(&cluster.target()), "{said}");
+    cluster.copies_fast();
+    cluster.plugin(&["recover"]).ends_with(0);
+    assert_eq!(cluster.obligation(), None);
+    cluster.healthy();
+    cluster.plugin(&["status"]).ends_with(0);
+    cluster.plugin(&["recover"]).ends_with(0);
+    oracle.all_is_well();
+}
+
+#[test]
+fn a_live_listing_shows_what_the_catalogue_does_not_know() {
+    let cluster = Cluster::with_data();
+    let oracle = Oracle::new(&cluster);
+    let name = cluster.created(&["create"]);
+    let listed = cluster.plugin(&["list", "--live"]).ends_with(0).stdout;
+    assert!(listed.contains(&name), "{listed}");
+    let root = volume(&cluster).unwrap();
+    std::fs::rename(root.join(format!("base/{name}")), root.join("elsewhere")).unwrap();
+    let gone = cluster.plugin(&["list", "--live"]);
+    std::fs::rename(root.join("elsewhere"), root.join(format!("base/{name}"))).unwrap();
+    let line = gone.stdout.lines().find(|line| line.contains(&name)).unwrap_or_default().to_owned();
+    assert!(line.contains("missing"), "{}{}", gone.stdout, gone.stderr);
+    oracle.all_is_well();
+}
