@@ -227,7 +227,9 @@ fn judge(exit_ok: bool, how: String, lines: &[String]) -> EngineEnd {
     let last = lines.iter().rev().find(|line| !line.is_empty());
     let completed = last.is_some_and(|line| line.ends_with(MARK_OF_SUCCESS));
     let tells = |line: &&String| {
-        ["FATAL ERROR", "[ERROR]", "Error:", "error:", "failed", "Errcode"].iter().any(|word| line.contains(word))
+        ["FATAL ERROR", "[ERROR]", "Error:", "error:", "failed", "Errcode", "Unable to"]
+            .iter()
+            .any(|word| line.contains(word))
     };
     let mut complaints: Vec<_> = lines.iter().rev().filter(tells).take(COMPLAINTS).cloned().collect();
     if complaints.is_empty() && !completed {
@@ -296,6 +298,10 @@ mod tests {
         assert_eq!(end.complaints, ["[00] FATAL ERROR: 2026 no"]);
         let quiet = judge(false, "signal 9".to_owned(), &lines("[00] copying"));
         assert_eq!(quiet.complaints, ["[00] copying"]);
+        // What it says last after waiting in vain for a table that somebody holds locked.
+        let locked = "[00] Unable to obtain lock. Please try again later.";
+        let waited = format!("{locked}\n0 [Note] InnoDB: Starting shutdown...");
+        assert_eq!(judge(false, "exit code 1".to_owned(), &lines(&waited)).complaints, [locked]);
     }
 
     #[tokio::test]

@@ -101,7 +101,7 @@ fn a_server_that_waits_for_a_long_statement_is_given_up_in_bounded_time_and_come
     let cluster = Cluster::with_data();
     let oracle = Oracle::new(&cluster);
     let target = cluster.target();
-    let lock = cluster.start_sql(&target, "LOCK TABLES shop.orders WRITE; SELECT SLEEP(3002)");
+    let lock = cluster.start_sql(&target, "SET SESSION wsrep_on = OFF; CREATE TABLE shop.held SELECT SLEEP(3002)");
     cluster.until_sql_runs(&target, "SLEEP(3002)");
     let failed = cluster.plugin(&["create", "--ftwrl-wait-timeout", "3s"]).ends_with(4);
     assert!(failed.stderr.contains("mariadb-backup ended with"), "{}", failed.stderr);

@@ -1,6 +1,6 @@
 //! Bad input and bad states: a clear error with its code, and nothing changed.
 
-use crate::ground::{Cluster, Ran, kubectl, only_on_the_ground, run, scratch_file, until};
+use crate::ground::{Cluster, Ran, ground, kubectl, only_on_the_ground, run, scratch_file, until};
 
 /// Everything a refused run must leave as it was, as one text.
 fn state_of(cluster: &Cluster) -> String {
@@ -107,4 +107,81 @@ fn a_server_image_without_the_tool_is_refused_by_name() {
     cluster.healthy();
     changes_nothing(&cluster, || cluster.plugin(&["create"]).ends_with(6)).says("mariadb-backup");
     assert_eq!(cluster.obligation(), None);
+}
+
+#[test]
+fn a_missing_grant_is_named_before_anything_is_touched() {
+    let cluster = Cluster::with_data();
+    let [other, _] = cluster.others();
+    cluster.sql(&other, "REVOKE RELOAD ON *.* FROM backup");
+    let before = state_of(&cluster);
+    let refused = cluster.plugin(&["create"]);
+    cluster.sql(&other, "GRANT RELOAD ON *.* TO backup");
+    refused.ends_with(6).says("RELOAD");
+    assert_eq!(state_of(&cluster), before);
+    cluster.plugin(&["create"]).ends_with(0);
+}
+
+#[test]
+fn a_server_set_to_abort_backups_is_refused() {
+    let cluster = Cluster::with_data();
+    let target = cluster.target();
+    cluster.sql(&target, "SET GLOBAL wsrep_mode = 'BF_ABORT_MARIABACKUP'");
+    let before = state_of(&cluster);
+    let refused = cluster.plugin(&["create"]);
+    cluster.sql(&target, "SET GLOBAL wsrep_mode = ''");
+    refused.ends_with(6).says(&target).says("BF_ABORT_MARIABACKUP");
+    assert_eq!(state_of(&cluster), before);
+}
+
+#[test]
+fn the_last_replica_that_could_send_a_state_transfer_is_not_taken_out_and_every_finding_is_told() {
+    let cluster = Cluster::with_data();
+    let others = cluster.others();
+    for other in &others {
+        cluster.sql(other, "SET GLOBAL wsrep_desync = ON");
+        until("the replica is desynced", || (cluster.status(other, "wsrep_desync_count") == "1").then_some(()));
+    }
+    let refused = cluster.plugin(&["create"]);
+    for other in &others {
+        assert_eq!(cluster.status(other, "wsrep_desync_count"), "1", "somebody else's desync was ended");
+        cluster.sql(other, "SET GLOBAL wsrep_desync = OFF");
+    }
+    let refused = refused.ends_with(6).says("fewer than two replicas are Synced");
+    assert!(
+        others.iter().all(|other| refused.stderr.contains(other)),
+        "not every finding is told:\n{}",
+        refused.stderr
+    );
+    cluster.healthy();
+    assert_eq!(cluster.obligation(), None);
+}
+
+#[test]
+fn a_replica_outside_the_primary_component_is_found() {
+    let cluster = Cluster::with_data();
+    let [other, _] = cluster.others();
+    cluster.sql(&other, "SET GLOBAL wsrep_provider_options = 'gmcast.isolate=1'");
+    until("it is alone", || (cluster.status(&other, "wsrep_cluster_status") == "non-Primary").then_some(()));
+    let refused = cluster.plugin(&["create"]);
+    cluster.sql(&other, "SET GLOBAL wsrep_provider_options = 'gmcast.isolate=0'");
+    refused.ends_with(6).says(&other).says("non-Primary");
+    cluster.healthy();
+    assert_eq!(cluster.obligation(), None);
+}
+
+#[test]
+fn files_that_belong_to_another_server_are_not_copied() {
+    let cluster = Cluster::with_data();
+    let claim = format!("mysql-data-{}", cluster.target());
+    let view = std::path::PathBuf::from(ground(&["volume-path", &claim])).join("mysql/gvwstate.dat");
+    let own = std::fs::read_to_string(&view).unwrap();
+    let line = own.lines().find(|line| line.starts_with("my_uuid:")).unwrap();
+    let before = state_of(&cluster);
+    std::fs::write(&view, own.replace(line, "my_uuid: 00000000-0000-11ee-8000-000000000000")).unwrap();
+    let refused = cluster.plugin(&["create"]);
+    std::fs::write(&view, &own).unwrap();
+    refused.ends_with(6).says("belong to member");
+    assert_eq!(state_of(&cluster), before);
+    cluster.plugin(&["create"]).ends_with(0);
 }
