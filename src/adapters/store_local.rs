@@ -3,21 +3,28 @@
 //! Unfinished work lies in `.unfinished/<name>/`, locked by the process that works on it. When every
 //! file including the manifest is durable there, one rename puts the directory in its place: under
 //! `base/` and `incr/` there is never a backup of ours without its manifest, whatever was killed
-//! or lost power. A sweep removes unfinished work that nobody holds locked any more.
+//! or lost power. Removal goes the same way back. A sweep removes unfinished work that nobody holds
+//! locked any more.
 
-use std::collections::BTreeMap;
+mod durable;
+mod pending;
+mod volume;
+mod workspace;
+
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Advice, FlockOperation, fadvise, flock, statvfs};
-use sha2::{Digest, Sha256};
+use rustix::fs::{Advice, OFlags, fadvise};
 
 use crate::model::backup_id::{BackupId, BackupName};
-use crate::model::manifest::{MANIFEST_FILE, StoredFile, hex};
-use crate::ports::runner::{FileFacts, KeptSum, PendingBackup, Replacement, Store, StoreFile, Volume};
+use crate::model::manifest::MANIFEST_FILE;
+use crate::ports::runner::{FileFacts, KeptSum, PendingBackup, Store};
 use crate::ports::{PortError, Reason};
+
+use pending::PendingDirectory;
+use workspace::Workspace;
 
 /// Where unfinished work lies.
 const UNFINISHED: &str = ".unfinished";
@@ -43,6 +50,40 @@ impl VolumeStore {
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
+
+    /// The full path of a path inside the store; one that leads out is refused.
+    fn inside(&self, path: &str) -> Result<PathBuf, PortError> {
+        let is_inside = Path::new(path).components().all(|component| matches!(component, Component::Normal(_)));
+        if is_inside && !path.is_empty() {
+            return Ok(self.root.join(path));
+        }
+        Err(PortError::new(Reason::Forbidden, format!("{path:?} is no path inside a store")))
+    }
+
+    fn seal_path(&self, backup: &BackupId) -> PathBuf {
+        self.root.join(SEALS).join(flat(backup))
+    }
+
+    /// Forgets that a backup was found right.
+    fn unseal(&self, backup: &BackupId) -> Result<(), PortError> {
+        let path = self.seal_path(backup);
+        as_good_when_gone(fs::remove_file(&path)).map_err(|error| failed("remove", &path, error))
+    }
+
+    /// Forgets what was found right but is no longer there.
+    fn unseal_what_is_gone(&self) -> Result<(), PortError> {
+        let kept: Vec<_> = self.backups()?.iter().map(flat).collect();
+        for name in names_in(&self.root.join(SEALS))?.into_iter().filter(|name| !kept.contains(name)) {
+            let path = self.root.join(SEALS).join(name);
+            as_good_when_gone(fs::remove_file(&path)).map_err(|error| failed("remove", &path, error))?;
+        }
+        Ok(())
+    }
+}
+
+/// A backup's name as one file name.
+fn flat(backup: &BackupId) -> String {
+    backup.directory().replace('/', "_")
 }
 
 /// An error about a path, with the reason and the next step its kind suggests.
@@ -51,7 +92,7 @@ fn failed(what: &str, path: &Path, error: io::Error) -> PortError {
         io::ErrorKind::NotFound => Reason::Missing,
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Reason::Forbidden,
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Reason::NoSpace,
-        io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => Reason::Conflict,
+        io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::WouldBlock => Reason::Conflict,
         _ => Reason::Other,
     };
     let made = PortError::new(reason, format!("cannot {what} {}", path.display())).caused_by(error);
@@ -64,24 +105,9 @@ fn failed(what: &str, path: &Path, error: io::Error) -> PortError {
     }
 }
 
-/// Makes the entries of a directory durable.
-fn sync_directory(path: &Path) -> Result<(), PortError> {
-    File::open(path).and_then(|directory| directory.sync_all()).map_err(|error| failed("make durable", path, error))
-}
-
-/// Makes a directory and what leads to it, all durable.
-fn make_directories(root: &Path, below: &Path) -> Result<(), PortError> {
-    let mut path = root.to_path_buf();
-    for component in below.components() {
-        let parent = path.clone();
-        path.push(component);
-        match fs::create_dir(&path) {
-            Ok(()) => sync_directory(&parent)?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed("make the directory", &path, error)),
-        }
-    }
-    Ok(())
+/// Takes it for done when there was nothing to do it to.
+fn as_good_when_gone(done: io::Result<()>) -> io::Result<()> {
+    done.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// Returns the names in a directory; none when it does not exist.
@@ -97,186 +123,21 @@ fn names_in(path: &Path) -> Result<Vec<String>, PortError> {
     entries.filter_map(name).collect()
 }
 
-impl Volume for VolumeStore {
-    fn room(&self) -> Result<(u64, u64), PortError> {
-        let room = statvfs(&self.root).map_err(|error| failed("look at the store", &self.root, error.into()))?;
-        Ok((room.f_bavail.saturating_mul(room.f_frsize), room.f_blocks.saturating_mul(room.f_frsize)))
+/// Opens a regular file for reading; never follows a link out, never waits for the end of a pipe.
+fn open_file(path: &Path) -> Result<(File, fs::Metadata), PortError> {
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or_default();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let opened = opened.and_then(|file| Ok((file.metadata()?, file)));
+    let (metadata, file) = opened.map_err(|error| failed("open", path, error))?;
+    if metadata.is_file() {
+        return Ok((file, metadata));
     }
-
-    fn open_unfinished(&self, backup: &BackupId, name: &str) -> Result<Box<dyn Read + Send>, PortError> {
-        let path = self.unfinished(backup).join(name);
-        Ok(Box::new(File::open(&path).map_err(|error| failed("open", &path, error))?))
-    }
-
-    fn seal(&self, backup: &BackupId, marks: &BTreeMap<String, String>) -> Result<(), PortError> {
-        make_directories(&self.root, Path::new(SEALS))?;
-        let path = self.seal_path(backup);
-        let text = serde_json::to_vec(marks).expect("a map of texts becomes JSON");
-        let next = path.with_extension("next");
-        let written = fs::write(&next, text).and_then(|()| fs::rename(&next, &path));
-        written.map_err(|error| failed("write", &path, error))
-    }
-
-    fn sealed(&self, backup: &BackupId) -> Result<Option<BTreeMap<String, String>>, PortError> {
-        let path = self.seal_path(backup);
-        match fs::read(&path) {
-            // One that was cut by a power loss proves nothing, and costs one reading.
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("read", &path, error)),
-        }
-    }
-
-    fn replace(&self, path: &str) -> Result<Box<dyn Replacement>, PortError> {
-        let place = self.inside(path)?;
-        let parent = Path::new(path).parent().unwrap_or(Path::new(""));
-        make_directories(&self.root, parent)?;
-        let below = Path::new(UNFINISHED).join("replacements");
-        make_directories(&self.root, &below)?;
-        let next = self.root.join(below).join(path.replace('/', "_"));
-        let file = File::create(&next).map_err(|error| failed("create", &next, error))?;
-        let file = DurableFile { file, path: next, written: 0 };
-        Ok(Box::new(NewFile { file, place }))
-    }
-
-    fn set_aside(&self, backup: &BackupId) -> Result<String, PortError> {
-        let below = Path::new(QUARANTINE).join(backup.directory());
-        make_directories(&self.root, below.parent().unwrap_or(Path::new("")))?;
-        let (from, to) = (self.root.join(backup.directory()), self.root.join(&below));
-        fs::rename(&from, &to).map_err(|error| failed("set aside", &from, error))?;
-        for changed in [&from, &to] {
-            sync_directory(changed.parent().unwrap_or(&self.root))?;
-        }
-        Ok(to.display().to_string())
-    }
-}
-
-/// A file on its way into another one's place.
-struct NewFile {
-    file: DurableFile,
-    place: PathBuf,
-}
-
-impl Write for NewFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl Replacement for NewFile {
-    fn put(mut self: Box<Self>) -> Result<(), PortError> {
-        self.file.make_durable()?;
-        fs::rename(&self.file.path, &self.place).map_err(|error| failed("put a file at", &self.place, error))?;
-        sync_directory(self.place.parent().unwrap_or(Path::new("/")))
-    }
-}
-
-impl VolumeStore {
-    fn unfinished(&self, backup: &BackupId) -> PathBuf {
-        self.root.join(UNFINISHED).join(flat(backup))
-    }
-
-    fn seal_path(&self, backup: &BackupId) -> PathBuf {
-        self.root.join(SEALS).join(flat(backup))
-    }
-
-    /// The full path of a path inside the store; one that leads out is refused.
-    fn inside(&self, path: &str) -> Result<PathBuf, PortError> {
-        let is_inside = Path::new(path).components().all(|component| matches!(component, Component::Normal(_)));
-        if is_inside && !path.is_empty() {
-            return Ok(self.root.join(path));
-        }
-        Err(PortError::new(Reason::Forbidden, format!("{path:?} is no path inside a store")))
-    }
-}
-
-/// A backup's name as one file name.
-fn flat(backup: &BackupId) -> String {
-    backup.directory().replace('/', "_")
+    Err(PortError::new(Reason::Other, format!("{} is no file", path.display())))
 }
 
 impl Store for VolumeStore {
     fn place(&self) -> String {
         self.root.display().to_string()
-    }
-
-    fn files(&self, backup: &BackupId) -> Result<Vec<String>, PortError> {
-        let mut names = names_in(&self.root.join(backup.directory()))?;
-        names.sort();
-        Ok(names)
-    }
-
-    fn facts(&self, path: &str) -> Result<FileFacts, PortError> {
-        let full = self.inside(path)?;
-        let facts = fs::symlink_metadata(&full).map_err(|error| failed("look at", &full, error))?;
-        if !facts.is_file() {
-            return Err(PortError::new(Reason::Other, format!("{} is no file", full.display())));
-        }
-        // The change time cannot be set by anybody, and a copy of the file has another inode.
-        let mark = format!("{}-{}.{}-{}", facts.ino(), facts.ctime(), facts.ctime_nsec(), facts.len());
-        Ok(FileFacts { size: facts.len(), mark, kept: KeptSum::None })
-    }
-
-    fn remove(&self, backup: &BackupId) -> Result<bool, PortError> {
-        let from = self.root.join(backup.directory());
-        make_directories(&self.root, Path::new(UNFINISHED))?;
-        let to = self.root.join(UNFINISHED).join(format!("removed_{}", flat(backup)));
-        match fs::rename(&from, &to) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(failed("remove", &from, error)),
-        }
-        sync_directory(from.parent().unwrap_or(&self.root))?;
-        remove(&to)?;
-        if let Err(error) = fs::remove_file(self.seal_path(backup))
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(failed("remove", &self.seal_path(backup), error));
-        }
-        Ok(true)
-    }
-
-    fn sweep(&self, wanted: &[BackupId]) -> Result<Vec<String>, PortError> {
-        let unfinished = self.root.join(UNFINISHED);
-        let mut swept = Vec::new();
-        let wanted: Vec<_> = wanted.iter().map(flat).collect();
-        for name in names_in(&unfinished)?.into_iter().filter(|name| !wanted.contains(name)) {
-            let path = unfinished.join(&name);
-            let Ok(directory) = File::open(&path) else { continue };
-            // Whoever works on it holds this lock, and the kernel gives it back when that process ends.
-            if flock(&directory, FlockOperation::NonBlockingLockExclusive).is_err() {
-                continue;
-            }
-            remove(&path)?;
-            swept.push(name);
-        }
-        Ok(swept)
-    }
-
-    fn begin(&self, backup: &BackupId, _expected_bytes: u64) -> Result<Box<dyn PendingBackup>, PortError> {
-        let place = self.root.join(backup.directory());
-        if place.symlink_metadata().is_ok() {
-            let what = format!("{} is in the store already", place.display());
-            return Err(PortError::new(Reason::Conflict, what));
-        }
-        let name = flat(backup);
-        let below = Path::new(UNFINISHED).join(&name);
-        make_directories(&self.root, Path::new(UNFINISHED))?;
-        let path = self.root.join(&below);
-        // What a dead run left of this very backup is of no use here, and in the way.
-        if let Ok(left) = File::open(&path)
-            && flock(&left, FlockOperation::NonBlockingLockExclusive).is_ok()
-        {
-            remove(&path)?;
-        }
-        fs::create_dir(&path).map_err(|error| failed("make the directory", &path, error))?;
-        let lock = File::open(&path).map_err(|error| failed("open", &path, error))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed("lock", &path, error.into()))?;
-        Ok(Box::new(PendingDirectory { root: self.root.clone(), path, place, lock }))
     }
 
     fn backups(&self) -> Result<Vec<BackupId>, PortError> {
@@ -297,107 +158,77 @@ impl Store for VolumeStore {
         Ok(backups)
     }
 
+    fn files(&self, backup: &BackupId) -> Result<Vec<String>, PortError> {
+        let mut names = names_in(&self.root.join(backup.directory()))?;
+        names.sort();
+        Ok(names)
+    }
+
     fn open(&self, path: &str) -> Result<(Box<dyn Read + Send>, u64), PortError> {
-        let full = self.inside(path)?;
-        let opened = File::open(&full).and_then(|file| Ok((file.metadata()?, file)));
-        let (metadata, file) = opened.map_err(|error| failed("open", &full, error))?;
-        if !metadata.is_file() {
-            return Err(PortError::new(Reason::Other, format!("{} is no file", full.display())));
-        }
+        let (file, metadata) = open_file(&self.inside(path)?)?;
         // Only advice: where it is not taken, reading is merely slower.
         let _not_taken = fadvise(&file, 0, None, Advice::Sequential);
         Ok((Box::new(file), metadata.len()))
     }
-}
 
-/// Removes a directory with all in it.
-fn remove(path: &Path) -> Result<(), PortError> {
-    fs::remove_dir_all(path).map_err(|error| failed("remove the unfinished backup", path, error))
-}
-
-/// A backup in the making.
-struct PendingDirectory {
-    root: PathBuf,
-    path: PathBuf,
-    place: PathBuf,
-    lock: File,
-}
-
-impl PendingDirectory {
-    fn new_file(&self, name: &str) -> Result<DurableFile, PortError> {
-        let path = self.path.join(name);
-        let file = OpenOptions::new().write(true).create_new(true).open(&path);
-        let file = file.map_err(|error| failed("create", &path, error))?;
-        Ok(DurableFile { file, path, written: 0 })
-    }
-}
-
-impl PendingBackup for PendingDirectory {
-    fn create(&mut self, name: &str) -> Result<Box<dyn StoreFile>, PortError> {
-        Ok(Box::new(self.new_file(name)?))
-    }
-
-    fn write(&mut self, name: &str, bytes: &[u8]) -> Result<StoredFile, PortError> {
-        let mut file = self.new_file(name)?;
-        file.write_all(bytes).map_err(|error| failed("write", &file.path, error))?;
-        file.make_durable()?;
-        let sha256 = hex(&Sha256::digest(bytes));
-        Ok(StoredFile { size: bytes.len() as u64, sha256 })
-    }
-
-    fn publish(mut self: Box<Self>, name: &str, bytes: &[u8]) -> Result<StoredFile, PortError> {
-        let stored = self.write(name, bytes)?;
-        sync_directory(&self.path)?;
-        let parent = self.place.parent().unwrap_or(&self.root);
-        let below = parent.strip_prefix(&self.root).unwrap_or(Path::new(""));
-        make_directories(&self.root, below)?;
-        fs::rename(&self.path, &self.place).map_err(|error| failed("put the backup at", &self.place, error))?;
-        sync_directory(parent)?;
-        sync_directory(&self.root.join(UNFINISHED))?;
-        drop(self.lock);
-        Ok(stored)
-    }
-
-    fn discard(self: Box<Self>) -> Result<(), PortError> {
-        remove(&self.path)
-    }
-}
-
-/// A file that knows how long it must be.
-struct DurableFile {
-    file: File,
-    path: PathBuf,
-    written: u64,
-}
-
-impl Write for DurableFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
-        self.written += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl StoreFile for DurableFile {
-    fn make_durable(&mut self) -> Result<(), PortError> {
-        let synced = self.file.sync_all().and_then(|()| self.file.metadata());
-        let length = synced.map_err(|error| failed("make durable", &self.path, error))?.len();
-        if length == self.written {
-            return Ok(());
+    fn facts(&self, path: &str) -> Result<FileFacts, PortError> {
+        let full = self.inside(path)?;
+        let facts = fs::symlink_metadata(&full).map_err(|error| failed("look at", &full, error))?;
+        if !facts.is_file() {
+            return Err(PortError::new(Reason::Other, format!("{} is no file", full.display())));
         }
-        let what = format!("{} is {length} bytes long after {} were written", self.path.display(), self.written);
-        Err(PortError::new(Reason::Other, what))
+        // The change time cannot be set by anybody, and a copy of the file has another inode.
+        let mark = format!("{}-{}.{}-{}", facts.ino(), facts.ctime(), facts.ctime_nsec(), facts.len());
+        Ok(FileFacts { size: facts.len(), mark, kept: KeptSum::None })
+    }
+
+    fn begin(&self, backup: &BackupId, _expected_bytes: u64) -> Result<Box<dyn PendingBackup>, PortError> {
+        let place = self.root.join(backup.directory());
+        if place.symlink_metadata().is_ok() {
+            let what = format!("{} is in the store already", place.display());
+            return Err(PortError::new(Reason::Conflict, what));
+        }
+        let workspace = Workspace::make(&self.root, &flat(backup))?;
+        Ok(Box::new(PendingDirectory { root: self.root.clone(), workspace, place }))
+    }
+
+    fn remove(&self, backup: &BackupId) -> Result<bool, PortError> {
+        let place = self.root.join(backup.directory());
+        let Some(workspace) = Workspace::of(&self.root, &format!("removed_{}", flat(backup)), &place)? else {
+            return Ok(false);
+        };
+        self.unseal(backup)?;
+        workspace.remove()?;
+        if backup.base().is_some() {
+            // With the last increment of a chain its directory goes; with others in it, it stays.
+            let _not_the_last = fs::remove_dir(place.parent().unwrap_or(&self.root));
+        }
+        Ok(true)
+    }
+
+    fn sweep(&self, wanted: &[BackupId]) -> Result<Vec<String>, PortError> {
+        let wanted: Vec<_> = wanted.iter().map(flat).collect();
+        let names = names_in(&self.root.join(UNFINISHED))?;
+        let mut swept = Vec::new();
+        for name in names.into_iter().filter(|name| !wanted.contains(name)) {
+            if workspace::sweep(&self.root, &name)? {
+                swept.push(name);
+            }
+        }
+        self.unseal_what_is_gone()?;
+        swept.sort();
+        Ok(swept)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Write;
+
     use super::*;
     use crate::model::manifest::STREAM_FILE;
+    use crate::ports::runner::Volume;
 
     const NAME: &str = "base/2026-01-31_23-59-59";
 
@@ -444,6 +275,89 @@ mod tests {
         drop(live);
         assert_eq!(store.sweep(&[]).unwrap().len(), 1);
         assert!(directory.path().join("base/2026-01-01_00-00-00").exists());
+    }
+
+    #[test]
+    fn what_is_being_removed_or_replaced_is_not_swept_and_its_ruins_are() {
+        let (directory, store, id) = store();
+        let path = format!("{NAME}/{STREAM_FILE}");
+        let mut next = store.replace(&path).unwrap();
+        next.write_all(b"better").unwrap();
+        assert_eq!(store.sweep(&[]).unwrap(), [""; 0]);
+        next.put().unwrap();
+        assert_eq!(fs::read(directory.path().join(&path)).unwrap(), b"better");
+        drop(store.replace(&path).unwrap());
+        fs::create_dir_all(directory.path().join(".unfinished/removed_base_2026-01-31_23-59-59/x")).unwrap();
+        assert!(store.remove(&id).unwrap(), "the ruins of an earlier removal are in nobody's way");
+        assert_eq!(store.sweep(&[]).unwrap(), ["replace_base_2026-01-31_23-59-59_backup.mbstream.zst"]);
+        fs::write(directory.path().join(".unfinished/file"), "").unwrap();
+        assert_eq!(store.sweep(&[]).unwrap(), ["file"]);
+        assert_eq!(names_in(&directory.path().join(UNFINISHED)).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn a_seal_is_kept_as_long_as_its_backup() {
+        let (directory, store, id) = store();
+        store.begin(&id, 0).unwrap().publish(MANIFEST_FILE, b"{}").unwrap();
+        let marks = BTreeMap::from([(MANIFEST_FILE.to_owned(), "mark".to_owned())]);
+        assert_eq!(store.sealed(&id).unwrap(), None);
+        store.seal(&id, &marks).unwrap();
+        store.seal(&id, &marks).unwrap();
+        store.sweep(&[]).unwrap();
+        assert_eq!(store.sealed(&id).unwrap(), Some(marks.clone()));
+        fs::remove_dir_all(directory.path().join(NAME)).unwrap();
+        store.sweep(&[]).unwrap();
+        assert_eq!(store.sealed(&id).unwrap(), None);
+        store.begin(&id, 0).unwrap().publish(MANIFEST_FILE, b"{}").unwrap();
+        store.seal(&id, &marks).unwrap();
+        store.remove(&id).unwrap();
+        assert_eq!(store.sealed(&id).unwrap(), None);
+    }
+
+    #[test]
+    fn a_backup_is_set_aside_as_often_as_it_is_damaged() {
+        let (directory, store, id) = store();
+        let make = || drop(store.begin(&id, 0).unwrap().publish(MANIFEST_FILE, b"{}").unwrap());
+        for place in [".quarantine/base/2026-01-31_23-59-59", ".quarantine/base/2026-01-31_23-59-59.2"] {
+            make();
+            store.seal(&id, &BTreeMap::new()).unwrap();
+            assert_eq!(store.set_aside(&id).unwrap(), directory.path().join(place).display().to_string());
+            assert_eq!((store.backups().unwrap(), store.sealed(&id).unwrap()), (vec![], None));
+        }
+        assert_eq!(store.set_aside(&id).unwrap_err().reason, Reason::Missing);
+    }
+
+    #[test]
+    fn a_link_or_a_pipe_is_no_file() {
+        let (directory, store, _) = store();
+        std::os::unix::fs::symlink("/etc/passwd", directory.path().join("link")).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            directory.path().join("pipe"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RWXU,
+            0,
+        )
+        .unwrap();
+        for name in ["link", "pipe"] {
+            assert!(store.open(name).is_err(), "{name}");
+            assert!(store.facts(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_directory_of_a_chain_goes_with_its_last_increment() {
+        let (directory, store, _) = store();
+        let increments =
+            ["incr/2026-01-31_23-59-59/2026-02-01_00-00-00", "incr/2026-01-31_23-59-59/2026-02-02_00-00-00"];
+        let increments = increments.map(|increment| increment.parse().unwrap());
+        for id in &increments {
+            store.begin(id, 0).unwrap().publish(MANIFEST_FILE, b"{}").unwrap();
+        }
+        store.remove(&increments[0]).unwrap();
+        assert_eq!(store.backups().unwrap(), [increments[1].clone()]);
+        store.remove(&increments[1]).unwrap();
+        assert_eq!(names_in(&directory.path().join("incr")).unwrap(), [""; 0]);
     }
 
     #[test]
