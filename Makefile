@@ -43,7 +43,7 @@ lint: prerequisites
 
 # The release agent is what ring 2 runs in an old server image.
 RING2 = GROUND_ROOTFS="$$($(GROUND) rootfs --series 10.11)" GROUND_ROOTFS_OLD="$$($(GROUND) rootfs --series 10.5)" \
-  GROUND_S3_PROGRAM="$$($(GROUND) s3-program)" \
+  GROUND_S3="$$($(GROUND) s3-program)" \
   AGENT_RELEASE="$(CURDIR)/target/agent/mariadb-backup-agent"
 
 ring12: binaries ground-rootfs

@@ -13,7 +13,8 @@ mod memory_store;
 mod real_server;
 mod runner_check;
 mod runner_copy;
-#[expect(dead_code, reason = "what faults need comes with the tests of faults")]
+mod s3_faults;
+mod s3_proxy;
 mod s3_server;
 mod store_contract;
 mod world;

@@ -19,7 +19,8 @@ use crate::real_server::{from_environment, wait_for};
 /// The bucket every server has.
 pub(crate) const BUCKET: &str = "backups";
 
-const SECRET: &str = "a secret nobody may see";
+/// The secret key of every account.
+pub(crate) const SECRET: &str = "a secret nobody may see";
 
 /// The ports SeaweedFS opens, by flag; the first is the one that is asked.
 const PORTS: [&str; 9] = [
@@ -172,7 +173,7 @@ fn spawn(root: &Path, ports: &[u16], flags: &[String]) -> Child {
     let config = root.join("s3.json");
     Command::new("sh")
         .args(["-c", KEEPER, "sh"])
-        .arg(from_environment("GROUND_S3_PROGRAM"))
+        .arg(from_environment("GROUND_S3"))
         .args(["mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-admin.ui=false", "-webdav=false"])
         .args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", "-master.telemetry=false"])
         .arg(format!("-dir={}", data.display()))

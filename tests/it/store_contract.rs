@@ -56,8 +56,16 @@ fn id(directory: &str) -> BackupId {
 }
 
 /// Bytes of which no stretch is like another.
-fn bytes(count: usize) -> Vec<u8> {
-    (0..).flat_map(|number: u64| Sha256::digest(number.to_le_bytes())).take(count).collect()
+pub(crate) fn bytes(count: usize) -> Vec<u8> {
+    let mut all = Vec::with_capacity(count + 32);
+    for number in 0_u64.. {
+        if all.len() >= count {
+            break;
+        }
+        all.extend_from_slice(&Sha256::digest(number.to_le_bytes()));
+    }
+    all.truncate(count);
+    all
 }
 
 fn write_stream(pending: &mut dyn PendingBackup, content: &[u8]) {

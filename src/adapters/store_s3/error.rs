@@ -55,6 +55,12 @@ impl Bucket {
                      MARIADB_BACKUP_S3_SECRET names, or give the pod an identity",
                 );
         }
+        if cause.contains("certificate") {
+            let why = format!("the certificate of {} is not trusted", self.server);
+            return PortError::new(Reason::Unreachable, format!("cannot {what}: {why}")).caused_by(cause).with_hint(
+                "put its authority's certificate into the ConfigMap that MARIADB_BACKUP_S3_CA_CONFIGMAP names",
+            );
+        }
         PortError::new(Reason::Unreachable, format!("cannot {what}: {} does not answer", self.server))
             .caused_by(cause)
             .with_hint("check MARIADB_BACKUP_S3_ENDPOINT, and that pods may reach it")
