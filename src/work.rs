@@ -1,4 +1,4 @@
-//! What a runner does next to one volume: copy a replica, check stored files.
+//! What a runner does next to one volume: copy a replica, and check, keep and count what is stored.
 //!
 //! Each action is one call that returns its report. The bytes flow through [`pipeline`], one pass
 //! from mariadb-backup's stream to a durable, compressed and hashed file; [`copy`] holds what must
@@ -8,11 +8,15 @@ mod blocking;
 pub mod check;
 pub mod copy;
 pub mod frames;
+pub mod inventory;
+pub mod keep;
 mod lanes;
 mod manifest_file;
 #[cfg(test)]
 mod memory;
+mod parallel;
 pub mod pipeline;
 pub mod stop;
 mod sums;
+mod transfer;
 pub mod xbstream;

@@ -50,6 +50,7 @@ fn shorten(document: &mut Value) -> bool {
         || drop_causes(document)
         || halve_longest(document, SHORT_BYTES)
         || drop_last(document, "bad")
+        || drop_last(document, "failed")
         || halve_longest(document, SHORTEST_BYTES)
 }
 
@@ -134,7 +135,7 @@ mod tests {
     use crate::exit_code::ExitCode;
     use crate::model::backup_id::BackupId;
     use crate::model::outcome::{End, Failure};
-    use crate::model::report::{CheckReport, NAMED_BACKUPS, NAMED_UNLISTED, RunReport};
+    use crate::model::report::{CheckReport, KeepReport, Marks, NAMED_BACKUPS, NAMED_UNLISTED, RunReport};
 
     #[test]
     fn a_long_outcome_still_fits_and_is_still_json() {
@@ -211,6 +212,20 @@ mod tests {
                 prop_assert!(report.bad.starts_with(&back.bad) && report.unlisted.starts_with(&back.unlisted));
                 prop_assert!(back.unlisted.is_empty() || back.bad == report.bad);
             }
+        }
+
+        #[test]
+        fn every_account_of_keeping_fits_with_all_its_marks(failed in vec(text(300), 0..=10)) {
+            let marks = || Marks(vec![true; 50]);
+            let failed_count = u32::MAX;
+            let report =
+                KeepReport { removed: marks(), uploaded: marks(), failed_count, failed, ..KeepReport::default() };
+            let text = text_of(&Outcome::done(report.clone(), Vec::new())).unwrap();
+            prop_assert!(text.len() <= LIMIT_BYTES, "{} bytes", text.len());
+            let back: Outcome<KeepReport> = serde_json::from_str(&text).unwrap();
+            let End::Done(back) = back.end else { panic!() };
+            prop_assert!(report.failed.starts_with(&back.failed));
+            prop_assert_eq!(KeepReport { failed: report.failed.clone(), ..back }, report);
         }
 
         #[test]

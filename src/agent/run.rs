@@ -18,12 +18,13 @@ use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
 use crate::model::order::{CopyOrder, ORDER_VERSION, RunnerOrder, RunnerTask};
 use crate::model::outcome::{Failure, Outcome};
-use crate::model::report::{CheckReport, CopyReport};
+use crate::model::report::{CheckReport, CopyReport, InventoryReport, KeepReport};
 use crate::ports::EventSink;
 use crate::ports::runner::{RunnerPorts, Store};
 use crate::work::check;
 use crate::work::copy;
 use crate::work::stop::{self, Stop};
+use crate::work::{inventory, keep};
 
 /// What came of a runner's order. As JSON it is the report alone: the one who ordered knows which.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,6 +34,10 @@ pub enum RunnerReport {
     Copy(CopyReport),
     /// Of a check.
     Check(CheckReport),
+    /// Of copying between the stores and removing.
+    Keep(KeepReport),
+    /// Of taking stock.
+    Inventory(InventoryReport),
 }
 
 /// Carries an order out and returns how it ended; SIGTERM and SIGINT end it early and cleanly.
@@ -56,8 +61,13 @@ async fn try_run(order: &str, out: impl Write + Send + 'static) -> Result<Outcom
             let ports = stores::ports(&order.stores, events);
             check::run(order, &ports, stop).await.map(RunnerReport::Check)
         }
-        RunnerTask::Keep(_) | RunnerTask::Inventory(_) => {
-            return Err(Failure::new(ExitCode::Usage, "this agent does not do that yet"));
+        RunnerTask::Keep(order) => {
+            let ports = stores::ports(&order.stores, events);
+            keep::run(order, &ports, stop).await.map(RunnerReport::Keep)
+        }
+        RunnerTask::Inventory(order) => {
+            let ports = stores::ports(&order.stores, events);
+            inventory::run(&ports, stop).await.map(RunnerReport::Inventory)
         }
     })
 }

@@ -9,7 +9,7 @@ use crate::adapters::system_clock::SystemClock;
 use crate::model::backup_id::BackupId;
 use crate::model::order::Stores;
 use crate::ports::runner::{FileFacts, PendingBackup, Store, StorePorts, Volume};
-use crate::ports::{EventSink, PortError, Reason};
+use crate::ports::{EventSink, PortError};
 
 /// Opens both stores of an order.
 pub(super) fn ports(stores: &Stores, events: Arc<dyn EventSink>) -> StorePorts {
@@ -25,11 +25,10 @@ pub(super) fn volume(stores: &Stores) -> Option<Arc<dyn Volume>> {
 /// that cannot be used means.
 pub(super) fn bucket(stores: &Stores) -> Option<Arc<dyn Store>> {
     let order = stores.s3.as_ref()?;
-    let place = format!("s3://{}/{}", order.bucket, order.prefix);
-    // The bucket cannot be used as a store yet.
-    let error = S3Bucket::open(order).err();
-    let error = error.unwrap_or_else(|| PortError::new(Reason::Other, format!("cannot use {place} yet")));
-    Some(Arc::new(Unopened { place, error }))
+    Some(match S3Bucket::open(order) {
+        Ok(bucket) => Arc::new(bucket),
+        Err(error) => Arc::new(Unopened { place: format!("s3://{}/{}", order.bucket, order.prefix), error }),
+    })
 }
 
 /// A store that could not be opened.

@@ -22,9 +22,9 @@ use crate::work::stop::Stop;
 
 mod compare;
 mod digest;
-mod flaw;
-mod list;
-mod look;
+pub(super) mod flaw;
+pub(super) mod list;
+pub(super) mod look;
 mod mend;
 mod report;
 mod seal;

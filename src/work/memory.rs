@@ -59,7 +59,9 @@ pub(super) struct Inside {
     pub aside: Vec<BackupId>,
     /// Backups that cannot be removed.
     pub stuck: BTreeSet<BackupId>,
-    /// What was asked of a sweep, and what it found.
+    /// Bytes free and in all, unless there are plenty.
+    pub room: Option<(u64, u64)>,
+    /// What was asked of the last sweep.
     pub swept: Option<Vec<BackupId>>,
 }
 
@@ -89,6 +91,10 @@ impl Memory {
 
     pub(super) fn take(&self, path: &str) {
         self.inside().files.remove(path).unwrap();
+    }
+
+    pub(super) fn remove_all_of(&self, directory: &str) {
+        self.inside().files.retain(|path, _| !path.starts_with(&format!("{directory}/")));
     }
 
     pub(super) fn bytes(&self, path: &str) -> Option<Vec<u8>> {
@@ -135,7 +141,9 @@ impl Store for Memory {
         let inside = self.up()?;
         let marks = inside.files.keys().filter_map(|path| BackupId::of_path(path));
         let whole = marks.filter(|(_, name)| *name == MANIFEST_FILE || *name == "backup.successful");
-        Ok(whole.map(|(backup, _)| backup).collect())
+        let mut backups: Vec<_> = whole.map(|(backup, _)| backup).collect();
+        backups.sort_by(|a, b| (a.name(), a).cmp(&(b.name(), b)));
+        Ok(backups)
     }
 
     fn files(&self, backup: &BackupId) -> Result<Vec<String>, PortError> {
@@ -191,8 +199,7 @@ impl Store for Memory {
 
 impl Volume for Memory {
     fn room(&self) -> Result<(u64, u64), PortError> {
-        drop(self.up()?);
-        Ok((1000, 2000))
+        Ok(self.up()?.room.unwrap_or((1 << 40, 1 << 41)))
     }
 
     fn open_unfinished(&self, backup: &BackupId, _: &str) -> Result<Box<dyn Read + Send>, PortError> {

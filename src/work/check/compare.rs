@@ -14,12 +14,6 @@ use crate::model::report::{CheckReport, Verdict};
 use crate::ports::PortError;
 use crate::ports::runner::{StorePorts, Volume};
 
-/// More readers than this gain nothing on one volume.
-const MOST_READERS: usize = 8;
-
-/// So many streams of one bucket are read at once, whatever the number of cores: they wait for the network.
-const S3_READERS: usize = 4;
-
 /// What is known of one store.
 pub(super) struct Half {
     /// The backups asked for, and whether each should be in it.
@@ -41,7 +35,7 @@ pub(super) fn compare(
 ) -> Result<(CheckReport, Vec<String>), CheckError> {
     let mut told = Told::new(ports.events.as_ref());
     let backups = backups(order);
-    let (local_side, s3_side) = (local_side(ports), s3_side(ports));
+    let (local_side, s3_side) = Side::both(ports);
     let (local_wanted, s3_wanted) = (wanted(order, &backups, StoreName::Local), wanted(order, &backups, StoreName::S3));
     let look =
         |side: Option<&Side<'_>>, wanted: &[Wanted]| side.map(|side| look::look(wanted, order.depth, side, pace));
@@ -68,17 +62,6 @@ pub(super) fn compare(
     report.quarantined_count = quarantined;
     report.bytes = pace.read.load(Ordering::Relaxed);
     Ok((report, told.warnings()))
-}
-
-fn local_side(ports: &StorePorts) -> Option<Side<'_>> {
-    let readers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_READERS);
-    let volume = ports.local.as_deref()?;
-    Some(Side { name: StoreName::Local, store: volume, volume: Some(volume), readers })
-}
-
-fn s3_side(ports: &StorePorts) -> Option<Side<'_>> {
-    let store = ports.s3.as_deref()?;
-    Some(Side { name: StoreName::S3, store, volume: None, readers: S3_READERS })
 }
 
 fn ended(pace: &Pace<'_>) -> Result<(), CheckError> {

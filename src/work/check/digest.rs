@@ -3,13 +3,12 @@
 //! A file that cannot be read, or whose reading breaks off, is a finding about that file and does
 //! not stop the others.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::Ordering;
 
 use super::flaw::Flaw;
 use super::look::{Pace, Side};
 use crate::model::catalogue::Checksum;
+use crate::work::parallel;
 use crate::work::sums::{self, BLOCK_BYTES, Broken, Sum};
 
 /// A file to read.
@@ -26,41 +25,12 @@ pub(super) struct Job {
 pub(super) fn compare_all(mut jobs: Vec<Job>, side: &Side<'_>, pace: &Pace<'_>) -> Vec<(Job, Result<(), Flaw>)> {
     // The longest first, so that no reader is left alone with one at the end.
     jobs.sort_by_key(|job| std::cmp::Reverse(job.sum.size));
-    let compared = in_parallel(&jobs, side.readers, || {
+    let compared = parallel::each(&jobs, side.readers, || {
         let mut block = vec![0; BLOCK_BYTES];
         move |job: &Job| compare(&job.path, &job.sum, side, &mut block, pace)
     });
     let broke_off = || Err(side.flaw_of_panic());
     jobs.into_iter().zip(compared.into_iter().map(|result| result.unwrap_or_else(broke_off))).collect()
-}
-
-/// Works on every item, on as many threads, and returns what came of each in their order; `None` where
-/// the work broke off.
-pub(super) fn in_parallel<T, R, W>(items: &[T], threads: usize, worker: impl Fn() -> W + Sync) -> Vec<Option<R>>
-where
-    T: Sync,
-    R: Send,
-    W: FnMut(&T) -> R,
-{
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::with_capacity(items.len()));
-    std::thread::scope(|scope| {
-        for _ in 0..threads.min(items.len()) {
-            scope.spawn(|| {
-                let mut work = worker();
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(item) = items.get(index) else { return };
-                    // What is used again after it broke off is no more than a buffer.
-                    let result = catch_unwind(AssertUnwindSafe(|| work(item))).ok();
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Compares one file.

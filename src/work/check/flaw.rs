@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 /// What is wrong with a file, or why nothing can be said about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
+pub(in crate::work) enum Flaw {
     /// It is not there.
     Missing,
     /// It is not what was recorded; a sentence about it.
@@ -14,11 +14,11 @@ pub(super) enum Flaw {
 }
 
 /// What is wrong in one backup in one store, by path.
-pub(super) type Flaws = BTreeMap<String, Flaw>;
+pub(in crate::work) type Flaws = BTreeMap<String, Flaw>;
 
 impl Flaw {
     /// Says it, for a list that already names the file.
-    pub(super) fn sentence(&self) -> &str {
+    pub(in crate::work) fn sentence(&self) -> &str {
         match self {
             Self::Missing => "is missing",
             Self::Wrong(what) | Self::Unread(what) => what,
@@ -26,7 +26,7 @@ impl Flaw {
     }
 
     /// Whether it says that the file itself is bad.
-    pub(super) fn is_damage(&self) -> bool {
+    pub(in crate::work) fn is_damage(&self) -> bool {
         !matches!(self, Self::Unread(_))
     }
 }

@@ -7,24 +7,26 @@ use super::look::Side;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Checksum;
 use crate::model::manifest::Manifest;
-use crate::work::manifest_file::{self, Unreadable, is_plain};
+use crate::work::manifest_file::{self, ManifestFile, Unreadable, is_plain};
 use crate::work::sums;
 
 /// The files of one backup in one store.
 #[derive(Default)]
-pub(super) struct List {
+pub(in crate::work) struct List {
     /// What each must be, by path inside the store.
     pub files: BTreeMap<String, Checksum>,
     /// What was found wrong on the way.
     pub flaws: Flaws,
     /// Those whose every byte was compared on the way: the manifest.
     pub read: BTreeSet<String>,
+    /// The manifest, of a backup of ours whose manifest is right.
+    pub manifest: Option<ManifestFile>,
 }
 
 /// Puts the catalogue's files and those of the manifest together.
 ///
 /// The manifest is small and is always read; one that is not what the catalogue says is not believed.
-pub(super) fn make(backup: &BackupId, expected: &BTreeMap<String, Checksum>, side: &Side<'_>) -> List {
+pub(in crate::work) fn make(backup: &BackupId, expected: &BTreeMap<String, Checksum>, side: &Side<'_>) -> List {
     let mut list = List::default();
     for (path, sum) in expected {
         match path.rsplit_once('/') {
@@ -35,9 +37,10 @@ pub(super) fn make(backup: &BackupId, expected: &BTreeMap<String, Checksum>, sid
     let path = manifest_file::path_of(backup);
     if let Some(sum) = list.files.get(&path).cloned() {
         match manifest(backup, &sum, side) {
-            Ok(manifest) => {
+            Ok((file, manifest)) => {
                 list.read.insert(path);
                 list.enter_files(backup, &manifest);
+                list.manifest = Some(file);
             }
             Err(flaw) => drop(list.flaws.insert(path, flaw)),
         }
@@ -48,7 +51,7 @@ pub(super) fn make(backup: &BackupId, expected: &BTreeMap<String, Checksum>, sid
     list
 }
 
-fn manifest(backup: &BackupId, sum: &Checksum, side: &Side<'_>) -> Result<Manifest, Flaw> {
+fn manifest(backup: &BackupId, sum: &Checksum, side: &Side<'_>) -> Result<(ManifestFile, Manifest), Flaw> {
     let file = manifest_file::read(backup, side.store).map_err(|unreadable| match unreadable {
         Unreadable::Port(error) => side.flaw_of(&error),
         Unreadable::Reading(error) => side.flaw_of_reading(&error),
@@ -58,7 +61,8 @@ fn manifest(backup: &BackupId, sum: &Checksum, side: &Side<'_>) -> Result<Manife
         return Err(Flaw::Wrong(format!("is {} bytes long, not {expected}", file.stored.size)));
     }
     sums::compare(&file.stored.sha256, sum).map_err(Flaw::Wrong)?;
-    file.parse(backup).map_err(Flaw::Wrong)
+    let manifest = file.parse(backup).map_err(Flaw::Wrong)?;
+    Ok((file, manifest))
 }
 
 impl List {

@@ -11,13 +11,20 @@ use crate::model::backup_id::BackupId;
 use crate::model::catalogue::{Algorithm, Checksum};
 use crate::model::order::{Depth, StoreName};
 use crate::model::report::Verdict;
-use crate::ports::runner::{FileFacts, KeptSum, Store, Volume};
+use crate::ports::runner::{FileFacts, KeptSum, Store, StorePorts, Volume};
 use crate::ports::{PortError, Reason};
+use crate::work::parallel;
 use crate::work::stop::Stop;
 use crate::work::sums;
 
+/// More readers than this gain nothing on one volume.
+const MOST_READERS: usize = 8;
+
+/// So many streams of one bucket are read at once, whatever the number of cores: they wait for the network.
+const S3_READERS: usize = 4;
+
 /// One store as it is looked at.
-pub(super) struct Side<'a> {
+pub(in crate::work) struct Side<'a> {
     /// Which it is.
     pub name: StoreName,
     /// The store.
@@ -29,7 +36,7 @@ pub(super) struct Side<'a> {
 }
 
 /// How far the reading is, and whether it should end.
-pub(super) struct Pace<'a> {
+pub(in crate::work) struct Pace<'a> {
     /// Bytes read so far.
     pub read: &'a AtomicU64,
     /// Bytes to read in all, as far as is known.
@@ -39,7 +46,7 @@ pub(super) struct Pace<'a> {
 }
 
 /// A backup that should be in a store, with what the catalogue says of its files.
-pub(super) struct Wanted {
+pub(in crate::work) struct Wanted {
     /// The backup.
     pub backup: BackupId,
     /// What the catalogue says of its files.
@@ -49,7 +56,7 @@ pub(super) struct Wanted {
 }
 
 /// What was found of one backup in one store.
-pub(super) struct Found {
+pub(in crate::work) struct Found {
     /// How it is.
     pub verdict: Verdict,
     /// What its files must be, by both witnesses, by path inside the store.
@@ -63,7 +70,7 @@ pub(super) struct Found {
 }
 
 /// What was found in one store.
-pub(super) struct Looked {
+pub(in crate::work) struct Looked {
     /// The backups in it.
     pub present: Vec<BackupId>,
     /// What was found of those asked for, in their order.
@@ -74,7 +81,7 @@ pub(super) struct Looked {
 
 impl Found {
     /// What is known of a backup that was not looked at.
-    pub(super) fn unseen() -> Self {
+    pub(in crate::work) fn unseen() -> Self {
         Self {
             verdict: Verdict::Unseen,
             files: BTreeMap::new(),
@@ -85,10 +92,26 @@ impl Found {
     }
 }
 
-impl Side<'_> {
+impl<'a> Side<'a> {
+    /// The volume as it is looked at.
+    pub(in crate::work) fn local(volume: &'a dyn Volume) -> Self {
+        let readers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_READERS);
+        Self { name: StoreName::Local, store: volume, volume: Some(volume), readers }
+    }
+
+    /// The bucket as it is looked at.
+    pub(in crate::work) fn s3(store: &'a dyn Store) -> Self {
+        Self { name: StoreName::S3, store, volume: None, readers: S3_READERS }
+    }
+
+    /// Both stores of a runner, those it has.
+    pub(in crate::work) fn both(ports: &'a StorePorts) -> (Option<Self>, Option<Self>) {
+        (ports.local.as_deref().map(Self::local), ports.s3.as_deref().map(Self::s3))
+    }
+
     /// What an error of the store says about a file. A bucket far away may fail for many reasons; a
     /// volume that does not hand out a file is where the damage is.
-    pub(super) fn flaw_of(&self, error: &PortError) -> Flaw {
+    pub(in crate::work) fn flaw_of(&self, error: &PortError) -> Flaw {
         let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
         match (error.reason, self.name) {
             (Reason::Missing, _) => Flaw::Missing,
@@ -98,12 +121,12 @@ impl Side<'_> {
     }
 
     /// The same of an error while it is read.
-    pub(super) fn flaw_of_reading(&self, error: &std::io::Error) -> Flaw {
+    pub(in crate::work) fn flaw_of_reading(&self, error: &std::io::Error) -> Flaw {
         self.flaw(format!("cannot be read: {error}"))
     }
 
     /// The same of a thread that broke off while it read.
-    pub(super) fn flaw_of_panic(&self) -> Flaw {
+    pub(in crate::work) fn flaw_of_panic(&self) -> Flaw {
         self.flaw("reading it broke off".to_owned())
     }
 
@@ -116,7 +139,12 @@ impl Side<'_> {
 ///
 /// # Errors
 /// The store cannot be reached at all.
-pub(super) fn look(wanted: &[Wanted], depth: Depth, side: &Side<'_>, pace: &Pace<'_>) -> Result<Looked, PortError> {
+pub(in crate::work) fn look(
+    wanted: &[Wanted],
+    depth: Depth,
+    side: &Side<'_>,
+    pace: &Pace<'_>,
+) -> Result<Looked, PortError> {
     let present = side.store.backups()?;
     let mut found: Vec<Found> = survey_all(wanted, side, pace);
     let mut notes = sizes_only(&found, depth, side).into_iter().collect::<Vec<_>>();
@@ -134,7 +162,7 @@ pub(super) fn look(wanted: &[Wanted], depth: Depth, side: &Side<'_>, pace: &Pace
 }
 
 fn survey_all(wanted: &[Wanted], side: &Side<'_>, pace: &Pace<'_>) -> Vec<Found> {
-    let found = digest::in_parallel(wanted, side.readers, || {
+    let found = parallel::each(wanted, side.readers, || {
         |wanted: &Wanted| {
             if wanted.here && !pace.stop.is_requested() { survey(wanted, side) } else { Found::unseen() }
         }
@@ -147,7 +175,7 @@ fn survey_all(wanted: &[Wanted], side: &Side<'_>, pace: &Pace<'_>) -> Vec<Found>
 }
 
 /// Finds out about one backup what can be known without reading more than its manifest.
-pub(super) fn survey(wanted: &Wanted, side: &Side<'_>) -> Found {
+pub(in crate::work) fn survey(wanted: &Wanted, side: &Side<'_>) -> Found {
     let list = list::make(&wanted.backup, &wanted.expected, side);
     let mut found = Found { files: list.files, flaws: list.flaws, read: list.read, ..Found::unseen() };
     for (path, sum) in &found.files {
@@ -164,12 +192,15 @@ pub(super) fn survey(wanted: &Wanted, side: &Side<'_>) -> Found {
 }
 
 fn compare_facts(facts: &FileFacts, expected: &Checksum) -> Result<(), Flaw> {
-    let Some(algorithm) = expected.algorithm() else { return Err(Flaw::Wrong(UNKNOWN_SUM.to_owned())) };
+    let algorithm = match expected.algorithm() {
+        None if !expected.checksum.is_empty() => return Err(Flaw::Wrong(UNKNOWN_SUM.to_owned())),
+        algorithm => algorithm,
+    };
     if let Some(expected) = expected.size.filter(|expected| *expected != facts.size) {
         return Err(Flaw::Wrong(format!("is {} bytes long, not {expected}", facts.size)));
     }
     match (&facts.kept, algorithm) {
-        (KeptSum::Sha256(found), Algorithm::Sha256) => sums::compare(found, expected).map_err(Flaw::Wrong),
+        (KeptSum::Sha256(found), Some(Algorithm::Sha256)) => sums::compare(found, expected).map_err(Flaw::Wrong),
         (KeptSum::Parts { equal: false }, _) => {
             Err(Flaw::Wrong("the sums of its parts are not the ones that were sent".to_owned()))
         }
@@ -196,8 +227,11 @@ fn read_what_must_be(wanted: &[Wanted], found: &mut [Found], depth: Depth, side:
             (Depth::Changed, Some(volume)) => !is_sealed(wanted, found, volume),
             (Depth::Full, _) => true,
         };
-        let open = |path: &&String| !found.flaws.contains_key(*path) && !found.read.contains(*path);
-        let paths = found.files.iter().filter(|(path, _)| is_read && open(path));
+        // Without a sum, as in a catalogue made again from a store of the original's, reading tells nothing.
+        let open = |path: &String, sum: &Checksum| {
+            !found.flaws.contains_key(path) && !found.read.contains(path) && !sum.checksum.is_empty()
+        };
+        let paths = found.files.iter().filter(|(path, sum)| is_read && open(path, sum));
         jobs.extend(paths.map(|(path, sum)| Job { backup: index, path: path.clone(), sum: sum.clone() }));
     }
     // Sizes the original did not record are those found.
@@ -214,6 +248,19 @@ fn read_what_must_be(wanted: &[Wanted], found: &mut [Found], depth: Depth, side:
 
 fn is_sealed(wanted: &Wanted, found: &Found, volume: &dyn Volume) -> bool {
     found.flaws.is_empty() && seal::holds(&wanted.backup, &found.files, &found.facts, volume)
+}
+
+/// Reads every byte of one backup; the error names the first file that is not right.
+pub(in crate::work) fn prove(
+    backup: &BackupId,
+    expected: &BTreeMap<String, Checksum>,
+    side: &Side<'_>,
+    pace: &Pace<'_>,
+) -> Result<(), (String, Flaw)> {
+    let wanted = [Wanted { backup: backup.clone(), expected: expected.clone(), here: true }];
+    let mut found = wanted.each_ref().map(|wanted| survey(wanted, side));
+    read_what_must_be(&wanted, &mut found, Depth::Full, side, pace);
+    found.into_iter().flat_map(|found| found.flaws).next().map_or(Ok(()), Err)
 }
 
 /// Gives the verdict on a backup of which everything is known that shall be.

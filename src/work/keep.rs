@@ -1,0 +1,223 @@
+//! Keeping the stores as the catalogue wants them: removing, copying between them, sweeping.
+//!
+//! Everything on the order is tried, and what could not be done is said of each thing by itself: the
+//! next run finds it again. Room is made before it is used, and what dead runs left goes first. A
+//! backup that another one still needs is never removed before that one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::check::look::{Pace, Side};
+use super::stop::Stop;
+use super::transfer::{Copied, Route};
+use crate::exit_code::ExitCode;
+use crate::model::backup_id::BackupId;
+use crate::model::catalogue::Checksum;
+use crate::model::event::{EventKind, Phase};
+use crate::model::order::{KeepOrder, StoreName};
+use crate::model::outcome::{Failure, Outcome};
+use crate::model::report::{KeepReport, Marks};
+use crate::ports::EventSink;
+use crate::ports::runner::StorePorts;
+
+/// So many failures are named; all are counted.
+const NAMED: usize = 10;
+
+/// A failure is cut to so many characters: all of them have to fit a termination message.
+const NAMED_CHARS: usize = 280;
+
+/// How often progress is reported.
+const TICK: Duration = Duration::from_millis(300);
+
+/// Runs the order to its end and says how it went.
+pub async fn run(order: KeepOrder, ports: &StorePorts, stop: Stop) -> Outcome<KeepReport> {
+    ports.events.send(Phase::Store, EventKind::Started);
+    let (read, total) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(total_bytes(&order))));
+    let (in_thread, counters) = (ports.clone(), (Arc::clone(&read), Arc::clone(&total)));
+    let mut keeping = tokio::task::spawn_blocking(move || {
+        let pace = Pace { read: &counters.0, total: &counters.1, stop: &stop };
+        Keeper::new(&order, &in_thread, &pace).keep()
+    });
+    loop {
+        tokio::select! {
+            report = &mut keeping => return ended(report.ok(), ports.events.as_ref()),
+            () = ports.clock.sleep(TICK) => {
+                let done_bytes = read.load(Ordering::Relaxed);
+                let total_bytes = total.load(Ordering::Relaxed).max(done_bytes);
+                ports.events.send(Phase::Store, EventKind::Progress { done_bytes, total_bytes, written_bytes: done_bytes });
+            }
+        }
+    }
+}
+
+fn ended(report: Option<KeepReport>, events: &dyn EventSink) -> Outcome<KeepReport> {
+    if let Some(report) = report {
+        events.send(Phase::Store, EventKind::Finished);
+        return Outcome::done(report, Vec::new());
+    }
+    let message = "a thread that copies between the stores broke off";
+    events.send(Phase::Store, EventKind::Failed { message: message.to_owned() });
+    Outcome::failed(Failure::new(ExitCode::FailedInCluster, message), Vec::new())
+}
+
+/// Returns the bytes to copy, as far as the catalogue tells.
+fn total_bytes(order: &KeepOrder) -> u64 {
+    let bytes = |backup: &BackupId| files_of(order, backup).values().filter_map(|sum| sum.size).sum::<u64>();
+    order.upload.iter().chain(&order.download).map(bytes).sum()
+}
+
+/// Returns what the catalogue says of the files of one backup.
+fn files_of(order: &KeepOrder, backup: &BackupId) -> BTreeMap<String, Checksum> {
+    let of_backup = |path: &str| BackupId::of_path(path).is_some_and(|(id, _)| id == *backup);
+    order.expected.iter().filter(|(path, _)| of_backup(path)).map(|(path, sum)| (path.clone(), sum.clone())).collect()
+}
+
+/// Does the work, and keeps the account of it.
+struct Keeper<'a> {
+    order: &'a KeepOrder,
+    ports: &'a StorePorts,
+    pace: &'a Pace<'a>,
+    local: Option<Side<'a>>,
+    s3: Option<Side<'a>>,
+    report: KeepReport,
+}
+
+impl<'a> Keeper<'a> {
+    fn new(order: &'a KeepOrder, ports: &'a StorePorts, pace: &'a Pace<'a>) -> Self {
+        let (local, s3) = Side::both(ports);
+        Self { order, ports, pace, local, s3, report: KeepReport::default() }
+    }
+
+    fn keep(mut self) -> KeepReport {
+        self.report.removed = self.remove_all();
+        self.sweep();
+        self.report.uploaded = self.copy_all(&self.order.upload, StoreName::S3);
+        self.report.downloaded = self.copy_all(&self.order.download, StoreName::Local);
+        self.report.bytes = self.pace.read.load(Ordering::Relaxed);
+        match self.ports.local.as_ref().map(|volume| volume.room()) {
+            Some(Ok(room)) => self.report.room = Some(room),
+            Some(Err(error)) => self.fail(&chain(&error)),
+            None => {}
+        }
+        self.report
+    }
+
+    fn fail(&mut self, what: &str) {
+        let what: String = what.chars().take(NAMED_CHARS).collect();
+        self.ports.events.send(Phase::Store, EventKind::Warned { message: what.clone() });
+        if self.report.failed.len() < NAMED {
+            self.report.failed.push(what);
+        }
+        self.report.failed_count += 1;
+    }
+
+    fn remove_all(&mut self) -> Marks {
+        let mut left = BTreeSet::new();
+        let mut marks = Marks::default();
+        for backup in &self.order.remove {
+            let removed = self.remove(backup, &left);
+            marks.0.push(removed.is_ok());
+            if let Err(why) = removed {
+                self.fail(&format!("remove {backup}: {why}"));
+                left.insert(backup);
+            }
+        }
+        marks
+    }
+
+    fn remove(&self, backup: &BackupId, left: &BTreeSet<&BackupId>) -> Result<(), String> {
+        if let Some(child) = left.iter().find(|child| builds_on(child, backup)) {
+            return Err(format!("{child}, which needs it, could not be removed"));
+        }
+        if self.pace.stop.is_requested() {
+            return Err(STOPPED.to_owned());
+        }
+        let mut removed = Ok(());
+        for side in [&self.s3, &self.local].into_iter().flatten() {
+            match side.store.remove(backup) {
+                Ok(true) => {
+                    self.ports.events.step(Phase::Store, format!("{backup} was removed from {}", side.name.word()));
+                }
+                Ok(false) => {}
+                Err(error) => removed = Err(chain(&error)),
+            }
+        }
+        removed
+    }
+
+    /// Takes away what dead runs left. An upload that is wanted goes on from there; on the volume
+    /// nothing unfinished is ever of use again.
+    fn sweep(&mut self) {
+        let mut wanted = self.order.wanted_uploads.clone();
+        wanted.extend(self.order.upload.iter().cloned());
+        let swept = [(&self.local, Vec::new()), (&self.s3, wanted)]
+            .map(|(side, wanted)| side.as_ref().map(|side| (side.name, side.store.sweep(&wanted))));
+        for (store, swept) in swept.into_iter().flatten() {
+            match swept {
+                Ok(names) if names.is_empty() => {}
+                Ok(names) => {
+                    let message =
+                        format!("unfinished work of dead runs was removed from {}: {}", store.word(), names.join(", "));
+                    self.ports.events.step(Phase::Store, message);
+                }
+                Err(error) => self.fail(&format!("sweep {}: {}", store.word(), chain(&error))),
+            }
+        }
+    }
+
+    fn copy_all(&mut self, backups: &[BackupId], to: StoreName) -> Marks {
+        let mut marks = Marks::default();
+        for backup in backups {
+            let copied = self.copy(backup, to);
+            marks.0.push(copied.is_ok());
+            if let Err(why) = copied {
+                self.fail(&format!("copy {backup} to {}: {why}", to.word()));
+            }
+        }
+        marks
+    }
+
+    fn copy(&self, backup: &BackupId, to: StoreName) -> Result<(), String> {
+        if self.pace.stop.is_requested() {
+            return Err(STOPPED.to_owned());
+        }
+        let (Some(local), Some(s3)) = (&self.local, &self.s3) else {
+            return Err("there is only one store".to_owned());
+        };
+        let (from, to) = if to == StoreName::S3 { (local, s3) } else { (s3, local) };
+        let copied = Route { from, to, pace: self.pace }.copy(backup, &files_of(self.order, backup));
+        let (store, from) = (to.name.word(), from.name.word());
+        let message = match copied.map_err(|error| chain(&error))? {
+            Copied::New => format!("{backup} was copied from {from} to {store}"),
+            Copied::AlreadyThere => format!("{backup} is in {store} already, every byte of it"),
+            Copied::Replaced => format!("{backup} was damaged in {store} and was replaced by its copy in {from}"),
+        };
+        self.ports.events.step(Phase::Store, message);
+        Ok(())
+    }
+}
+
+/// Why something was not begun.
+const STOPPED: &str = "stopped before it was begun";
+
+/// Whether a backup needs another one: increments need their base and what lies between.
+fn builds_on(child: &BackupId, parent: &BackupId) -> bool {
+    let same_chain = child.base().is_some_and(|base| base == parent.base().unwrap_or(parent.name()));
+    same_chain && child.name() > parent.name()
+}
+
+/// Says an error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
