@@ -1,31 +1,38 @@
 //! The backup workflow: three phases, in the order the operator's manual has.
 //!
-//! [`plan`] turns what was seen into a [`BackupPlan`] that leaves no choice open and changes
-//! nothing; [`run`] carries it out. Phase 3 can only be reached with what phase 2 returns, and
-//! phase 2 always brings the replica back, also after a failed copy.
+//! [`take`] is the whole of it. [`plan`] turns what was seen into a [`BackupPlan`] that leaves no
+//! choice open and changes nothing; [`run`] carries it out. Phase 3 can only be reached with what
+//! phase 2 returns, and phase 2 always brings the replica back, also after a failed copy.
 
+mod error;
+mod existing;
 pub mod findings;
 mod observe;
 pub mod phase1_isolate;
 pub mod phase2_copy;
 pub mod phase3_record;
 pub mod target;
+mod watch;
 
 use std::time::Duration;
 
+pub use error::{BackupError, Refusal};
 pub use observe::observe;
+pub use phase3_record::Recorded;
 
-use crate::exit_code::ExitCode;
+use crate::keep::{self, KeepError};
 use crate::model::backup_id::{BackupId, BackupName};
+use crate::model::catalogue::{Catalogue, Presence};
+use crate::model::chain;
 use crate::model::cluster::{ClaimView, ClusterView};
+use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
+use crate::model::names::PRIMARY_ROLES;
 use crate::model::obligation::Obligation;
-use crate::model::order::BackupRequest;
-use crate::model::outcome::{Explain, Failure};
+use crate::model::order::{BackupKind, BackupRequest};
+use crate::model::outcome::Failure;
 use crate::model::report::CopyReport;
 use crate::model::settings::Settings;
-use crate::obligations::SettleError;
-use crate::ports::PortError;
 use crate::ports::conductor::{ConductorPorts, RunnerSpec};
 
 /// How much longer than its own limits a runner may take before it counts as lost.
@@ -40,6 +47,8 @@ pub struct Observed {
     pub members: Vec<(String, Result<Member, String>)>,
     /// The claim of the local store; `None` when the volume is not used.
     pub store: Option<ClaimView>,
+    /// What backups there are.
+    pub catalogue: Catalogue,
 }
 
 /// Who runs: for names and records.
@@ -66,6 +75,9 @@ pub struct BackupPlan {
     pub obligation: Obligation,
     /// Findings that were overridden.
     pub warnings: Vec<String>,
+    /// How long traffic may take to leave the replica before it is copied; `None` when clients do not
+    /// write to it, so that nothing has to leave.
+    pub drain: Option<Duration>,
     /// How long things may take.
     pub limits: Limits,
 }
@@ -96,219 +108,123 @@ pub fn plan(
         return Err(Refusal::Unhealthy(found));
     }
     let target = target::choose(observed, request.replica.as_deref())?;
-    let backup = BackupId::Full(run.backup.clone());
+    let kind = kind(observed, request.kind, settings, run);
+    let drain = target.role.as_deref().is_some_and(|role| PRIMARY_ROLES.contains(&role));
+    let drain = drain.then_some(settings.drain_timeout);
     let limits = Limits {
         start: settings.start_timeout,
-        copy: settings.copy_timeout + 2 * settings.resync_timeout + COPY_MARGIN,
+        copy: settings.copy_timeout + 2 * settings.resync_timeout + drain.unwrap_or_default() + COPY_MARGIN,
         resync: settings.resync_timeout,
     };
-    let inputs = phase1_isolate::Inputs { observed, request, settings, run, target: &target, backup: &backup };
+    let inputs = phase1_isolate::Inputs { observed, request, settings, run, target: &target, kind: &kind, drain };
     let runner = phase1_isolate::runner(&inputs);
     let obligation = phase1_isolate::obligation(&inputs, &runner.name);
     let warnings = found.iter().map(|finding| format!("overridden: {finding}")).collect();
-    Ok(BackupPlan { backup, target, runner, obligation, warnings, limits })
+    Ok(BackupPlan { backup: kind.backup, target, runner, obligation, warnings, drain, limits })
+}
+
+/// What kind of backup it shall be. The runner, which sees the files, has the last word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// The backup to make.
+    pub backup: BackupId,
+    /// What it builds on.
+    pub parent: Option<BackupId>,
+    /// Why it is a full one although an increment was wished for.
+    pub full_because: Option<String>,
+}
+
+fn kind(observed: &Observed, wished: BackupKind, settings: &Settings, run: &Run) -> Kind {
+    let full = |full_because| Kind { backup: BackupId::Full(run.backup.clone()), parent: None, full_because };
+    if wished == BackupKind::Full {
+        return full(None);
+    }
+    let cycle = settings.full_backup_cycle;
+    match chain::parent_for_increment(&observed.catalogue, run.now, cycle, settings.stores) {
+        Ok((base, parent)) => Kind {
+            backup: BackupId::Incremental { base, name: run.backup.clone() },
+            parent: Some(parent),
+            full_because: None,
+        },
+        Err(why) => full(Some(why)),
+    }
+}
+
+/// Takes a backup: the checks, the three phases, and what is to be put in order afterwards.
+///
+/// # Errors
+/// Says which part failed; in each case the replica is back, or the obligation says that it is not.
+pub async fn take(
+    request: &BackupRequest,
+    settings: &Settings,
+    job: &str,
+    ports: &ConductorPorts<'_>,
+) -> Result<CopyReport, BackupError> {
+    let mut observed = observe(settings, ports).await.map_err(BackupError::Look)?;
+    if !observed.catalogue.has_room() {
+        // A backup that cannot be entered is not worth hours of copying.
+        return Err(BackupError::CatalogueFull(settings.hash_config_map.clone()));
+    }
+    // What is refused in any case need not wait until every old backup was looked at.
+    plan(&observed, request, settings, &Run::begin(job, ports))?;
+    if existing::verify(&observed, settings, job, ports).await? {
+        observed = observe(settings, ports).await.map_err(BackupError::Look)?;
+    }
+    let plan = plan(&observed, request, settings, &Run::begin(job, ports))?;
+    let Recorded { mut report, unsent } = run(&plan, ports).await?;
+    let sent = finish(&observed.cluster, settings, job, ports).await;
+    if sent.contains(&report.backup) {
+        report.s3 = Presence::Present;
+    } else if let Some(why) = unsent {
+        let message = format!("{} is not in S3: {why}; kubectl mariadb-backup sync finishes it", report.backup);
+        ports.events.send(Phase::Record, EventKind::Warned { message });
+    }
+    Ok(report)
+}
+
+impl Run {
+    fn begin(job: &str, ports: &ConductorPorts<'_>) -> Self {
+        let now = ports.clock.now();
+        Self { job: job.to_owned(), backup: BackupName::at(now), now }
+    }
+}
+
+/// Removes what retention no longer keeps, sends to S3 what should be there, and returns what was sent.
+///
+/// The backup is made and listed: nothing that goes wrong here takes that back.
+async fn finish(cluster: &ClusterView, settings: &Settings, job: &str, ports: &ConductorPorts<'_>) -> Vec<BackupId> {
+    match try_to_finish(cluster, settings, job, ports).await {
+        Ok(sent) => sent,
+        Err(failure) => {
+            let why: Vec<_> = std::iter::once(failure.message).chain(failure.causes).collect();
+            let message = format!("old backups and S3 were not put in order: {}; the next run does it", why.join(": "));
+            ports.events.send(Phase::Record, EventKind::Warned { message });
+            Vec::new()
+        }
+    }
+}
+
+async fn try_to_finish(
+    cluster: &ClusterView,
+    settings: &Settings,
+    job: &str,
+    ports: &ConductorPorts<'_>,
+) -> Result<Vec<BackupId>, Failure> {
+    let (catalogue, _) = ports.catalogue.read().await.map_err(|error| Failure::of(&error))?;
+    let inputs = keep::Inputs { catalogue: &catalogue, settings, cluster, job };
+    let plan = keep::plan(&inputs, &keep::Wish::Finish).map_err(KeepError::into_failure)?;
+    if plan.batches.is_empty() {
+        return Ok(Vec::new());
+    }
+    keep::run(&plan, ports).await.map(|summary| summary.uploaded).map_err(KeepError::into_failure)
 }
 
 /// Carries a plan out.
 ///
 /// # Errors
 /// Says which part failed; in each case the replica is back, or the obligation says that it is not.
-pub async fn run(plan: &BackupPlan, ports: &ConductorPorts<'_>) -> Result<CopyReport, BackupError> {
+pub async fn run(plan: &BackupPlan, ports: &ConductorPorts<'_>) -> Result<Recorded, BackupError> {
     let isolated = phase1_isolate::run(plan, ports).await?;
     let copied = phase2_copy::run(plan, isolated, ports).await?;
     phase3_record::run(plan, copied, ports).await
-}
-
-/// Why a backup was not begun. Nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The cluster is not healthy.
-    #[error("refused to back up: {}", list(.0))]
-    Unhealthy(Vec<findings::Finding>),
-    /// No such replica.
-    #[error("there is no replica {wanted}; the cluster has {}", .pods.join(", "))]
-    NoSuchReplica {
-        /// What was asked for.
-        wanted: String,
-        /// What there is.
-        pods: Vec<String>,
-    },
-    /// No replica at all.
-    #[error("the cluster has no pod that could be copied")]
-    NoReplica,
-    /// The store cannot be mounted beside the replica.
-    #[error("replica {pod} runs on node {node}, but the volume of claim {claim} can only be mounted on {}", .nodes.join(", "))]
-    StoreElsewhere {
-        /// The replica asked for.
-        pod: String,
-        /// Its node.
-        node: String,
-        /// The store's claim.
-        claim: String,
-        /// Where its volume can be mounted.
-        nodes: Vec<String>,
-    },
-    /// The store's volume can be mounted on no replica's node.
-    #[error("the volume of claim {claim} can only be mounted on {}, where no replica runs", .nodes.join(", "))]
-    StoreBesideNone {
-        /// The store's claim.
-        claim: String,
-        /// Where its volume can be mounted.
-        nodes: Vec<String>,
-    },
-    /// The store's claim is not usable.
-    #[error("claim {claim} of the local store is {phase}")]
-    StoreUnusable {
-        /// The store's claim.
-        claim: String,
-        /// Its phase.
-        phase: String,
-    },
-    /// The data volume admits one pod only.
-    #[error("claim {claim} of replica {pod} is ReadWriteOncePod: no runner can be put beside the server")]
-    DataVolumeExclusive {
-        /// The replica.
-        pod: String,
-        /// Its claim.
-        claim: String,
-    },
-    /// The target cannot be used even when checks are overridden.
-    #[error("replica {pod} cannot be copied: {why}")]
-    TargetUnusable {
-        /// The replica.
-        pod: String,
-        /// What is missing.
-        why: String,
-    },
-}
-
-fn list(findings: &[findings::Finding]) -> String {
-    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-impl Explain for Refusal {
-    fn code(&self) -> ExitCode {
-        match self {
-            Self::NoSuchReplica { .. } => ExitCode::Usage,
-            _ => ExitCode::Refused,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::Unhealthy(_) | Self::NoReplica => {
-                "nothing was changed; look at the pods with kubectl get pods, and try again when every replica is Synced"
-            }
-            Self::NoSuchReplica { .. } => "leave --replica out to have one chosen",
-            Self::StoreElsewhere { .. } => "leave --replica out to have the replica beside the volume chosen",
-            Self::StoreBesideNone { .. } | Self::StoreUnusable { .. } => {
-                "name another claim with --store-claim, or make one with kubectl mariadb-backup setup"
-            }
-            Self::DataVolumeExclusive { .. } => "only ReadWriteOnce and ReadWriteMany data volumes can be backed up",
-            Self::TargetUnusable { .. } => "name another replica with --replica",
-        };
-        Some(hint.to_owned())
-    }
-}
-
-/// How a backup failed.
-#[derive(Debug, thiserror::Error)]
-pub enum BackupError {
-    /// Something at the border to the world failed before the replica was touched.
-    #[error("cannot isolate replica {pod}; it was not touched")]
-    Isolate {
-        /// The target.
-        pod: String,
-        /// Why.
-        #[source]
-        source: PortError,
-    },
-    /// Another run is at work on that server.
-    #[error("replica {pod} is taken by another run; it was not touched")]
-    Taken {
-        /// The target.
-        pod: String,
-        /// Why.
-        #[source]
-        source: PortError,
-    },
-    /// The runner's own checks refused before the replica was touched.
-    #[error("the runner beside {pod} refused, and the replica was not touched")]
-    Checks {
-        /// The target.
-        pod: String,
-        /// What the runner said.
-        failure: Failure,
-    },
-    /// The copy failed; the replica is back in sync.
-    #[error("copying {pod} failed, and the replica is back in sync")]
-    Copy {
-        /// The target.
-        pod: String,
-        /// What is known of it.
-        failure: Failure,
-    },
-    /// The replica may still be desynced; the obligation stands.
-    #[error("{}replica {pod} may still be desynced, and the obligation stays recorded", made(.whole.as_ref()))]
-    Rejoin {
-        /// The target.
-        pod: String,
-        /// The backup, when it was made and entered all the same.
-        whole: Option<BackupId>,
-        /// Why it is not back.
-        #[source]
-        source: SettleError,
-    },
-    /// The backup is whole on its volume, but the catalogue does not list it.
-    #[error("backup {backup} is whole on its volume, but could not be entered into the catalogue")]
-    Record {
-        /// The backup.
-        backup: BackupId,
-        /// Why.
-        #[source]
-        source: PortError,
-    },
-}
-
-fn made(whole: Option<&BackupId>) -> String {
-    whole.map(|backup| format!("backup {backup} is whole and listed, but ")).unwrap_or_default()
-}
-
-impl Explain for BackupError {
-    fn code(&self) -> ExitCode {
-        match self {
-            Self::Taken { .. } => ExitCode::Locked,
-            Self::Isolate { source, .. } => match source.code() {
-                ExitCode::Error => ExitCode::FailedInCluster,
-                code => code,
-            },
-            Self::Checks { failure, .. } | Self::Copy { failure, .. } => failure.code,
-            Self::Rejoin { .. } | Self::Record { .. } => ExitCode::FailedInCluster,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Isolate { source, .. } | Self::Taken { source, .. } => source.hint(),
-            Self::Checks { failure, .. } | Self::Copy { failure, .. } => failure.hint.clone(),
-            Self::Rejoin { source, .. } => source.hint(),
-            Self::Record { .. } => Some(
-                "list does not show it, but verify names it, and stock tools restore it; see README, what a run does"
-                    .to_owned(),
-            ),
-        }
-    }
-}
-
-impl BackupError {
-    /// Takes the error over with everything it knows, the runner's own causes included.
-    #[must_use]
-    pub fn into_failure(self) -> Failure {
-        let mut failure = Failure::of(&self);
-        if let Self::Checks { failure: inner, .. } | Self::Copy { failure: inner, .. } = self {
-            failure.causes.push(inner.message);
-            failure.causes.extend(inner.causes);
-        }
-        failure
-    }
 }

@@ -108,15 +108,30 @@ fn judge(view: &ClusterView, pod: &str, pod_uid: &str) -> Settlement {
 /// # Errors
 /// Says what is in the way; the record stays.
 pub async fn settle(obligation: &Obligation, limit: Duration, ports: &ConductorPorts<'_>) -> Result<(), SettleError> {
-    let Debt::Desync { pod, runner, .. } = &obligation.debt;
-    let in_cluster = |source| SettleError::Cluster { run: obligation.run.clone(), source };
+    let Debt::Desync { runner, .. } = &obligation.debt;
     patiently(ports, || ports.runners.remove(runner))
         .await
         .map_err(|source| SettleError::RunnerLeft { runner: runner.clone(), source })?;
+    settle_beside_runner(obligation, limit, ports).await
+}
+
+/// Settles an obligation and clears its record while its runner, which has said that it is done with
+/// the replica, goes on.
+///
+/// # Errors
+/// Says what is in the way; the record stays.
+pub async fn settle_beside_runner(
+    obligation: &Obligation,
+    limit: Duration,
+    ports: &ConductorPorts<'_>,
+) -> Result<(), SettleError> {
+    let Debt::Desync { pod, .. } = &obligation.debt;
     bring_back(&obligation.debt, limit, ports)
         .await
         .map_err(|source| SettleError::NotBack { pod: pod.clone(), source })?;
-    patiently(ports, || ports.cluster.clear_obligation(&obligation.run)).await.map_err(in_cluster)
+    patiently(ports, || ports.cluster.clear_obligation(&obligation.run))
+        .await
+        .map_err(|source| SettleError::Cluster { run: obligation.run.clone(), source })
 }
 
 /// Brings the replica back, looking at its pod anew as long as its server does not answer.

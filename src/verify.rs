@@ -1,31 +1,31 @@
-//! Comparing a store with the catalogue: every byte of every backup asked for.
+//! Comparing the stores with the catalogue.
 //!
-//! The plan says which files are expected; a runner on the store's volume reads them, and nothing
-//! but its report is trusted.
+//! The plan says which backups should be in which store; runners on the stores look, and nothing but
+//! their reports is trusted. [`run`] is the command: it tells, and changes nothing in a store. A
+//! backup begins with [`examine`], whose runners also mend from S3 what is damaged on the volume.
+
+mod examine;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
-use crate::model::catalogue::Catalogue;
+use crate::model::catalogue::{Catalogue, Entry, Presence};
 use crate::model::cluster::ClusterView;
 use crate::model::event::{EventKind, Phase};
 use crate::model::order::{
-    CheckOrder, Depth, ORDER_VERSION, OnCorrupt, RunnerOrder, RunnerTask, Stores, VerifyRequest,
+    CheckOrder, Depth, ExpectedBackup, ORDER_VERSION, OnCorrupt, RunnerOrder, RunnerTask, StoreName, Stores,
+    VerifyRequest,
 };
-use crate::model::outcome::{End, Explain, Failure, Outcome};
-use crate::model::report::{CheckReport, NAMED_BACKUPS};
-use crate::model::settings::Settings;
-use crate::ports::conductor::{ConductorPorts, RunnerNews, RunnerSpec};
-use crate::ports::{PortError, Reason};
+use crate::model::outcome::{Explain, Failure};
+use crate::model::report::CheckReport;
+use crate::model::settings::{Settings, StoresWish};
+use crate::ports::PortError;
+use crate::ports::conductor::{ConductorPorts, RunnerSpec};
 use crate::stores;
 
-/// How often the catalogue is read and written again because somebody else was faster.
-const WRITE_ATTEMPTS: u32 = 10;
-
-/// How many wrong files a report names.
-const NAMED_FILES: usize = 5;
+pub use examine::{Examined, Judged, examine};
 
 /// How many backups one runner checks: its order is one argument of a program, and its report a
 /// termination message; both have limits that a long catalogue would break.
@@ -43,9 +43,9 @@ pub struct VerifyPlan {
 /// What one runner checks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// The backups.
-    pub backups: Vec<BackupId>,
-    /// The runner on the store's volume.
+    /// The backups, in the order of the report's verdicts.
+    pub backups: Vec<ExpectedBackup>,
+    /// The runner on the stores.
     pub runner: RunnerSpec,
 }
 
@@ -55,6 +55,12 @@ pub enum VerifyError {
     /// No such backup.
     #[error("the catalogue has no backup {0}")]
     NoSuchBackup(BackupId),
+    /// A store was asked for that is not used.
+    #[error("the cluster does not use the store {0}")]
+    NoSuchStore(&'static str),
+    /// A backup was asked for that need not be in any of the stores looked into.
+    #[error("backup {0} is not recorded to be in the store that was asked for")]
+    NotThere(BackupId),
     /// Some files are not what was recorded.
     #[error("{count} files are not what was recorded: {}", .files.join("; "))]
     Damaged {
@@ -64,20 +70,20 @@ pub enum VerifyError {
         files: Vec<String>,
     },
     /// The runner could not do its work.
-    #[error("checking the store failed: {}", .0.message)]
+    #[error("checking the stores failed: {}", .0.message)]
     Runner(Failure),
-    /// Something at the border to the world failed.
-    #[error("cannot check the store")]
-    Port(#[source] PortError),
+    /// The verdicts could not be entered into the catalogue.
+    #[error("cannot write down what the check found")]
+    Enter(#[source] PortError),
 }
 
 impl Explain for VerifyError {
     fn code(&self) -> ExitCode {
         match self {
-            Self::NoSuchBackup(_) => ExitCode::NotFound,
+            Self::NoSuchBackup(_) | Self::NoSuchStore(_) | Self::NotThere(_) => ExitCode::NotFound,
             Self::Damaged { .. } => ExitCode::VerificationFailed,
             Self::Runner(failure) => failure.code,
-            Self::Port(error) => match error.code() {
+            Self::Enter(error) => match error.code() {
                 ExitCode::Error => ExitCode::FailedInCluster,
                 code => code,
             },
@@ -86,11 +92,24 @@ impl Explain for VerifyError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoSuchBackup(_) => Some("see kubectl mariadb-backup list".to_owned()),
+            Self::NoSuchBackup(_) | Self::NotThere(_) => Some("see kubectl mariadb-backup list".to_owned()),
+            Self::NoSuchStore(_) => Some("leave --store out, or see kubectl mariadb-backup setup".to_owned()),
             Self::Damaged { .. } => Some("take a new full backup now: kubectl mariadb-backup create".to_owned()),
             Self::Runner(failure) => failure.hint.clone(),
-            Self::Port(error) => error.hint(),
+            Self::Enter(error) => error.hint(),
         }
+    }
+}
+
+impl VerifyError {
+    /// Takes the error over with everything it knows, the runner's own causes included.
+    #[must_use]
+    pub fn into_failure(self) -> Failure {
+        let mut failure = Failure::of(&self);
+        if let Self::Runner(inner) = self {
+            failure.causes.extend(inner.causes);
+        }
+        failure
     }
 }
 
@@ -107,176 +126,125 @@ pub struct Inputs<'a> {
     pub job: &'a str,
 }
 
-/// Decides which files are to be read.
+/// What is done with what is found, and how much is looked at.
+struct Manner {
+    stores: Stores,
+    depth: Depth,
+    repair: bool,
+    on_corrupt: OnCorrupt,
+}
+
+/// Decides what the command looks at.
 ///
 /// # Errors
-/// Names a backup that the catalogue does not have.
+/// Names a backup that the catalogue does not have, and a store that is not used.
 pub fn plan(inputs: &Inputs<'_>, request: &VerifyRequest) -> Result<VerifyPlan, VerifyError> {
-    let Inputs { catalogue, settings, cluster, job } = *inputs;
-    let stores = Stores { s3: None, ..stores::of(settings, cluster) };
-    let known = catalogue.backups();
-    let backups = if request.backups.is_empty() { known.clone() } else { request.backups.clone() };
-    if let Some(unknown) = backups.iter().find(|backup| !known.contains(backup)) {
-        return Err(VerifyError::NoSuchBackup(unknown.clone()));
+    let Inputs { catalogue, settings, cluster, .. } = *inputs;
+    let all = stores::of(settings, cluster);
+    let stores = match request.store {
+        None => all,
+        Some(StoreName::Local) => Stores { s3: None, ..all },
+        Some(StoreName::S3) => Stores { local: None, ..all },
+    };
+    if let (Some(store), Stores { local: None, s3: None }) = (request.store, &stores) {
+        return Err(VerifyError::NoSuchStore(store.word()));
     }
-    let batch = |(number, backups): (usize, &[BackupId])| {
-        let expected: BTreeMap<_, _> = backups.iter().flat_map(|backup| catalogue.files_of(backup)).collect();
+    let depth = if request.deep { Depth::Full } else { Depth::Quick };
+    let manner = Manner { stores, depth, repair: false, on_corrupt: OnCorrupt::Fail };
+    if request.backups.is_empty() {
+        return Ok(batches(inputs, &to_check(catalogue), &manner));
+    }
+    for backup in &request.backups {
+        if !catalogue.entry(backup).is_some_and(|entry| entry.is_listed()) {
+            return Err(VerifyError::NoSuchBackup(backup.clone()));
+        }
+        if expected(catalogue, backup, &manner.stores).is_none() {
+            return Err(VerifyError::NotThere(backup.clone()));
+        }
+    }
+    Ok(batches(inputs, &request.backups, &manner))
+}
+
+/// Decides what a backup looks at before it begins.
+#[must_use]
+pub fn plan_before_backup(inputs: &Inputs<'_>) -> VerifyPlan {
+    let settings = inputs.settings;
+    let manner = Manner {
+        stores: stores::of(settings, inputs.cluster),
+        depth: settings.verify,
+        repair: settings.stores == StoresWish::Both,
+        on_corrupt: settings.on_corrupt,
+    };
+    batches(inputs, &to_check(inputs.catalogue), &manner)
+}
+
+/// Returns the backups that count and were not set aside.
+fn to_check(catalogue: &Catalogue) -> Vec<BackupId> {
+    let set_aside = |backup: &BackupId| catalogue.entry(backup).is_some_and(|entry| entry.quarantined.is_some());
+    catalogue.listed().into_iter().filter(|backup| !set_aside(backup)).collect()
+}
+
+/// Returns where a backup should be, of the stores looked into; `None` when in none of them.
+fn expected(catalogue: &Catalogue, backup: &BackupId, stores: &Stores) -> Option<ExpectedBackup> {
+    let entry = catalogue.entry(backup)?;
+    let should_be = |entry: &Entry, store| !matches!(entry.presence(store), Presence::Absent | Presence::Unfinished);
+    let local = stores.local.is_some() && should_be(&entry, StoreName::Local);
+    let s3 = stores.s3.is_some() && should_be(&entry, StoreName::S3);
+    (local || s3).then(|| ExpectedBackup { backup: backup.clone(), local, s3 })
+}
+
+fn batches(inputs: &Inputs<'_>, backups: &[BackupId], manner: &Manner) -> VerifyPlan {
+    let Inputs { catalogue, settings, job, .. } = *inputs;
+    let known = catalogue.backups();
+    let expected: Vec<_> = backups.iter().filter_map(|backup| expected(catalogue, backup, &manner.stores)).collect();
+    let batch = |(number, backups): (usize, &[ExpectedBackup])| {
+        let sums: BTreeMap<_, _> = backups.iter().flat_map(|of| catalogue.files_of(&of.backup)).collect();
         let order = CheckOrder {
-            stores: stores.clone(),
-            backups: Vec::new(),
-            expected,
+            stores: manner.stores.clone(),
+            backups: backups.to_vec(),
+            expected: sums,
             known: known.clone(),
-            depth: Depth::Full,
-            repair: false,
-            on_corrupt: OnCorrupt::Fail,
+            depth: manner.depth,
+            repair: manner.repair,
+            on_corrupt: manner.on_corrupt,
         };
-        let runner = runner(format!("{job}-runner-{number}"), order, settings);
+        let runner = runner(format!("{job}-verify-{number}"), order, settings);
         Batch { backups: backups.to_vec(), runner }
     };
-    Ok(VerifyPlan { batches: backups.chunks(BATCH).enumerate().map(batch).collect(), start: settings.start_timeout })
+    VerifyPlan { batches: expected.chunks(BATCH).enumerate().map(batch).collect(), start: settings.start_timeout }
 }
 
 fn runner(name: String, order: CheckOrder, settings: &Settings) -> RunnerSpec {
     RunnerSpec {
         name,
+        store_claim: order.stores.local.is_some().then(|| settings.store_claim.clone()),
+        s3: stores::mounts(settings).filter(|_| order.stores.s3.is_some()),
         order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Check(order) },
         beside: None,
-        store_claim: Some(settings.store_claim.clone()),
-        s3: None,
         operator_secret: None,
         backup_secret: None,
     }
 }
 
-/// Has the files read and enters the verdicts into the catalogue.
+/// Has the backups looked at and enters the verdicts into the catalogue.
 ///
 /// # Errors
-/// [`VerifyError::Damaged`] when any byte is not what was recorded.
+/// [`VerifyError::Damaged`] when anything is not what was recorded.
 pub async fn run(plan: &VerifyPlan, ports: &ConductorPorts<'_>) -> Result<CheckReport, VerifyError> {
     ports.events.send(Phase::Verify, EventKind::Started);
-    let mut whole = CheckReport::default();
-    for batch in &plan.batches {
-        let checked = check(batch, plan.start, ports).await;
-        if let Err(error) = ports.runners.remove(&batch.runner.name).await {
-            ports.events.send(Phase::Verify, EventKind::Warned { message: error.to_string() });
-        }
-        let entered = match checked {
-            Ok(report) => {
-                let entered = enter(&batch.backups, &report, ports).await.map_err(VerifyError::Port);
-                add(&mut whole, report);
-                entered
-            }
-            Err(error) => Err(error),
-        };
-        match entered {
-            // Damage that was found is the news; what else went wrong is told beside it.
-            Err(error) if whole.bad_count > 0 => {
-                ports.events.send(Phase::Verify, EventKind::Warned { message: error.to_string() });
-                break;
-            }
-            entered => entered?,
-        }
-    }
-    for backup in &whole.unlisted {
-        let message = format!("{backup} lies in the store but is not in the catalogue");
+    let report = examine(plan, ports).await?.report;
+    for backup in &report.unlisted {
+        let message = format!(
+            "{backup} lies in a store but is not in the catalogue; kubectl mariadb-backup verify --rebuild-catalogue enters it"
+        );
         ports.events.send(Phase::Verify, EventKind::Warned { message });
     }
-    if whole.bad_count > 0 {
-        return Err(VerifyError::Damaged { count: whole.bad_count, files: whole.bad });
+    if report.bad_count > 0 {
+        return Err(VerifyError::Damaged { count: report.bad_count, files: report.bad });
     }
     ports.events.send(Phase::Verify, EventKind::Finished);
-    Ok(whole)
-}
-
-/// Adds one batch's report to the whole, which stays bounded.
-fn add(whole: &mut CheckReport, batch: CheckReport) {
-    whole.good.extend(batch.good);
-    whole.good.truncate(NAMED_BACKUPS);
-    whole.good_count += batch.good_count;
-    whole.bad.extend(batch.bad);
-    whole.bad.truncate(NAMED_FILES);
-    whole.bad_count += batch.bad_count;
-    // Every runner sees the whole store.
-    whole.unlisted = batch.unlisted;
-    whole.bytes += batch.bytes;
-}
-
-async fn check(batch: &Batch, start: Duration, ports: &ConductorPorts<'_>) -> Result<CheckReport, VerifyError> {
-    let mut runner = ports.runners.start(&batch.runner, start).await.map_err(VerifyError::Port)?;
-    loop {
-        match runner.next().await.map_err(VerifyError::Port)? {
-            RunnerNews::Event(event) => ports.events.send(event.phase, event.kind),
-            RunnerNews::Ended { last_word, how } => return report_of(last_word.as_deref(), &how),
-        }
-    }
-}
-
-fn report_of(last_word: Option<&str>, how: &str) -> Result<CheckReport, VerifyError> {
-    match last_word.map(serde_json::from_str::<Outcome<CheckReport>>) {
-        Some(Ok(Outcome { end: End::Done(report), .. })) => Ok(report),
-        Some(Ok(Outcome { end: End::Failed(failure), .. })) => Err(VerifyError::Runner(failure)),
-        Some(Err(_)) | None => {
-            let what = format!("the runner ended before it could report ({how})");
-            Err(VerifyError::Runner(Failure::new(ExitCode::FailedInCluster, what)))
-        }
-    }
-}
-
-async fn enter(backups: &[BackupId], report: &CheckReport, ports: &ConductorPorts<'_>) -> Result<(), PortError> {
-    let now = ports.clock.now();
-    let mut attempt = 1;
-    loop {
-        let (mut catalogue, version) = ports.catalogue.read().await?;
-        for backup in backups {
-            catalogue.enter_verdict(backup, report.good.contains(backup), now);
-        }
-        match ports.catalogue.write(&catalogue, version.as_deref()).await {
-            Err(error) if error.reason == Reason::Conflict && attempt < WRITE_ATTEMPTS => attempt += 1,
-            written => return written,
-        }
-    }
+    Ok(report)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::catalogue::Checksum;
-
-    #[test]
-    fn a_thousand_backups_are_checked_within_the_limits_of_arguments_and_last_words() {
-        let mut catalogue = Catalogue::default();
-        for second in 0..1000 {
-            let time = jiff::Timestamp::from_second(1_700_000_000 + second).unwrap();
-            let directory = BackupId::Full(crate::model::backup_id::BackupName::at(time)).directory();
-            for file in ["backup.mbstream.zst", "manifest.json"] {
-                let sum = Checksum { checksum: "a".repeat(64), algorithm: None, size: Some(1 << 40) };
-                catalogue.files.insert(format!("{directory}/{file}"), sum);
-            }
-        }
-        let settings = Settings::read("db", &BTreeMap::new(), &BTreeMap::new()).unwrap();
-        let cluster = ClusterView {
-            namespace: "demo".to_owned(),
-            statefulset: "db".to_owned(),
-            uid: "uid".to_owned(),
-            replicas: 3,
-            pods: Vec::new(),
-            server: crate::model::cluster::ServerSpec::default(),
-            obligation: None,
-        };
-        let inputs = Inputs { catalogue: &catalogue, settings: &settings, cluster: &cluster, job: "job" };
-        let plan = plan(&inputs, &VerifyRequest::default()).unwrap();
-        assert_eq!(plan.batches.iter().map(|batch| batch.backups.len()).sum::<usize>(), 1000);
-        let mut whole = CheckReport::default();
-        for batch in plan.batches {
-            // Linux takes at most 128 KiB in one argument.
-            assert!(serde_json::to_string(&batch.runner.order).unwrap().len() < 128 << 10);
-            let good_count = u32::try_from(batch.backups.len()).unwrap();
-            let unlisted = batch.backups[..20].to_vec();
-            let report = CheckReport { good: batch.backups, good_count, unlisted, ..CheckReport::default() };
-            assert!(serde_json::to_string(&Outcome::done(report.clone(), Vec::new())).unwrap().len() < 4096);
-            add(&mut whole, report);
-        }
-        assert_eq!(whole.good_count, 1000);
-        assert!(serde_json::to_string(&Outcome::done(whole, Vec::new())).unwrap().len() < 4096);
-    }
-}
+mod tests;

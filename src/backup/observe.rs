@@ -11,16 +11,17 @@ use crate::model::settings::Settings;
 use crate::ports::conductor::{ConductorPorts, Galera};
 use crate::ports::{PortError, Reason};
 
-/// Looks at the cluster, its members and the local store's claim; all servers are asked at once.
+/// Looks at the cluster, its members, the local store's claim and the catalogue; all servers are asked at once.
 ///
 /// # Errors
 /// Kubernetes cannot be asked, or the account is not accepted. A server that does not answer is no
 /// error but a finding.
 pub async fn observe(settings: &Settings, ports: &ConductorPorts<'_>) -> Result<Observed, PortError> {
     let store = if settings.stores.local() { Some(ports.cluster.claim(&settings.store_claim).await?) } else { None };
+    let (catalogue, _) = ports.catalogue.read().await?;
     let cluster = ports.cluster.view().await?;
     let members = ask_all(&cluster, ports.galera).await?;
-    Ok(Observed { cluster, members, store })
+    Ok(Observed { cluster, members, store, catalogue })
 }
 
 async fn ask_all(

@@ -8,11 +8,13 @@
 use std::time::Duration;
 
 use super::target::Target;
-use super::{BackupError, BackupPlan, Observed, Run};
+use super::watch;
+use super::{BackupError, BackupPlan, Kind, Observed, Run};
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
+use crate::model::catalogue::Algorithm;
 use crate::model::event::{EventKind, Phase};
-use crate::model::manifest::Source;
+use crate::model::manifest::{MANIFEST_FILE, Source};
 use crate::model::names;
 use crate::model::obligation::{Debt, OBLIGATION_SCHEMA, Obligation};
 use crate::model::order::{BackupRequest, CopyOrder, ORDER_VERSION, RunnerOrder, RunnerTask};
@@ -20,7 +22,7 @@ use crate::model::outcome::{End, Failure, Outcome};
 use crate::model::report::CopyReport;
 use crate::model::settings::Settings;
 use crate::obligations;
-use crate::ports::conductor::{Beside, ConductorPorts, Gate, Runner, RunnerNews, RunnerSpec};
+use crate::ports::conductor::{Beside, ConductorPorts, Gate, Runner, RunnerNews, RunnerSpec, Sight};
 use crate::ports::{PortError, Reason};
 use crate::stores;
 
@@ -45,8 +47,10 @@ pub struct Inputs<'a> {
     pub run: &'a Run,
     /// The replica chosen.
     pub target: &'a Target,
-    /// The backup to make.
-    pub backup: &'a BackupId,
+    /// What kind of backup it shall be.
+    pub kind: &'a Kind,
+    /// How long traffic may take to leave; `None` when nothing has to.
+    pub drain: Option<Duration>,
 }
 
 /// Plans the runner.
@@ -67,14 +71,14 @@ pub fn runner(inputs: &Inputs<'_>) -> RunnerSpec {
 fn copy_order(inputs: &Inputs<'_>) -> CopyOrder {
     let settings = inputs.settings;
     CopyOrder {
-        backup: inputs.backup.clone(),
+        backup: inputs.kind.backup.clone(),
         server: inputs.target.server.clone(),
         datadir: inputs.target.datadir.clone(),
         stores: stores::of(inputs.settings, &inputs.observed.cluster),
-        parent: None,
-        parent_sha256: None,
-        full_because: None,
-        drain_secs: 0,
+        parent: inputs.kind.parent.clone(),
+        parent_sha256: inputs.kind.parent.as_ref().and_then(|parent| manifest_sum(inputs.observed, parent)),
+        full_because: inputs.kind.full_because.clone(),
+        drain_secs: inputs.drain.unwrap_or_default().as_secs(),
         throttle: settings.throttle,
         data_free_bytes: settings.data_free_bytes,
         scratch: SCRATCH_PATH.to_owned(),
@@ -93,6 +97,12 @@ fn copy_order(inputs: &Inputs<'_>) -> CopyOrder {
         stall_timeout_secs: settings.stall_timeout.as_secs(),
         resync_timeout_secs: settings.resync_timeout.as_secs(),
     }
+}
+
+/// Returns the catalogue's sum of a backup's manifest; the original's have none that would be of use.
+fn manifest_sum(observed: &Observed, backup: &BackupId) -> Option<String> {
+    let sum = observed.catalogue.files.get(&format!("{}/{MANIFEST_FILE}", backup.directory()))?;
+    (sum.algorithm() == Some(Algorithm::Sha256)).then(|| sum.checksum.clone())
 }
 
 fn source(inputs: &Inputs<'_>) -> Source {
@@ -133,6 +143,8 @@ pub struct Isolated {
     pub(super) runner: Box<dyn Runner>,
     /// Held until the runner has ended: the conductor's sign of life on the target server.
     pub(super) gate: Box<dyn Gate>,
+    /// How the cluster saw the replica before it was desynced.
+    pub(super) sight: Option<Sight>,
 }
 
 /// Starts the runner, waits for its checks, records the obligation, opens the gate.
@@ -162,6 +174,7 @@ pub async fn run(plan: &BackupPlan, ports: &ConductorPorts<'_>) -> Result<Isolat
             return Err(error);
         }
     };
+    let sight = watch::first(&target.pod, ports).await;
     if let Err(error) = commit(plan, gate.as_mut(), ports).await {
         // An answer that is lost leaves open whether the gate is: only asking the replica tells.
         obligations::settle(&plan.obligation, plan.limits.resync, ports)
@@ -170,7 +183,7 @@ pub async fn run(plan: &BackupPlan, ports: &ConductorPorts<'_>) -> Result<Isolat
         return Err(untouched(error));
     }
     ports.events.send(Phase::Isolate, EventKind::Finished);
-    Ok(Isolated { runner, gate })
+    Ok(Isolated { runner, gate, sight })
 }
 
 /// Starts the runner and waits for its checks. Changes nothing about the cluster's data or state.
@@ -188,7 +201,7 @@ async fn prepare(plan: &BackupPlan, ports: &ConductorPorts<'_>) -> Result<Box<dy
 async fn commit(plan: &BackupPlan, gate: &mut dyn Gate, ports: &ConductorPorts<'_>) -> Result<(), PortError> {
     ports.cluster.record_obligation(&plan.obligation).await?;
     ports.events.step(Phase::Isolate, format!("recorded the obligation to bring {} back", plan.target.pod));
-    gate.open(false).await
+    gate.open(plan.drain.is_some()).await
 }
 
 /// Waits until the runner has made its own checks, and passes its reports on.

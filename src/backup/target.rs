@@ -25,6 +25,8 @@ pub struct Target {
     pub gcomm_uuid: String,
     /// Where its data directory is, in the server's own eyes.
     pub datadir: String,
+    /// The value of its role label.
+    pub role: Option<String>,
     /// Why it was chosen, for people.
     pub why: String,
 }
@@ -111,6 +113,7 @@ fn usable(observed: &Observed, pod: &PodView, why: String) -> Result<Target, Ref
         server: ServerAddress { host, port: observed.cluster.server.port },
         gcomm_uuid: member.gcomm_uuid.clone(),
         datadir: member.datadir.trim_end_matches('/').to_owned(),
+        role: pod.role.clone(),
         why,
     })
 }

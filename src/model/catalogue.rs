@@ -17,7 +17,7 @@ use super::backup_id::{BackupId, BackupName};
 use super::galera::Position;
 use super::manifest::{MANIFEST_FILE, STREAM_FILE, StoredFile};
 use super::order::StoreName;
-use super::report::CopyReport;
+use super::report::{CopyReport, Verdict};
 use super::settings::StoresWish;
 
 /// The ConfigMap's key with the sums.
@@ -379,16 +379,44 @@ impl Catalogue {
         Some(self.entries.entry(backup.clone()).or_insert(entry))
     }
 
-    /// Enters the result of comparing every byte of a backup with its sums.
+    /// Enters what a check found of a backup in each store; nothing when it is not in the catalogue.
     ///
-    /// Nothing when the backup is not in the catalogue any more.
-    pub fn enter_verdict(&mut self, backup: &BackupId, good: bool, at: Timestamp) {
+    /// Only reading every byte clears a mark of damage: a look at sizes cannot know better.
+    pub fn enter_check(&mut self, backup: &BackupId, local: Verdict, s3: Verdict, at: Timestamp) {
         let Some(entry) = self.known(backup) else { return };
-        if good {
-            (entry.verified, entry.damaged) = (Some(at), None);
-        } else {
-            entry.damaged = Some(at);
+        entry.local = seen(entry.local, local);
+        entry.s3 = seen(entry.s3, s3);
+        let was_read = [local, s3].iter().any(|verdict| matches!(verdict, Verdict::Read | Verdict::Repaired));
+        let is_bad = |presence: &Presence| matches!(presence, Presence::Damaged | Presence::Missing);
+        let bad = [local, s3].iter().any(|verdict| *verdict != Verdict::Unseen && !verdict.is_good());
+        if was_read {
+            entry.verified = Some(at);
         }
+        if bad {
+            entry.damaged = Some(at);
+        } else if was_read && ![entry.local, entry.s3].iter().any(is_bad) {
+            entry.damaged = None;
+        }
+        if [local, s3].contains(&Verdict::Quarantined) {
+            entry.quarantined = entry.quarantined.or(Some(at));
+        }
+    }
+
+    /// Marks a backup as damaged wherever it lies: nothing builds on it any more.
+    pub fn quarantine(&mut self, backup: &BackupId, at: Timestamp) {
+        if let Some(entry) = self.known(backup) {
+            entry.quarantined = entry.quarantined.or(Some(at));
+        }
+    }
+}
+
+/// What is known of a backup in a store after a check found that.
+fn seen(before: Presence, verdict: Verdict) -> Presence {
+    match (verdict, before) {
+        (Verdict::Unseen, before) => before,
+        (Verdict::Good, Presence::Damaged) | (Verdict::Damaged | Verdict::Quarantined, _) => Presence::Damaged,
+        (Verdict::Good | Verdict::Read | Verdict::Repaired, _) => Presence::Present,
+        (Verdict::Missing, _) => Presence::Missing,
     }
 }
 
@@ -415,7 +443,7 @@ mod tests {
         let mut catalogue =
             Catalogue::read(&BTreeMap::from([(HASH_TABLE_KEY.to_owned(), ORIGINAL.to_owned())])).unwrap();
         let id = catalogue.backups()[1].clone();
-        catalogue.enter_verdict(&id, true, "2026-01-03T00:00:00Z".parse().unwrap());
+        catalogue.enter_check(&id, Verdict::Read, Verdict::Unseen, "2026-01-03T00:00:00Z".parse().unwrap());
         assert_eq!(Catalogue::read(&catalogue.write()).unwrap(), catalogue);
     }
 
@@ -451,5 +479,32 @@ mod tests {
         let bytes: usize = catalogue.write().values().map(String::len).sum();
         assert!(bytes < 600 << 10, "{bytes} bytes");
         assert!(catalogue.has_room());
+    }
+
+    #[test]
+    fn a_mark_of_damage_is_cleared_by_reading_and_by_nothing_less() {
+        let mut catalogue =
+            Catalogue::read(&BTreeMap::from([(HASH_TABLE_KEY.to_owned(), ORIGINAL.to_owned())])).unwrap();
+        let id = catalogue.backups()[0].clone();
+        let at = "2026-01-03T00:00:00Z".parse().unwrap();
+        let after = |catalogue: &mut Catalogue, [local, s3]: [Verdict; 2]| {
+            catalogue.enter_check(&id, local, s3, at);
+            let entry = catalogue.entry(&id).unwrap();
+            (entry.local, entry.s3, entry.damaged.is_some(), entry.verified.is_some())
+        };
+        let (absent, present, damaged) = (Presence::Absent, Presence::Present, Presence::Damaged);
+        assert_eq!(after(&mut catalogue, [Verdict::Damaged, Verdict::Unseen]), (damaged, absent, true, false));
+        assert_eq!(after(&mut catalogue, [Verdict::Good, Verdict::Unseen]), (damaged, absent, true, false));
+        assert_eq!(after(&mut catalogue, [Verdict::Repaired, Verdict::Good]), (present, present, false, true));
+        assert_eq!(after(&mut catalogue, [Verdict::Quarantined; 2]), (damaged, damaged, true, true));
+        assert!(catalogue.entry(&id).unwrap().quarantined.is_some());
+    }
+
+    #[test]
+    fn a_check_of_a_backup_that_is_gone_meanwhile_does_not_bring_it_back() {
+        let mut catalogue = Catalogue::default();
+        let id = "base/2026-01-01_00-00-00".parse().unwrap();
+        catalogue.enter_check(&id, Verdict::Read, Verdict::Read, "2026-01-03T00:00:00Z".parse().unwrap());
+        assert_eq!(catalogue, Catalogue::default());
     }
 }

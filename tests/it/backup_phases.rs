@@ -14,6 +14,7 @@ fn a_good_run_records_before_it_desyncs_and_clears_before_it_lists() {
         state.journal,
         [
             "look at claim mariadb-phy-backup-data",
+            "read the catalogue",
             "look at the cluster",
             "ask db-0",
             "ask db-1",
@@ -22,13 +23,13 @@ fn a_good_run_records_before_it_desyncs_and_clears_before_it_lists() {
             "start job-runner-2",
             "hear that the runner is ready",
             "look at the cluster",
+            "look at the target",
             "record the obligation",
             "open the gate",
             "runner: desync ON",
             "runner: copy",
             "runner: desync OFF",
-            "runner: publish 2026-05-28_20-26-40 on local",
-            "hear of the published backup",
+            "runner: publish 2026-05-28_20-27-40 on local",
             "hear that the runner ended",
             "remove job-runner-2",
             "look at the cluster",
@@ -39,6 +40,7 @@ fn a_good_run_records_before_it_desyncs_and_clears_before_it_lists() {
             "read the catalogue",
             "write the catalogue",
             "remove job-runner-2",
+            "read the catalogue",
         ]
     );
     assert_eq!(state.catalogue.backups(), [report.backup]);
@@ -67,7 +69,7 @@ fn a_killed_runner_is_made_up_for_by_its_conductor() {
 
 #[test]
 fn a_desync_of_a_server_restarted_since_is_somebody_elses_and_is_left_alone() {
-    let world = World::default().with_script(RunnerScript::Killed).with_fault(12, Fault::DieBefore);
+    let world = World::default().with_script(RunnerScript::Killed).with_fault(14, Fault::DieBefore);
     assert!(world.back_up("first").is_none(), "the conductor was meant to die");
     assert!(world.lock().obligation.is_some() && world.lock().desynced[2]);
     world.lock().incarnation = "restarted".to_owned();

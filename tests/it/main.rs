@@ -6,6 +6,7 @@
 mod architecture;
 mod backup_phases;
 mod backup_plan;
+mod backup_whole;
 mod cli;
 mod fault_sweep;
 mod keep_plan;

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
-use mariadb_backup::backup::{self, BackupError, Observed, Run};
-use mariadb_backup::model::backup_id::{BackupId, BackupName};
+use mariadb_backup::backup::{self, BackupError, Observed};
+use mariadb_backup::model::backup_id::BackupId;
 use mariadb_backup::model::catalogue::{Catalogue, Entry, Presence};
 use mariadb_backup::model::cluster::{ClaimView, ClusterView, PodView, ServerSpec};
 use mariadb_backup::model::galera::Member;
@@ -21,7 +21,7 @@ use mariadb_backup::model::report::CopyReport;
 use mariadb_backup::model::settings::Settings;
 use mariadb_backup::obligations;
 use mariadb_backup::ports::conductor::{ConductorPorts, Sight};
-use mariadb_backup::ports::{Clock, PortError, Reason};
+use mariadb_backup::ports::{PortError, Reason};
 
 mod ports;
 mod runner;
@@ -90,7 +90,7 @@ pub(crate) struct State {
     pub(crate) sights: VecDeque<Sight>,
     /// Whether the target's files are others than those the last backup was made of.
     pub(crate) files_replaced: bool,
-    /// Whether limits of a minute and more run out at once.
+    /// Whether the minute that traffic has to leave is over at once.
     pub(crate) impatient: bool,
     /// Warnings of all runs.
     pub(crate) warnings: Vec<String>,
@@ -153,6 +153,17 @@ impl World {
         self
     }
 
+    /// Gives the target the role of the primary, and lets traffic leave it once it is desynced.
+    pub(crate) fn with_primary_target(self) -> Self {
+        let mut state = self.lock();
+        state.primary = Some(2);
+        let sight = |ready, role: &str| Sight { ready, role: Some(role.to_owned()), services: Vec::new() };
+        let services = vec!["db-primary".to_owned()];
+        state.sights = [Sight { services, ..sight(false, "primary") }, sight(false, "backup")].into();
+        drop(state);
+        self
+    }
+
     /// Number of effects so far.
     pub(crate) fn effects(&self) -> usize {
         self.lock().effects
@@ -202,7 +213,12 @@ impl World {
     pub(crate) fn observed(&self) -> Observed {
         let state = self.lock();
         let members = (0..REPLICAS).map(|n| (NAMES[n].to_owned(), Ok(state.member(n)))).collect();
-        Observed { cluster: Self::view(&state), members, store: Some(claim("store")) }
+        Observed {
+            cluster: Self::view(&state),
+            members,
+            store: Some(claim("store")),
+            catalogue: state.catalogue.clone(),
+        }
     }
 
     /// The cluster's settings.
@@ -241,16 +257,14 @@ impl World {
         }
     }
 
-    /// Takes a backup as a conductor does: settles what is owed, plans, runs. `None` when it died.
+    /// Takes a backup as a conductor does: settles what is owed, then the whole workflow. `None` when it died.
     pub(crate) fn back_up(&self, job: &str) -> Option<Result<CopyReport, Failure>> {
         let (settings, request) = (self.settings(), self.lock().request.clone());
+        // Two runs never begin in the same second.
+        self.lock().now += 60;
         self.conduct(async |ports| {
             self.settle_what_is_owed(ports).await?;
-            let now = self.now();
-            let run = Run { job: job.to_owned(), backup: BackupName::at(now), now };
-            let observed = backup::observe(&settings, ports).await.map_err(|error| Failure::of(&error))?;
-            let plan = backup::plan(&observed, &request, &settings, &run).map_err(|refusal| Failure::of(&refusal))?;
-            backup::run(&plan, ports).await.map_err(BackupError::into_failure)
+            backup::take(&request, &settings, job, ports).await.map_err(BackupError::into_failure)
         })
     }
 

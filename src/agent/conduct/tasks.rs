@@ -1,14 +1,12 @@
 //! Which workflow does which task, and what each is given.
 
 use super::Context;
-use crate::backup;
-use crate::backup::Run;
+use crate::backup::{self, BackupError};
 use crate::exit_code::ExitCode;
-use crate::model::backup_id::BackupName;
 use crate::model::order::{BackupRequest, Task, VerifyRequest};
 use crate::model::outcome::Failure;
 use crate::model::report::RunReport;
-use crate::verify;
+use crate::verify::{self, VerifyError};
 
 /// Whether a task changes nothing, so that it needs no Lease and may be done beside another run.
 pub(super) fn only_looks(task: &Task) -> bool {
@@ -36,25 +34,14 @@ fn not_yet(task: &Task) -> Failure {
 }
 
 async fn back_up(request: &BackupRequest, context: &Context<'_>) -> Result<RunReport, Failure> {
-    let Context { settings, ports, .. } = *context;
-    // Read before anything is done: a backup that cannot be entered is not worth hours of copying.
-    let (catalogue, _) = ports.catalogue.read().await.map_err(|error| Failure::of(&error))?;
-    if !catalogue.has_room() {
-        return Err(Failure::new(ExitCode::Refused, format!("catalogue {} is full", settings.hash_config_map))
-            .with_hint("delete old backups and their entries in the catalogue"));
-    }
-    let observed = backup::observe(settings, ports).await.map_err(|error| Failure::of(&error))?;
-    let now = ports.clock.now();
-    let run = Run { job: context.job.to_owned(), backup: BackupName::at(now), now };
-    let plan = backup::plan(&observed, request, settings, &run).map_err(|refusal| Failure::of(&refusal))?;
-    let report = backup::run(&plan, ports).await.map_err(backup::BackupError::into_failure)?;
-    Ok(RunReport::Backup(report))
+    let Context { job, settings, ports, .. } = *context;
+    backup::take(request, settings, job, ports).await.map(RunReport::Backup).map_err(BackupError::into_failure)
 }
 
 async fn verify_stores(request: &VerifyRequest, context: &Context<'_>) -> Result<RunReport, Failure> {
     let Context { job, settings, cluster, ports } = *context;
     let (catalogue, _) = ports.catalogue.read().await.map_err(|error| Failure::of(&error))?;
     let inputs = verify::Inputs { catalogue: &catalogue, settings, cluster, job };
-    let plan = verify::plan(&inputs, request).map_err(|error| Failure::of(&error))?;
-    verify::run(&plan, ports).await.map(RunReport::Verify).map_err(|error| Failure::of(&error))
+    let plan = verify::plan(&inputs, request).map_err(VerifyError::into_failure)?;
+    verify::run(&plan, ports).await.map(RunReport::Verify).map_err(VerifyError::into_failure)
 }

@@ -65,7 +65,11 @@ impl Cluster for World {
             tokio::task::yield_now().await;
         }
         self.effect("look at the target", |state| match last {
-            None => Ok(Sight { ready: true, role: state.primary.map(|_| "primary".to_owned()), ..Sight::default() }),
+            None => Ok(Sight {
+                ready: true,
+                role: state.primary.map(|_| "primary".to_owned()),
+                services: vec!["db-primary".to_owned()],
+            }),
             Some(_) => Ok(state.sights.pop_front().unwrap_or_default()),
         })
     }
@@ -121,10 +125,10 @@ impl Gate for SimGate {
     }
 
     async fn drained(&mut self) -> Result<(), PortError> {
-        self.0.effect("tell that traffic has left", |state| {
-            state.runners.values_mut().for_each(|runner| runner.held = false);
-            Ok(())
-        })
+        let told = self.0.effect("tell that traffic has left", |_| Ok(()));
+        // A runner that is not told goes on after its own limit.
+        self.0.lock().runners.values_mut().for_each(|runner| runner.held = false);
+        told
     }
 }
 
@@ -234,8 +238,10 @@ impl Clock for World {
     }
 
     async fn sleep(&self, time: Duration) {
-        // The long limits of a phase only run out in an impatient world; short pauses make its clock go.
-        if time >= Duration::from_mins(1) && !self.lock().impatient {
+        // The long limits of a phase never run out in this world, and the minute that traffic has to
+        // leave only in an impatient one; short pauses make its clock go.
+        let minute = Duration::from_mins(1);
+        if time > minute || (time == minute && !self.lock().impatient) {
             std::future::pending::<()>().await;
         }
         self.lock().now += 1;

@@ -216,10 +216,10 @@ impl World {
             Err(Broken::Failed) => return Ok(failed("cannot sign the backup off")),
             published => published?,
         }
-        self.tell(name, "hear of the published backup", EventKind::Published { report: Box::new(report.clone()) });
         if !second {
             return Ok(done(report, Vec::new()));
         }
+        self.tell(name, "hear of the published backup", EventKind::Published { report: Box::new(report.clone()) });
         match self.upload(&backup, script) {
             Err(Broken::Killed) => Err(Broken::Killed),
             Err(Broken::Failed) => Ok(done(report, vec!["the upload broke off".to_owned()])),
