@@ -7,6 +7,7 @@
 mod blocking;
 pub mod check;
 pub mod copy;
+pub mod follow;
 pub mod frames;
 pub mod inventory;
 pub mod keep;

@@ -1,7 +1,7 @@
 //! Why a copy was refused or failed, and what that means for the replica.
 
 use crate::exit_code::ExitCode;
-use crate::model::outcome::Explain;
+use crate::model::outcome::{Explain, Failure};
 use crate::model::space::NotEnoughRoom;
 use crate::model::version::Series;
 use crate::ports::runner::GoAhead;
@@ -83,6 +83,16 @@ pub enum Refusal {
     /// A desynced member would still slow the group down.
     #[error("gcs.sync_donor of the server is on")]
     SyncDonor,
+    /// The copy would be given up at once.
+    #[error(
+        "{free_bytes} bytes are free on the data volume, less than the {least_bytes} below which a copy is given up"
+    )]
+    DataVolume {
+        /// What is free.
+        free_bytes: u64,
+        /// What has to be.
+        least_bytes: u64,
+    },
     /// No room.
     #[error("not enough room in the store")]
     Room(#[source] NotEnoughRoom),
@@ -109,6 +119,10 @@ impl Refusal {
             }
             Self::AbortsBackups => "take BF_ABORT_MARIABACKUP out of wsrep_mode".to_owned(),
             Self::SyncDonor => "in SQL: SET GLOBAL wsrep_provider_options='gcs.sync_donor=NO'".to_owned(),
+            Self::DataVolume { .. } => {
+                "give the replica's data claim more room; MARIADB_BACKUP_DATA_FREE is how much must stay free"
+                    .to_owned()
+            }
             Self::Room(_) => "delete old backups, or give the store's claim more room".to_owned(),
         }
     }
@@ -169,6 +183,14 @@ pub enum CopyError {
         /// How long.
         secs: u64,
     },
+    /// The data volume fills up: what arrives while the replica lags is kept there.
+    #[error("only {free_bytes} bytes are left on the data volume; the copy was given up below {least_bytes}")]
+    DataVolumeFull {
+        /// What is free.
+        free_bytes: u64,
+        /// What has to be.
+        least_bytes: u64,
+    },
     /// The server went away during the copy.
     #[error("the server went away during the copy")]
     ServerGone(#[source] PortError),
@@ -210,6 +232,12 @@ pub enum CopyError {
     Publish(#[source] PortError),
 }
 
+/// Tells an error with its causes in one sentence, for a warning.
+pub(super) fn told(error: &dyn Explain) -> String {
+    let Failure { message, causes, .. } = Failure::of(error);
+    causes.into_iter().fold(message, |text, cause| text + ": " + &cause)
+}
+
 fn no_go_ahead(how: GoAhead) -> &'static str {
     match how {
         GoAhead::Abandoned => "the conductor of this run is gone; nothing was changed",
@@ -245,6 +273,16 @@ impl Explain for CopyError {
             Self::Pipeline(PipelineError::Write { source, .. }) if source.kind() == std::io::ErrorKind::StorageFull => {
                 Some("delete old backups, or give the store's claim more room".to_owned())
             }
+            Self::DataVolumeFull { .. } => Some(
+                "give the replica's data claim more room, or back up when less is written: write-sets that arrive \
+                 during a copy are kept there (gcache.page files)"
+                    .to_owned(),
+            ),
+            Self::Stalled { .. } => Some(
+                "in SQL on that replica: SHOW FULL PROCESSLIST; a statement of mariadb-backup that waits there, and \
+                 what it waits for, or else the store that takes no bytes, is the cause"
+                    .to_owned(),
+            ),
             // Among these a replica that is not back: the conductor tries next, and knows what to do then.
             _ => None,
         }

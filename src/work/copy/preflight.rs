@@ -40,6 +40,8 @@ pub struct Observed {
     pub incarnation: Incarnation,
     /// Room on the volume; `None` when nothing goes there.
     pub free_bytes: Option<u64>,
+    /// Room on the data volume.
+    pub data_free_bytes: u64,
     /// What an incremental backup would build on; `None` when nothing was named.
     pub parent: Option<Result<FoundParent, NoIncrement>>,
 }
@@ -65,6 +67,10 @@ pub struct CopyPlan {
     pub go_ahead_limit: Duration,
     /// For the desync.
     pub desync_limit: Duration,
+    /// For traffic to leave the replica; `None` when nobody waits for that.
+    pub drain_limit: Option<Duration>,
+    /// Bytes that must stay free on the data volume.
+    pub data_free_bytes: u64,
     /// For the whole copy.
     pub copy_limit: Duration,
     /// For a byte.
@@ -85,6 +91,7 @@ pub(super) async fn observe(order: &CopyOrder, ports: &RunnerPorts) -> Result<Ob
             files_member_id: ports.data.member_id()?,
             incarnation: ports.data.incarnation()?,
             free_bytes: ports.volume.as_ref().map(|volume| volume.room()).transpose()?.map(|(free, _)| free),
+            data_free_bytes: ports.data.free_bytes()?,
             parent: find_parent(order, ports).await?,
         })
     };
@@ -109,6 +116,10 @@ pub fn plan(order: &CopyOrder, found: &Observed) -> Result<CopyPlan, Refusal> {
     check_grants(found, series)?;
     check_files(order, found)?;
     check_member(&found.member)?;
+    if found.data_free_bytes < order.data_free_bytes {
+        let (free_bytes, least_bytes) = (found.data_free_bytes, order.data_free_bytes);
+        return Err(Refusal::DataVolume { free_bytes, least_bytes });
+    }
     if let Some(free_bytes) = found.free_bytes {
         let room = Room { free_bytes, data_bytes: found.data_bytes };
         space::check(room, order.required_space_ratio).map_err(Refusal::Room)?;
@@ -125,6 +136,8 @@ pub fn plan(order: &CopyOrder, found: &Observed) -> Result<CopyPlan, Refusal> {
         compression_level: order.compression_level,
         go_ahead_limit: Duration::from_secs(order.go_ahead_timeout_secs),
         desync_limit: DESYNC_LIMIT,
+        drain_limit: Some(order.drain_secs).filter(|secs| *secs > 0).map(Duration::from_secs),
+        data_free_bytes: order.data_free_bytes,
         copy_limit: Duration::from_secs(order.copy_timeout_secs),
         stall_limit: Duration::from_secs(order.stall_timeout_secs).max(lock_wait + STALL_BEYOND_LOCK),
         resync_limit: Duration::from_secs(order.resync_timeout_secs),
@@ -216,6 +229,7 @@ mod tests {
             refused(|found| found.member.sync_donor = true),
             refused(|found| found.member.desync_count = 1),
             refused(|found| found.member.state = "Joined".to_owned()),
+            refused(|found| found.data_free_bytes = 99),
             refused(|found| found.free_bytes = Some(1199)),
         ];
         let series = |minor, major| Series { major, minor };
@@ -232,6 +246,7 @@ mod tests {
             Refusal::SyncDonor,
             Refusal::AlreadyDesynced { count: 1 },
             Refusal::NotSynced { state: "Joined".to_owned() },
+            Refusal::DataVolume { free_bytes: 99, least_bytes: 100 },
             Refusal::Room(space::check(room, 1.2).unwrap_err()),
         ];
         assert_eq!(found, expected);

@@ -2,30 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-
 use super::error::CopyError;
 use super::increment::Kind;
 use super::preflight::CopyPlan;
+use super::sign_off::Made;
 use crate::model::galera::Position;
 use crate::model::manifest::{
-    DesyncTimes, LsnRange, MANIFEST_SCHEMA, Manifest, Origin, STREAM_FILE, StoredFile, Stream, ToolFile,
-    says_incremental,
+    LsnRange, MANIFEST_SCHEMA, Manifest, Origin, STREAM_FILE, StoredFile, Stream, ToolFile, says_incremental,
 };
-use crate::model::order::CopyOrder;
 use crate::work::pipeline::Passed;
-
-/// What is known once the replica is back.
-pub(super) struct Facts<'a> {
-    pub order: &'a CopyOrder,
-    pub plan: &'a CopyPlan,
-    pub covered: Covered,
-    pub desync: DesyncTimes,
-    pub started: Timestamp,
-    pub finished: Timestamp,
-    /// The small files as stored, by name.
-    pub small_files: BTreeMap<String, StoredFile>,
-}
 
 /// A stream that is whole, and what it says it covers.
 pub(super) struct Covered {
@@ -52,15 +37,14 @@ pub(super) fn covered(plan: &CopyPlan, passed: Passed) -> Result<Covered, CopyEr
     Ok(Covered { passed, position, lsn })
 }
 
-/// Describes the backup.
-pub(super) fn manifest(facts: Facts<'_>) -> Manifest {
-    let Facts { order, plan, covered, desync, started, finished, small_files } = facts;
+/// Describes the backup; `files` are the small ones as stored, by name.
+pub(super) fn manifest(made: Made<'_>, mut files: BTreeMap<String, StoredFile>) -> Manifest {
+    let Made { order, plan, covered, desync, started, finished } = made;
     let Covered { passed, position, lsn } = covered;
     let (parent, full_because) = match &plan.kind {
         Kind::Full { because } => (None, because.clone()),
         Kind::Incremental { parent, .. } => (Some(parent.clone()), None),
     };
-    let mut files = small_files;
     files.insert(STREAM_FILE.to_owned(), passed.stored);
     Manifest {
         schema: MANIFEST_SCHEMA,

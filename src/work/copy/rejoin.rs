@@ -6,11 +6,10 @@
 
 use std::time::Duration;
 
-use super::error::CopyError;
+use super::error::{CopyError, told};
 use super::preflight::CopyPlan;
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
-use crate::model::outcome::Failure;
 use crate::ports::PortError;
 use crate::ports::runner::{Identity, RunnerPorts};
 
@@ -54,8 +53,7 @@ impl NotRejoined {
 
     /// Tells it beside a copy that is good all the same.
     pub(super) fn warning(self) -> String {
-        let Failure { message, causes, .. } = Failure::of(&self.after(None));
-        causes.into_iter().fold(message, |text, cause| text + ": " + &cause)
+        told(&self.after(None))
     }
 }
 

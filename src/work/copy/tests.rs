@@ -16,10 +16,11 @@ use crate::model::manifest::{Manifest, Source, StoredFile};
 use crate::model::order::{ServerAddress, Stores};
 use crate::model::outcome::End;
 use crate::ports::runner::{
-    Account, DataDirectory, Engine, EngineEnd, EngineRun, FileFacts, Identity, Incarnation, PendingBackup, Replacement,
-    Server, Store, Volume,
+    Account, DataDirectory, Engine, EngineEnd, EngineRun, FileFacts, Identity, Incarnation, KeptSum, PendingBackup,
+    Replacement, Server, Store, Volume,
 };
-use crate::ports::{Clock, EventSink, Reason};
+use crate::ports::{Clock, EventSink, PortError, Reason};
+use crate::work::follow::tests::GrowingFile;
 use crate::work::stop;
 use crate::work::xbstream::tests::{whole_increment, whole_stream};
 
@@ -40,7 +41,7 @@ pub(super) fn order() -> CopyOrder {
         full_because: None,
         drain_secs: 0,
         throttle: 0,
-        data_free_bytes: 0,
+        data_free_bytes: 100,
         scratch: text("/scratch"),
         operator_credentials: text("/operator"),
         backup_credentials: text("/backup"),
@@ -93,11 +94,13 @@ pub(super) fn healthy() -> preflight::Observed {
         files_member_id: Some(MEMBER.to_owned()),
         incarnation: Incarnation { ibdata1_inode: 7, ibdata1_birth_nanos: Some(5) },
         free_bytes: Some(1200),
+        data_free_bytes: 100,
         parent: None,
     }
 }
 
 /// Everything behind the ports at once.
+#[expect(clippy::struct_excessive_bools, reason = "each is one way in which this world can be bad")]
 #[derive(Default)]
 struct World {
     journal: Mutex<Vec<&'static str>>,
@@ -119,7 +122,14 @@ struct World {
     pulses: Mutex<u32>,
     elapsed: Mutex<Duration>,
     wall_clock_set: Mutex<i64>,
+    /// The stream as written, and the paths that were sealed.
+    stream: GrowingFile,
+    sealed: Mutex<Vec<String>>,
     published: Arc<Mutex<Option<Vec<u8>>>>,
+    events: Mutex<Vec<EventKind>>,
+    /// Room on the data volume while the tool runs, and whether traffic leaves in time.
+    data_volume_fills: bool,
+    traffic_stays: bool,
 }
 
 #[derive(Clone, Copy, Default, PartialEq)]
@@ -198,7 +208,7 @@ impl Server for World {
 
     async fn wait_for_drain(&self, _: &str, _: Duration) -> Result<bool, PortError> {
         self.act("drain")?;
-        Ok(true)
+        Ok(!self.traffic_stays)
     }
 
     async fn desync_on(&self, _: Duration) -> Result<(), PortError> {
@@ -241,7 +251,9 @@ impl Clock for World {
 }
 
 impl EventSink for World {
-    fn send(&self, _: Phase, _: EventKind) {}
+    fn send(&self, _: Phase, kind: EventKind) {
+        self.events.lock().unwrap().push(kind);
+    }
 }
 
 impl DataDirectory for World {
@@ -259,7 +271,7 @@ impl DataDirectory for World {
     }
 
     fn free_bytes(&self) -> Result<u64, PortError> {
-        Ok(1 << 40)
+        Ok(if self.data_volume_fills && self.has("start") { 99 } else { 1 << 40 })
     }
 }
 
@@ -269,10 +281,12 @@ impl Volume for World {
     }
 
     fn open_unfinished(&self, _: &BackupId, _: &str) -> Result<Box<dyn Read + Send>, PortError> {
-        Err(PortError::new(Reason::Missing, "nothing"))
+        self.act("open unfinished")?;
+        Ok(self.stream.reader())
     }
 
-    fn seal(&self, _: &BackupId, _: &BTreeMap<String, String>) -> Result<(), PortError> {
+    fn seal(&self, _: &BackupId, marks: &BTreeMap<String, String>) -> Result<(), PortError> {
+        *self.sealed.lock().unwrap() = marks.keys().cloned().collect();
         Ok(())
     }
 
@@ -299,7 +313,7 @@ impl Store for World {
     }
 
     fn facts(&self, _: &str) -> Result<FileFacts, PortError> {
-        Err(PortError::new(Reason::Missing, "nothing"))
+        Ok(FileFacts { size: 1, mark: "mark".to_owned(), kept: KeptSum::None })
     }
 
     fn remove(&self, _: &BackupId) -> Result<bool, PortError> {
@@ -313,8 +327,8 @@ impl Store for World {
 
     fn begin(&self, _: &BackupId, _: u64) -> Result<Box<dyn PendingBackup>, PortError> {
         self.act("begin")?;
-        let fails = self.fails;
-        Ok(Box::new(Pending { published: Arc::clone(&self.published), fails }))
+        let (fails, stream) = (self.fails, self.stream.clone());
+        Ok(Box::new(Pending { published: Arc::clone(&self.published), stream, fails }))
     }
 
     fn backups(&self) -> Result<Vec<BackupId>, PortError> {
@@ -331,6 +345,7 @@ impl Store for World {
 
 struct Pending {
     published: Arc<Mutex<Option<Vec<u8>>>>,
+    stream: GrowingFile,
     fails: Option<&'static str>,
 }
 
@@ -341,12 +356,13 @@ impl Pending {
 }
 
 struct Sink {
+    file: GrowingFile,
     full: bool,
 }
 
 impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(bytes.len()) }
+        if self.full { Err(io::ErrorKind::StorageFull.into()) } else { self.file.write(bytes) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -363,7 +379,7 @@ impl StoreFile for Sink {
 impl PendingBackup for Pending {
     fn create(&mut self, _: &str) -> Result<Box<dyn StoreFile>, PortError> {
         self.act("create")?;
-        Ok(Box::new(Sink { full: self.fails == Some("fill the volume") }))
+        Ok(Box::new(Sink { file: self.stream.clone(), full: self.fails == Some("fill the volume") }))
     }
 
     fn write(&mut self, _: &str, bytes: &[u8]) -> Result<StoredFile, PortError> {
@@ -438,8 +454,9 @@ async fn run_in(world: &Arc<World>, stop: stop::Stop) -> Outcome<CopyReport> {
     run_order(&order(), world, stop).await
 }
 
-async fn run_order(order: &CopyOrder, world: &Arc<World>, stop: stop::Stop) -> Outcome<CopyReport> {
-    let ports = RunnerPorts {
+/// The world behind all ports: one volume.
+fn ports(world: &Arc<World>) -> RunnerPorts {
+    RunnerPorts {
         server: world.clone(),
         engine: Arc::new(Tool(world.clone())),
         data: world.clone(),
@@ -448,9 +465,13 @@ async fn run_order(order: &CopyOrder, world: &Arc<World>, stop: stop::Stop) -> O
         follower: None,
         clock: world.clone(),
         events: world.clone(),
-    };
-    run(order, &ports, stop).await
+    }
+}
+
+async fn run_order(order: &CopyOrder, world: &Arc<World>, stop: stop::Stop) -> Outcome<CopyReport> {
+    run(order, &ports(world), stop).await
 }
 
 mod chains;
 mod runs;
+mod stores;

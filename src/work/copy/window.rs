@@ -98,6 +98,7 @@ async fn watch(
                 report(plan, ports, meter);
                 last = last.look(meter.read_bytes(), ports.clock.elapsed());
                 check_limits(plan, begun, &last, ports.clock.elapsed())?;
+                check_data_volume(plan, ports)?;
             }
         }
     }
@@ -123,6 +124,17 @@ fn check_limits(plan: &CopyPlan, begun: Duration, last: &Seen, now: Duration) ->
         return Err(CopyError::TookTooLong { secs: plan.copy_limit.as_secs() });
     }
     Ok(())
+}
+
+/// A server whose data volume is full stops for good; a copy that is given up costs nothing.
+fn check_data_volume(plan: &CopyPlan, ports: &RunnerPorts) -> Result<(), CopyError> {
+    match ports.data.free_bytes() {
+        Ok(free_bytes) if free_bytes < plan.data_free_bytes => {
+            Err(CopyError::DataVolumeFull { free_bytes, least_bytes: plan.data_free_bytes })
+        }
+        // What cannot be asked for once is no reason to give a good copy up.
+        _ => Ok(()),
+    }
 }
 
 /// Reports how far the pipeline is.

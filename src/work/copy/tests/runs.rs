@@ -172,3 +172,25 @@ async fn a_stop_during_the_copy_interrupts_the_tool_and_rejoins() {
     assert!(world.has("interrupt") && world.has("desync off"));
     assert_eq!(*world.published.lock().unwrap(), None);
 }
+
+#[tokio::test]
+async fn a_copy_is_given_up_before_the_servers_own_volume_is_full() {
+    let world = World { engine: Misbehaviour::Hangs, data_volume_fills: true, ..World::default() };
+    let (failure, world) = fail_in(world).await;
+    assert_eq!(failure.message, "only 99 bytes are left on the data volume; the copy was given up below 100");
+    assert!(failure.hint.is_some() && world.has("interrupt") && world.has("desync off"));
+}
+
+#[tokio::test]
+async fn a_copy_waits_for_traffic_to_leave_and_goes_on_without_when_it_does_not() {
+    let drained = CopyOrder { drain_secs: 60, ..order() };
+    for (traffic_stays, code) in [(false, ExitCode::Done), (true, ExitCode::DoneWithWarnings)] {
+        let world = Arc::new(World { traffic_stays, ..World::default() });
+        let (_stopper, stop) = stop::channel();
+        let outcome = run_order(&drained, &world, stop).await;
+        assert_eq!(outcome.code(), code, "{outcome:?}");
+        let journal = world.journal.lock().unwrap().clone();
+        let expected = ["sweep", "go-ahead", "begin", "desync on", "drain", "start", "desync off", "close"];
+        assert_eq!(journal, expected);
+    }
+}
