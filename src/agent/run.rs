@@ -13,7 +13,6 @@ use crate::adapters::events::JsonLines;
 use crate::adapters::mariadb_backup::{MariadbBackup, Options};
 use crate::adapters::mysql::server::ServerBeside;
 use crate::adapters::mysql::session::Credentials;
-use crate::adapters::store_local::VolumeStore;
 use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
 use crate::model::order::{CopyOrder, ORDER_VERSION, RunnerOrder, RunnerTask};
@@ -86,18 +85,20 @@ fn copy_ports(order: &CopyOrder, events: Arc<dyn EventSink>) -> Result<RunnerPor
     let credentials = |directory: &str| Credentials::read(Path::new(directory)).map_err(|error| Failure::of(&error));
     let operator = credentials(&order.operator_credentials)?;
     let backup = credentials(&order.backup_credentials)?;
-    let volume = order.stores.local.as_ref().map(|path| Arc::new(VolumeStore::new(path)));
-    let Some(volume) = volume else {
-        return Err(Failure::new(ExitCode::Usage, "the order names no local store"));
+    let (volume, bucket) = (stores::volume(&order.stores), stores::bucket(&order.stores));
+    let (store, follower) = match (&volume, bucket) {
+        (Some(volume), bucket) => (Arc::clone(volume) as Arc<dyn Store>, bucket),
+        (None, Some(bucket)) => (bucket, None),
+        (None, None) => return Err(Failure::new(ExitCode::Usage, "the order names no store")),
     };
     let options = Options::of(order, &backup.username, backup.password());
     Ok(RunnerPorts {
         server: Arc::new(ServerBeside::new(order.server.clone(), operator, backup)),
         engine: Arc::new(MariadbBackup::new(options)),
         data: Arc::new(LocalData::new(&order.datadir)),
-        store: Arc::clone(&volume) as Arc<dyn Store>,
-        volume: Some(volume),
-        follower: None,
+        store,
+        volume,
+        follower,
         clock: Arc::new(SystemClock),
         events,
     })
