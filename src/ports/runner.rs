@@ -107,6 +107,12 @@ pub trait Server: Send + Sync {
     /// Sets `wsrep_desync=OFF`, unless another server answers than the one with that member id.
     async fn desync_off(&self, gcomm_uuid: &str, limit: Duration) -> Result<Identity, PortError>;
 
+    /// Ends what connections mariadb-backup left on the server from here, and says how many there were.
+    ///
+    /// One whose client is gone can hold the server's backup locks for as long as the network does not
+    /// tell, and a member is paused meanwhile.
+    async fn end_copy_sessions(&self) -> Result<usize, PortError>;
+
     /// Ends all connections, and gives the gate back with them.
     async fn close(&self);
 }

@@ -12,6 +12,7 @@ mod fault_sweep;
 mod keep_plan;
 mod memory_store;
 mod real_server;
+mod runner_chain;
 mod runner_check;
 mod runner_copy;
 mod s3_faults;

@@ -6,12 +6,15 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use mariadb_backup::model::order::{CopyOrder, ORDER_VERSION, RunnerOrder, RunnerTask, ServerAddress, Stores};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use serde_json::Value;
 
 /// Nothing a test waits for takes longer.
@@ -156,27 +159,51 @@ impl RealServer {
              printf backup > /mnt/backup/username; printf 'b\"#\\\\p' > /mnt/backup/password",
         );
         assert!(made.status.success(), "{made:?}");
-        let log = fs::File::create(directory.path().join("server.log")).unwrap();
-        let process = room
-            .container("mariadbd")
-            .args(["--no-defaults", "--user=mysql", "--datadir=/mnt/data", "--socket=/mnt/s", "--port=3306"])
-            .args(["--bind-address=127.0.0.1", "--binlog-format=ROW", "--innodb-autoinc-lock-mode=2"])
-            .args(["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=24M", "--innodb-flush-method=fsync"])
-            .args(["--wsrep-on=ON", "--wsrep-provider=/usr/lib/galera/libgalera_smm.so", "--wsrep-new-cluster"])
-            .args(["--wsrep-cluster-address=gcomm://", "--wsrep-node-address=127.0.0.1"])
-            .args(["--wsrep-provider-options=gcache.size=4M", "--wsrep-sst-method=rsync"])
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let process = run_server(&room);
         let mut server = Self { process, room, _directory: directory };
-        wait_for("the server", || {
-            if let Some(status) = server.process.try_wait().unwrap() {
-                panic!("the server ended with {status}: {}", fs::read_to_string(server.path("server.log")).unwrap());
-            }
-            (server.try_sql("SHOW STATUS LIKE 'wsrep_local_state_comment'")?.ends_with("Synced")).then_some(())
-        });
+        server.wait_until_synced();
         server
+    }
+
+    /// Ends the server in good order, runs a script on its files as root, and starts it again.
+    pub(crate) fn restart_after(&mut self, script: &str) {
+        self.shell("mariadb-admin --no-defaults -S /mnt/s shutdown");
+        self.process.wait().unwrap();
+        self.shell(script);
+        self.process = run_server(&self.room);
+        self.wait_until_synced();
+    }
+
+    fn wait_until_synced(&mut self) {
+        wait_for("the server", || {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                panic!("the server ended with {status}: {}", fs::read_to_string(self.path("server.log")).unwrap());
+            }
+            (self.try_sql("SHOW STATUS LIKE 'wsrep_local_state_comment'")?.ends_with("Synced")).then_some(())
+        });
+    }
+
+    /// Makes an address of this machine reachable inside, and returns the one it has there.
+    pub(crate) fn forward(&self, target: &str) -> String {
+        let network = fs::File::open(format!("/proc/{}/ns/net", self.room.holder.id())).unwrap();
+        // A socket is of the network its maker was in, whoever uses it later.
+        let bind = move || {
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            TcpListener::bind("127.0.0.1:0").unwrap()
+        };
+        let listener = std::thread::spawn(bind).join().unwrap();
+        let (address, target) = (listener.local_addr().unwrap(), target.to_owned());
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                // A server that is gone refuses, and so does this.
+                let Ok(server) = TcpStream::connect(&target) else { continue };
+                let (back, forth) = ((server.try_clone(), client.try_clone()), (client, server));
+                let back = (back.0.unwrap(), back.1.unwrap());
+                std::thread::spawn(move || pass(back.0, back.1));
+                std::thread::spawn(move || pass(forth.0, forth.1));
+            }
+        });
+        address.to_string()
     }
 
     /// Makes the accounts and the rows every test finds.
@@ -365,6 +392,28 @@ impl Image {
         let copied = Command::new("cp").arg("-a").args([server.path("data").as_path(), target]).status();
         assert!(copied.unwrap().success());
     }
+}
+
+/// Starts the server on what is in `data`.
+fn run_server(room: &Room) -> Child {
+    let log = fs::OpenOptions::new().create(true).append(true).open(room.directory.join("server.log")).unwrap();
+    room.container("mariadbd")
+        .args(["--no-defaults", "--user=mysql", "--datadir=/mnt/data", "--socket=/mnt/s", "--port=3306"])
+        .args(["--bind-address=127.0.0.1", "--binlog-format=ROW", "--innodb-autoinc-lock-mode=2"])
+        .args(["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=24M", "--innodb-flush-method=fsync"])
+        .args(["--wsrep-on=ON", "--wsrep-provider=/usr/lib/galera/libgalera_smm.so", "--wsrep-new-cluster"])
+        .args(["--wsrep-cluster-address=gcomm://", "--wsrep-node-address=127.0.0.1"])
+        .args(["--wsrep-provider-options=gcache.size=4M", "--wsrep-sst-method=rsync"])
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+/// Hands bytes on until one end is gone, which then goes for the other end too.
+fn pass(mut from: TcpStream, mut to: TcpStream) {
+    let _broke = std::io::copy(&mut from, &mut to);
+    let _gone = (from.shutdown(Shutdown::Read), to.shutdown(Shutdown::Write));
 }
 
 /// A client session.

@@ -222,3 +222,30 @@ fn a_conductor_that_dies_before_the_go_ahead_leaves_everything_as_it_was() {
     assert!(message(&word).contains("conductor of this run is gone"), "{word}");
     assert!(server.is_synced());
 }
+
+#[test]
+fn what_a_killed_tool_left_on_the_server_is_ended_and_the_replica_comes_back() {
+    let server = RealServer::start(image());
+    // Its connection outlives it and keeps the member paused, as when the network is cut between them.
+    let tool = "#!/bin/sh\ncase \"$*\" in *--version*) exec /usr/bin/mariadb-backup \"$@\";; esac\n\
+                printf '[client]\\nuser=backup\\npassword=\"b\\\\\"#\\\\\\\\p\"\\n' > /mnt/scratch/client.cnf\n\
+                setsid mariadb --defaults-file=/mnt/scratch/client.cnf -h 127.0.0.1 \
+                -e 'BACKUP STAGE START; BACKUP STAGE BLOCK_COMMIT; SELECT SLEEP(600)' > /dev/null 2>&1 &\n\
+                exec sleep 600\n";
+    server.shell("mkdir /mnt/tool");
+    fs::write(server.path("tool/mariadb-backup"), tool).unwrap();
+    server.shell("chmod 755 /mnt/tool/mariadb-backup");
+    let mut gate = server.closed_gate();
+    let mut agent = server.agent(RunnerTask::Copy(Box::new(RealServer::copy_order(NAME))), "PATH=/mnt/tool:$PATH");
+    assert!(agent.wait_until("ready"));
+    gate.open_gate();
+    wait_for("the pause", || server.sql("SHOW PROCESSLIST").contains("SLEEP(600)").then_some(()));
+    agent.signal("TERM");
+    let (code, word) = agent.end();
+    assert_eq!(
+        (code, word["failed"]["message"].as_str()),
+        (FAILED, Some("stopped during the copy; the replica was brought back"))
+    );
+    assert!(server.is_synced());
+    assert!(!server.sql("SHOW PROCESSLIST").contains("SLEEP(600)"));
+}

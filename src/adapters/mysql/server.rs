@@ -55,6 +55,15 @@ impl ServerBeside {
         }
     }
 
+    /// The server's numbers for the connections that wait in their slots.
+    async fn ids(&self) -> Vec<u32> {
+        let mut ids = Vec::new();
+        for slot in [&self.pulse, &self.control, &self.gate] {
+            ids.extend(slot.lock().await.as_ref().map(SqlSession::id));
+        }
+        ids
+    }
+
     async fn ask_member_id(session: &mut SqlSession) -> Result<String, PortError> {
         let statement = "SHOW GLOBAL STATUS LIKE 'wsrep_gcomm_uuid'";
         let mut pairs = session.pairs("read the member id", statement).await?;
@@ -156,6 +165,22 @@ impl Server for ServerBeside {
         self.set_desync(&mut session, false, limit).await?;
         *self.control.lock().await = Some(session);
         Ok(Identity::Same)
+    }
+
+    async fn end_copy_sessions(&self) -> Result<usize, PortError> {
+        // By the tool's own account, which sees and may end its own connections without any right.
+        let own = if self.operator.username == self.backup.username { self.ids().await } else { Vec::new() };
+        within(KILL_LIMIT, "end what mariadb-backup left on the server", async {
+            let mut session = SqlSession::connect(&self.address, &self.backup).await?;
+            let mut left = session.siblings().await?;
+            left.retain(|id| !own.contains(id));
+            for id in &left {
+                session.kill(*id).await?;
+            }
+            session.close().await;
+            Ok(left.len())
+        })
+        .await
     }
 
     async fn close(&self) {

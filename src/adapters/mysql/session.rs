@@ -165,6 +165,20 @@ impl SqlSession {
         Self::within(&self.server, "set wsrep_desync", limit, query).await
     }
 
+    /// Returns the numbers of this account's other connections from this host.
+    ///
+    /// # Errors
+    /// Says what the server said.
+    pub async fn siblings(&mut self) -> Result<Vec<u32>, PortError> {
+        // What stands behind the last colon is a port; what is before it may hold colons too.
+        let statement = "SELECT ID FROM information_schema.PROCESSLIST \
+                         WHERE USER = SUBSTRING_INDEX(SESSION_USER(), '@', 1) AND ID <> CONNECTION_ID() \
+                         AND LEFT(HOST, LENGTH(HOST) - LOCATE(':', REVERSE(HOST))) \
+                             = SUBSTRING_INDEX(SESSION_USER(), '@', -1)";
+        let query = self.connection.query::<u32, _>(statement);
+        Self::within(&self.server, "look for other connections", STATEMENT_LIMIT, query).await
+    }
+
     /// The server's number for this connection.
     #[must_use]
     pub fn id(&self) -> u32 {

@@ -226,6 +226,11 @@ impl Server for World {
         Ok(Identity::Same)
     }
 
+    async fn end_copy_sessions(&self) -> Result<usize, PortError> {
+        self.act("end sessions")?;
+        Ok(1)
+    }
+
     async fn close(&self) {
         self.journal.lock().unwrap().push("close");
     }

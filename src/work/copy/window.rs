@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::error::{CopyError, Refusal};
+use super::error::{CopyError, Refusal, told};
 use super::preflight::CopyPlan;
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
@@ -66,6 +66,9 @@ pub(super) async fn copy(
         Ok(end) => Ok(end),
         Err(cause) => {
             end_early(run.as_mut(), ports.clock.as_ref()).await;
+            if !matches!(cause, CopyError::ServerGone(_) | CopyError::ServerRestarted) {
+                end_sessions(ports).await;
+            }
             Err(cause)
         }
     };
@@ -176,6 +179,24 @@ async fn end_early(run: &mut dyn EngineRun, clock: &dyn Clock) {
         tokio::select! {
             _ = run.wait() => {}
             () = clock.sleep(INTERRUPT_LIMIT) => {}
+        }
+    }
+}
+
+/// Makes sure that nothing the tool held on the server outlives it.
+async fn end_sessions(ports: &RunnerPorts) {
+    match ports.server.end_copy_sessions().await {
+        Ok(0) => {}
+        Ok(count) => {
+            ports.events.step(Phase::Copy, format!("ended {count} connections mariadb-backup left on the server"));
+        }
+        Err(error) => {
+            let message = format!(
+                "the server may still be held by mariadb-backup, which is gone: {}; in SQL: SHOW FULL PROCESSLIST, and \
+                 KILL its connection",
+                told(&error)
+            );
+            ports.events.send(Phase::Copy, EventKind::Warned { message });
         }
     }
 }

@@ -63,6 +63,7 @@ async fn every_way_the_tool_can_fail_is_a_failed_copy_and_still_rejoins() {
         assert_eq!((failure.message.as_str(), failure.code), (message, ExitCode::FailedInCluster));
         assert!(world.has("desync off"));
         assert_eq!(world.has("interrupt"), engine == Misbehaviour::Hangs);
+        assert_eq!(world.has("end sessions"), engine == Misbehaviour::Hangs);
     }
 }
 
