@@ -459,7 +459,7 @@ impl Agent {
     }
 
     /// Reads events until the wanted one, or until the end.
-    pub(crate) fn wait_until_event(&mut self, wanted: impl Fn(&Value) -> bool) -> bool {
+    pub(crate) fn wait_until_event(&mut self, mut wanted: impl FnMut(&Value) -> bool) -> bool {
         let mut line = String::new();
         while self.events.read_line(&mut line).unwrap() > 0 {
             if wanted(&serde_json::from_str(&line).unwrap()) {
