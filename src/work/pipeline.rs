@@ -21,8 +21,9 @@ use crate::model::manifest::{StoredFile, hex};
 use crate::ports::runner::StoreFile;
 use crate::ports::{Clock, PortError};
 
-/// More workers than this outrun any mariadb-backup, whose stream is one pipe, and only take memory.
-const MOST_WORKERS: usize = 8;
+/// More workers than this outrun any mariadb-backup, whose stream is one pipe, and only take memory:
+/// 16 MiB each with its share of what is under way, beside the parts an upload holds.
+const MOST_WORKERS: usize = 4;
 
 /// What a pipeline is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 
 use mariadb_backup::adapters::store_s3::S3Bucket;
+use mariadb_backup::model::backup_id::BackupId;
 use mariadb_backup::model::catalogue::Presence;
 use mariadb_backup::model::order::{CopyOrder, S3Store, Stores};
 use mariadb_backup::model::report::CopyReport;
@@ -63,7 +64,7 @@ impl Stand {
     }
 
     fn backups_in_s3(&self) -> Vec<String> {
-        self.bucket.backups().unwrap().iter().map(|backup| backup.directory()).collect()
+        self.bucket.backups().unwrap().iter().map(BackupId::directory).collect()
     }
 
     fn s3_bytes(&self, path: &str) -> Vec<u8> {
