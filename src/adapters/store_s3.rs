@@ -7,6 +7,7 @@
 //!
 //! Nothing is ever overwritten where the server can help it, and no key outside the layout touched.
 
+mod body;
 mod client;
 mod download;
 mod error;
@@ -56,7 +57,7 @@ struct Bucket {
     server: String,
     max_parts: u32,
     bytes_per_sec: u64,
-    pace: Pace,
+    pace: Arc<Pace>,
 }
 
 impl S3Bucket {
@@ -79,7 +80,7 @@ impl S3Bucket {
             server: order.endpoint.clone().unwrap_or_else(|| format!("AWS in {}", order.region)),
             max_parts: order.max_parts,
             bytes_per_sec: order.bytes_per_sec,
-            pace: Pace::new(order.bytes_per_sec),
+            pace: Arc::new(Pace::new(order.bytes_per_sec)),
         };
         Ok(Self { bucket: Arc::new(bucket) })
     }

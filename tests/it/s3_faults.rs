@@ -137,6 +137,19 @@ fn is_told(result: Result<(), String>, reason: &str, text: &str) {
 }
 
 #[test]
+fn the_sums_aws_wishes_for_and_a_limit_on_the_link_change_nothing() {
+    let stand = Stand::with(S3Server::shared(), |order| {
+        order.checksums_when_required = false;
+        order.bytes_per_sec = 40 << 20;
+    });
+    let content = bytes(3 * PART);
+    stand.make(&content).unwrap();
+    assert!(stand.read() == content);
+    assert_eq!(stand.store.facts(&stream()).unwrap().kept, KeptSum::Parts { equal: true });
+    assert!(stand.proxy.seen().iter().all(|request| !request.is_framed), "bodies are sent plainly");
+}
+
+#[test]
 fn a_share_of_refused_requests_is_tried_again() {
     let (stand, content) = (Stand::new(), bytes(5 * PART + 7));
     let mut count = 0;
@@ -164,6 +177,18 @@ fn an_upload_that_is_refused_for_good_fails_clearly_and_is_gone_on_with() {
     stand.make(&content).unwrap();
     assert_eq!(stand.parts(), [3, 4]);
     assert!(stand.read() == content);
+}
+
+#[test]
+fn a_server_that_knows_less_than_aws_still_takes_a_backup() {
+    let (stand, content) = (Stand::new(), bytes(3 * PART));
+    stand.proxy.rule(|request| {
+        let is_listing_of_uploads = request.target.contains("uploads") && request.method == "GET";
+        if is_listing_of_uploads || request.is_conditional { Fate::Answer(501, "NotImplemented") } else { Fate::Pass }
+    });
+    stand.make(&content).unwrap();
+    assert!(stand.read() == content);
+    assert_eq!(stand.store.facts(&stream()).unwrap().kept, KeptSum::Parts { equal: true });
 }
 
 #[test]

@@ -17,6 +17,10 @@ pub(crate) struct Request {
     pub(crate) target: String,
     /// Bytes of its body.
     pub(crate) length: u64,
+    /// Whether its body comes in frames of S3's own, which not every server understands.
+    pub(crate) is_framed: bool,
+    /// Whether it shall only be done when nothing is there.
+    pub(crate) is_conditional: bool,
     /// How many requests for the same were seen before.
     pub(crate) before: usize,
 }
@@ -152,9 +156,11 @@ impl Shared {
         let length = head
             .lines()
             .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok());
+        let is_framed = head.to_ascii_lowercase().contains("aws-chunked");
+        let is_conditional = head.to_ascii_lowercase().contains("\r\nif-none-match:");
         let mut seen = self.seen.lock().unwrap();
         let before = seen.iter().filter(|request| request.method == method && request.target == target).count();
-        let request = Request { method, target, length: length.unwrap_or(0), before };
+        let request = Request { method, target, length: length.unwrap_or(0), is_framed, is_conditional, before };
         seen.push(request.clone());
         Some(request)
     }

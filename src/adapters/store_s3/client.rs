@@ -81,6 +81,8 @@ fn limits(answer: Duration) -> TimeoutConfig {
         .connect_timeout(CONNECT_LIMIT)
         .read_timeout(answer)
         .operation_attempt_timeout(answer + CONNECT_LIMIT)
+        // Attempts that are refused end fast; those nobody answers must not add up to hours.
+        .operation_timeout(answer * 3)
         .build()
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_s3::types::MultipartUpload;
 
+use super::error::is_unknown_there;
 use super::{Bucket, MARKS};
 use crate::model::backup_id::BackupId;
 use crate::ports::{PortError, Reason};
@@ -36,8 +37,12 @@ impl Bucket {
         let (mut uploads, mut key, mut id) = (Vec::new(), None, None);
         loop {
             let asked = self.client.list_multipart_uploads().bucket(&self.name).prefix(beginning);
-            let page = asked.set_key_marker(key).set_upload_id_marker(id).send().await;
-            let page = page.map_err(|error| self.failed(format!("list uploads to {}", self.url(beginning)), &error))?;
+            let page = match asked.set_key_marker(key).set_upload_id_marker(id).send().await {
+                Ok(page) => page,
+                // Then nothing can be gone on with, and the server has to clean up by itself.
+                Err(error) if is_unknown_there(&error) => return Ok(Vec::new()),
+                Err(error) => return Err(self.failed(format!("list uploads to {}", self.url(beginning)), &error)),
+            };
             uploads.extend_from_slice(page.uploads());
             let next = page.next_key_marker().filter(|next| !next.is_empty());
             if page.is_truncated() != Some(true) || next.is_none() {

@@ -3,6 +3,9 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+/// The most bytes sent at once.
+const LARGEST_PIECE: usize = 64 << 10;
+
 /// Hands out moments to send, so that on the average no more leaves than the limit allows.
 pub(super) struct Pace {
     bytes_per_sec: u64,
@@ -15,13 +18,16 @@ impl Pace {
         Self { bytes_per_sec, next: Mutex::new(None) }
     }
 
-    /// Waits until that many bytes may be sent.
-    pub(super) async fn take(&self, bytes: u64) {
-        tokio::time::sleep(self.reserve(bytes, Instant::now())).await;
+    /// How many bytes to send at once, so that something moves several times a second.
+    pub(super) fn piece_bytes(&self) -> usize {
+        match self.bytes_per_sec {
+            0 => LARGEST_PIECE,
+            limit => usize::try_from(limit / 8).unwrap_or(LARGEST_PIECE).clamp(1, LARGEST_PIECE),
+        }
     }
 
     /// Reserves the next stretch of time and returns how long it is until that begins.
-    fn reserve(&self, bytes: u64, now: Instant) -> Duration {
+    pub(super) fn reserve(&self, bytes: u64, now: Instant) -> Duration {
         if self.bytes_per_sec == 0 {
             return Duration::ZERO;
         }
@@ -45,5 +51,10 @@ mod tests {
         assert_eq!(pace.reserve(1000, start), Duration::from_millis(500));
         assert_eq!(pace.reserve(1, start + Duration::from_secs(9)), Duration::ZERO);
         assert_eq!(Pace::new(0).reserve(u64::MAX, start), Duration::ZERO);
+    }
+
+    #[test]
+    fn pieces_are_small_where_little_may_be_sent() {
+        assert_eq!([0, 1, 8_000, 1 << 30].map(|limit| Pace::new(limit).piece_bytes()), [65_536, 1, 1_000, 65_536]);
     }
 }

@@ -10,7 +10,6 @@ use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use aws_smithy_types::base64;
 use bytes::Bytes;
@@ -20,7 +19,7 @@ use tokio::task::JoinSet;
 use super::part_size::Parts;
 use super::record::Uploaded;
 use super::unfinished::Upload;
-use super::{Bucket, client, error};
+use super::{Bucket, body, client, error};
 use crate::ports::runner::StoreFile;
 use crate::ports::{PortError, Reason};
 
@@ -231,10 +230,9 @@ async fn send(bucket: Arc<Bucket>, upload: Arc<Upload>, number: i32, bytes: Byte
     if let Some(same) = same {
         return Ok(Sent { number, etag: same.etag, sha256 });
     }
-    bucket.pace.take(bytes.len() as u64).await;
     let patient = client::patient(bytes.len(), bucket.bytes_per_sec);
     let asked = bucket.client.upload_part().bucket(&bucket.name).key(&upload.key).upload_id(&upload.id);
-    let asked = asked.part_number(number).checksum_sha256(text).body(ByteStream::from(bytes));
+    let asked = asked.part_number(number).checksum_sha256(text).body(body::of(bytes, &bucket.pace));
     // The sum is signed, and protects the body.
     let taken = asked.customize().disable_payload_signing().config_override(patient).send().await;
     let taken = taken.map_err(|error| bucket.failed(what(), &error))?;

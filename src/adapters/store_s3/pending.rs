@@ -2,14 +2,13 @@
 
 use std::sync::{Arc, PoisonError};
 
-use aws_sdk_s3::primitives::ByteStream;
 use aws_smithy_types::base64;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::parts::{self, Records};
 use super::record::{self, Uploaded};
-use super::{Bucket, client, error};
+use super::{Bucket, body, client, error};
 use crate::model::backup_id::BackupId;
 use crate::model::manifest::{StoredFile, hex};
 use crate::ports::runner::{PendingBackup, StoreFile};
@@ -76,12 +75,16 @@ impl Bucket {
         let sha256 = Sha256::digest(&bytes);
         let stored = StoredFile { size: bytes.len() as u64, sha256: hex(&sha256) };
         let (sum, metadata) = (base64::encode(sha256), record::write(recorded));
-        self.pace.take(stored.size).await;
         let asked = |unless_there: Option<&str>| {
             let asked = self.client.put_object().bucket(&self.name).key(key).checksum_sha256(&sum);
             let asked = asked.set_metadata(Some(metadata.clone())).set_if_none_match(unless_there.map(str::to_owned));
             let patient = client::patient(bytes.len(), self.bytes_per_sec);
-            asked.body(ByteStream::from(bytes.clone())).customize().config_override(patient).send()
+            asked
+                .body(body::of(bytes.clone(), &self.pace))
+                .customize()
+                .disable_payload_signing()
+                .config_override(patient)
+                .send()
         };
         let mut done = asked(Some("*")).await;
         if done.as_ref().is_err_and(error::is_unknown_there) {
