@@ -7,6 +7,7 @@ pub mod backup_id;
 pub mod catalogue;
 pub mod chain;
 pub mod cluster;
+pub mod cron;
 pub mod event;
 pub mod galera;
 pub mod manifest;

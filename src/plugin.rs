@@ -23,7 +23,9 @@ mod prune;
 mod recover;
 mod report;
 mod rights;
+mod schedule;
 mod setup;
+mod status;
 mod sync;
 mod verify;
 mod version;
@@ -147,6 +149,8 @@ async fn dispatch(
         Command::Delete(flags) => Box::pin(delete::run(&flags, session, screen, asking)).await,
         Command::Prune(flags) => Box::pin(prune::run(&flags, session, screen)).await,
         Command::Recover(flags) => Box::pin(recover::run(&flags, session, screen)).await,
+        Command::Schedule(flags) => Box::pin(schedule::run(&flags, session, screen)).await,
+        Command::Status(flags) => Box::pin(status::run(&flags, session, screen)).await,
         Command::Setup(flags) => Box::pin(setup::run(&flags, session, screen)).await,
         Command::Logs(flags) => Box::pin(logs::run(&flags, session, screen)).await,
         Command::Version(flags) => Box::pin(version::run(&flags, session, screen)).await,

@@ -44,11 +44,17 @@ fn one(wanted: &str, there: &[BackupId]) -> Result<BackupId, Failure> {
         return Ok(id.clone());
     }
     let failure = Failure::new(ExitCode::NotFound, format!("there is no backup {wanted} in the catalogue"));
-    let near = there.iter().map(|id| (distance(id.name().as_str(), wanted), id)).min_by_key(|(far, _)| *far);
-    Err(match near.filter(|(far, _)| *far <= NEAR) {
-        Some((_, id)) => failure.with_hint(format!("did you mean {}?", id.name())),
+    let names: Vec<&str> = there.iter().map(|id| id.name().as_str()).collect();
+    Err(match nearest(wanted, &names) {
+        Some(near) => failure.with_hint(format!("did you mean {near}?")),
         None => failure,
     })
+}
+
+/// The name that was probably meant.
+pub(crate) fn nearest<'a>(wanted: &str, names: &[&'a str]) -> Option<&'a str> {
+    let far = |name: &&&str| distance(name, wanted);
+    names.iter().min_by_key(far).filter(|name| distance(name, wanted) <= NEAR).copied()
 }
 
 /// How many characters have to be changed, added or left out to make one text of the other.

@@ -5,6 +5,7 @@
 
 mod connection;
 mod run;
+mod schedule;
 mod settings;
 mod shared;
 mod store;
@@ -14,10 +15,11 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use connection::{Color, Common, ConnectionFlags};
 pub(crate) use run::{CreateFlags, LogsFlags, RecoverFlags};
+pub(crate) use schedule::{NamedSchedule, ScheduleCommand, ScheduleCreateFlags, ScheduleFlags, ScheduleListFlags};
 pub(crate) use settings::{S3Flags, SettingFlags};
 pub(crate) use shared::{DocumentForm, DryRun, ListForm, ObjectForm, RunFlags, WaitFlags};
 pub(crate) use store::{DeleteFlags, ListFlags, PruneFlags, SyncFlags, VerifyFlags};
-pub(crate) use whole::{SetupFlags, VersionFlags};
+pub(crate) use whole::{SetupFlags, StatusFlags, VersionFlags};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,9 +30,15 @@ Examples:
   kubectl mariadb-backup create -n db
   kubectl mariadb-backup create -n db --type incremental
 
+  # Take one every night
+  kubectl mariadb-backup schedule create nightly -n db --schedule \"30 2 * * *\"
+
   # Show the backups, and read every byte of them
   kubectl mariadb-backup list -n db
   kubectl mariadb-backup verify -n db --deep
+
+  # How is the cluster, and is anything owed to it
+  kubectl mariadb-backup status -n db
 
 Exit codes: 0 done, 1 error, 2 usage, 3 done with warnings, 4 failed in the cluster,
 5 still running when the wait ran out, 6 unhealthy or refused, 10 no such backup or store,
@@ -72,8 +80,12 @@ pub(crate) enum Command {
     Delete(DeleteFlags),
     /// Remove what retention no longer keeps
     Prune(PruneFlags),
+    /// Take backups regularly
+    Schedule(ScheduleFlags),
     /// Settle what dead runs owe to the cluster
     Recover(RecoverFlags),
+    /// Show how the cluster and its backups are
+    Status(StatusFlags),
     /// Make what backups need: service accounts, roles, claim, settings
     Setup(Box<SetupFlags>),
     /// Show a run from its start, and follow it while it goes on

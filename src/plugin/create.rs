@@ -2,19 +2,29 @@
 
 use std::io::BufRead;
 
+use k8s_openapi::api::batch::v1::Job;
 use serde_json::Value;
 
 use super::ask::confirm;
 use super::cli::{CreateFlags, DryRun, ObjectForm};
 use super::connect::Session;
 use super::follow::{Followed, follow_new};
-use super::job::{job, name, shown};
+use super::job::{self, job, name, shown};
 use super::order::{order, place};
-use super::{CommandResult, find, overrides, preflight, report};
+use super::{CommandResult, find, overrides, preflight, report, schedule};
 use crate::exit_code::ExitCode;
-use crate::model::order::{BackupRequest, Task};
+use crate::model::order::{BackupRequest, Order, Task};
+use crate::model::outcome::Failure;
+use crate::model::settings::Settings;
 use crate::render::document::{Form, document};
 use crate::render::screen::Screen;
+
+/// A run that is about to be ordered.
+struct Planned {
+    order: Order,
+    settings: Settings,
+    manifest: Job,
+}
 
 pub(crate) async fn run(
     flags: &CreateFlags,
@@ -22,31 +32,25 @@ pub(crate) async fn run(
     screen: &mut Screen,
     asking: Option<Box<dyn BufRead + Send>>,
 ) -> CommandResult {
-    let overrides = overrides::of_flags(&flags.settings)?;
-    let statefulset = find::cluster(session, flags.cluster.wanted()).await?;
     // A document is for `kubectl create -f`: whoever asks for one orders nothing here.
     let printed_only = matches!(flags.output, Some(ObjectForm::Json | ObjectForm::Yaml)) && flags.dry_run.is_none();
+    let planned = match &flags.from_schedule {
+        Some(name) => of_schedule(name, flags, session, screen).await?,
+        None => of_flags(flags, session, screen).await?,
+    };
     if flags.allow_unsafe_backup && !flags.yes && flags.dry_run.is_none() && !printed_only {
-        let question =
-            format!("Back up {statefulset} although it may not be healthy? The backup may be useless. (y/N)");
+        let cluster = &planned.order.statefulset;
+        let question = format!("Back up {cluster} although it may not be healthy? The backup may be useless. (y/N)");
         let unasked = "--allow-unsafe-backup has to be confirmed, and there is no terminal to ask on";
         confirm(&question, unasked, screen, asking)?;
     }
-    let request = BackupRequest {
-        replica: flags.replica.clone(),
-        allow_unsafe: flags.allow_unsafe_backup,
-        kind: flags.backup_type.into(),
-    };
-    let order = order(&statefulset, Task::Backup(request), overrides);
-    let settings = overrides::settings(session, screen, &order.statefulset, &order.settings).await?;
-    let namespace = &session.connection()?.target.namespace;
-    let manifest = job(&order, namespace, &settings);
+    let manifest = &planned.manifest;
     if printed_only || flags.dry_run == Some(DryRun::Client) {
-        show_job((&name(&manifest), &shown(&manifest)), flags.output, " created (dry run)", screen);
+        show_job((&name(manifest), &shown(manifest)), flags.output, " created (dry run)", screen);
         return Ok(ExitCode::Done);
     }
-    preflight::check(session, &order, &settings).await?;
-    let created = place(session, &manifest, flags.dry_run.is_some()).await?;
+    preflight::check(session, &planned.order, &planned.settings).await?;
+    let created = place(session, manifest, flags.dry_run.is_some()).await?;
     session.show_warnings(screen);
     let job = name(&created);
     let placed = (job.as_str(), &shown(&created));
@@ -59,11 +63,52 @@ pub(crate) async fn run(
         screen.note(&format!("To follow it:\n  {}", session.command(&format!("logs {job}"))));
         return Ok(ExitCode::Done);
     }
-    match follow_new(&job, &flags.wait, settings.start_timeout, session, screen).await? {
+    match follow_new(&job, &flags.wait, planned.settings.start_timeout, session, screen).await? {
         Followed::GoesOn(code) => Ok(code),
         Followed::Ended(ended) if flags.output.is_some() => Ok(report::name_only(&ended.outcome, screen)),
         Followed::Ended(ended) => Ok(report::run(&job, &ended.outcome, None, screen)),
     }
+}
+
+async fn of_flags(flags: &CreateFlags, session: &Session, screen: &mut Screen) -> Result<Planned, Failure> {
+    let overrides = overrides::of_flags(&flags.settings)?;
+    let statefulset = find::cluster(session, flags.cluster.wanted()).await?;
+    let request = BackupRequest {
+        replica: flags.replica.clone(),
+        allow_unsafe: flags.allow_unsafe_backup,
+        kind: flags.backup_type.into(),
+    };
+    let order = order(&statefulset, Task::Backup(request), overrides);
+    let settings = overrides::settings(session, screen, &statefulset, &order.settings).await?;
+    let manifest = job(&order, &session.connection()?.target.namespace, &settings);
+    Ok(Planned { order, settings, manifest })
+}
+
+/// The run that a schedule would order now.
+async fn of_schedule(
+    name: &str,
+    flags: &CreateFlags,
+    session: &Session,
+    screen: &mut Screen,
+) -> Result<Planned, Failure> {
+    let usage = |what: String| Failure::new(ExitCode::Usage, what);
+    if !overrides::of_flags(&flags.settings)?.is_empty() {
+        return Err(usage(
+            "--from-schedule takes the schedule's own settings, so none can be given with it".to_owned(),
+        ));
+    }
+    let there = schedule::ours(name, session).await?;
+    let Some(order) = there.order else {
+        let what = format!("the order in schedule {} is not understood by this version", there.name);
+        return Err(Failure::new(ExitCode::Error, what)
+            .with_hint(format!("kubectl create job --from=cronjob/{} NAME", there.name)));
+    };
+    if let Some(other) = flags.cluster.wanted().filter(|wanted| *wanted != order.statefulset) {
+        return Err(usage(format!("schedule {} takes backups of {}, not of {other}", there.name, order.statefulset)));
+    }
+    let settings = overrides::settings(session, screen, &order.statefulset, &order.settings).await?;
+    let manifest = job::of_schedule(&there.object, &session.connection()?.target.namespace);
+    Ok(Planned { order, settings, manifest })
 }
 
 fn show_job((name, object): (&str, &Value), form: Option<ObjectForm>, what_happened: &str, screen: &mut Screen) {

@@ -7,12 +7,13 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 
 use crate::model::names::{
     APP, APP_LABEL, CONDUCTOR_ACCOUNT, CONDUCTOR_CONTAINER, CONDUCTOR_CREDENTIALS, JOB_LABEL, JOB_PREFIX, MANAGER,
-    MANAGER_LABEL, STATEFULSET_LABEL, TASK_LABEL,
+    MANAGER_LABEL, SCHEDULE_LABEL, STATEFULSET_LABEL, TASK_LABEL,
 };
 use crate::model::order::{Order, Task};
 use crate::model::settings::Settings;
@@ -37,39 +38,57 @@ const USER: i64 = 65_532;
 /// Makes the Job for an order.
 #[must_use]
 pub(crate) fn job(order: &Order, namespace: &str, settings: &Settings) -> Job {
-    let deadline = match &order.task {
-        Task::Backup(_) => Some(backup_deadline(settings).as_secs()),
-        // Nobody can say how long a store takes to read, or a slow link to a bucket.
-        Task::Verify(_)
-        | Task::Sync(_)
-        | Task::Delete(_)
-        | Task::Prune(_)
-        | Task::Recover(_)
-        | Task::Status(_)
-        | Task::Inventory(_) => None,
-    };
-    let labels = json!({
+    from_template(template(order, settings, None), order.task.word(), namespace)
+}
+
+/// Makes the Job that a schedule would make now, as `kubectl create job --from` does.
+pub(crate) fn of_schedule(cron_job: &CronJob, namespace: &str) -> Job {
+    let template = cron_job.spec.as_ref().map(|spec| &spec.job_template);
+    let template = serde_json::to_value(template).expect("a template that was read can be written");
+    let mut job = from_template(template, "backup", namespace);
+    let manual = ("cronjob.kubernetes.io/instantiate".to_owned(), "manual".to_owned());
+    job.metadata.annotations.get_or_insert_default().extend([manual]);
+    // Not blocking its deletion, which would need one right more.
+    job.metadata.owner_references = Some(vec![OwnerReference {
+        api_version: "batch/v1".to_owned(),
+        kind: "CronJob".to_owned(),
+        name: cron_job.metadata.name.clone().unwrap_or_default(),
+        uid: cron_job.metadata.uid.clone().unwrap_or_default(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }]);
+    job
+}
+
+fn from_template(mut template: Value, word: &str, namespace: &str) -> Job {
+    template["apiVersion"] = json!("batch/v1");
+    template["kind"] = json!("Job");
+    template["metadata"]["generateName"] = json!(format!("{JOB_PREFIX}{word}-"));
+    template["metadata"]["namespace"] = json!(namespace);
+    serde_json::from_value(template).expect("a template of ours, with a name, is a Job")
+}
+
+/// Makes what a Job for an order consists of, for one Job or for those of a schedule.
+pub(crate) fn template(order: &Order, settings: &Settings, schedule: Option<&str>) -> Value {
+    let mut labels = json!({
         APP_LABEL: APP,
         MANAGER_LABEL: MANAGER,
         STATEFULSET_LABEL: order.statefulset,
         TASK_LABEL: order.task.word(),
     });
-    let job = json!({
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "generateName": format!("{JOB_PREFIX}{}-", order.task.word()),
-            "namespace": namespace,
-            "labels": labels,
-        },
-        "spec": {
-            "backoffLimit": 0,
-            "activeDeadlineSeconds": deadline,
-            "ttlSecondsAfterFinished": if is_look(order.task.word()) { LOOK_KEPT } else { KEPT }.as_secs(),
-            "template": {"metadata": {"labels": labels}, "spec": pod(order, settings)},
-        },
+    if let Some(schedule) = schedule {
+        labels[SCHEDULE_LABEL] = json!(schedule);
+    }
+    let mut spec = json!({
+        "backoffLimit": 0,
+        "ttlSecondsAfterFinished": if is_look(order.task.word()) { LOOK_KEPT } else { KEPT }.as_secs(),
+        "template": {"metadata": {"labels": labels}, "spec": pod(order, settings)},
     });
-    serde_json::from_value(job).expect("the literal above is a Job")
+    // Nobody can say how long a store takes to read, or a slow link to a bucket: only backups have one.
+    if let Task::Backup(_) = order.task {
+        spec["activeDeadlineSeconds"] = json!(backup_deadline(settings).as_secs());
+    }
+    json!({"metadata": {"labels": labels}, "spec": spec})
 }
 
 /// Whether the task of that word only looks.

@@ -17,6 +17,7 @@ use crate::model::catalogue::Catalogue;
 use crate::model::order::{InventoryRequest, Task};
 use crate::model::outcome::{End, Failure};
 use crate::model::report::RunReport;
+use crate::model::settings::Settings;
 use crate::ports::Clock;
 use crate::ports::conductor::CatalogueStore;
 use crate::render::document::{Form, document};
@@ -77,6 +78,20 @@ fn show(list: &BackupList, flags: &ListFlags, screen: &mut Screen) {
 /// Reads the catalogue of a cluster; empty when there is none yet.
 pub(crate) async fn catalogue(session: &Session, screen: &mut Screen, statefulset: &str) -> Result<Catalogue, Failure> {
     let settings = overrides::settings(session, screen, statefulset, &BTreeMap::new()).await?;
+    read(session, &settings).await
+}
+
+/// The same under settings that were read before, and whose unknown keys are told elsewhere.
+pub(crate) async fn catalogue_under(
+    session: &Session,
+    statefulset: &str,
+    stored: &BTreeMap<String, String>,
+) -> Result<Catalogue, Failure> {
+    let settings = Settings::read(statefulset, stored, &BTreeMap::new());
+    read(session, &settings.map_err(|bad| Failure::new(ExitCode::Usage, bad.to_string()))?).await
+}
+
+async fn read(session: &Session, settings: &Settings) -> Result<Catalogue, Failure> {
     let connection = session.connection()?;
     let namespace = &connection.target.namespace;
     let store = ConfigMapCatalogue::new(connection.client.clone(), namespace, &settings.hash_config_map);

@@ -37,7 +37,7 @@ pub(crate) fn conductor_volumes() -> Vec<Value> {
     vec![rule("", &["persistentvolumes"], &["get"], &[]), rule("storage.k8s.io", &["storageclasses"], &["get"], &[])]
 }
 
-/// Rules of a person who takes, lists, follows and verifies backups.
+/// Rules of a person who takes, lists, follows, verifies, schedules and deletes backups.
 pub(crate) fn person() -> Vec<Value> {
     vec![
         rule("apps", &["statefulsets"], &["get", "list"], &[]),
@@ -47,6 +47,9 @@ pub(crate) fn person() -> Vec<Value> {
         rule("", &["pods/log"], &["get"], &[]),
         rule("", &["events"], &["list"], &[]),
         rule("batch", &["jobs"], &["get", "list", "create"], &[]),
+        rule("batch", &["cronjobs"], &["get", "list", "create", "patch", "delete"], &[]),
+        // Who is at work, for `status`.
+        rule("coordination.k8s.io", &["leases"], &["get"], &[]),
     ]
 }
 

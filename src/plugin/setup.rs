@@ -4,6 +4,7 @@
 //! changed. Secrets are never made: passwords are not ours to invent.
 
 mod manifests;
+mod missing;
 
 use std::collections::BTreeMap;
 
@@ -34,6 +35,11 @@ pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Scre
     let stored = stored(given, session, &statefulset, offline).await?;
     let settings = Settings::read(&statefulset, &stored, &BTreeMap::new())
         .map_err(|bad| Failure::new(ExitCode::Usage, bad.to_string()))?;
+    if settings.stores.s3() && settings.s3.bucket.is_empty() {
+        return Err(
+            Failure::new(ExitCode::Usage, "S3 is to be used, but no bucket is set").with_hint("add --s3-bucket NAME")
+        );
+    }
     let access_mode =
         flags.access_mode.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     let plan = SetupPlan {
@@ -52,7 +58,8 @@ pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Scre
     }
     let code = apply(&manifests, flags, session, screen).await?;
     session.show_warnings(screen);
-    say_what_is_missing(session, screen, &settings).await?;
+    missing::say(session, screen, &settings).await?;
+    missing::say_what_is_old(session, screen, &statefulset, &settings).await;
     Ok(code)
 }
 
@@ -131,33 +138,6 @@ async fn apply(
     }
     Ok(code)
 }
-
-/// Names the Secrets that are not there, with all it takes to make them.
-async fn say_what_is_missing(session: &Session, screen: &mut Screen, settings: &Settings) -> Result<(), Failure> {
-    let connection = session.connection()?;
-    let namespace = &connection.target.namespace;
-    let preflight = Preflight::new(connection.client.clone(), namespace);
-    let accounts = [
-        (&settings.operator_secret, "backup_operator", OPERATOR_RIGHTS, "sets wsrep_desync, which only SUPER may"),
-        (&settings.backup_secret, "backup", BACKUP_RIGHTS, "is used by mariadb-backup, and may read no table"),
-    ];
-    for (secret, user, rights, why) in accounts {
-        let has = preflight.has_secret(secret).await.map_err(|error| session.failure(&error))?;
-        if has == Some(false) {
-            screen.note(&format!(
-                "\nSecret {secret} is missing. Its account {why}. With a password of your own:\n\
-                 \x20 CREATE USER '{user}'@'%' IDENTIFIED BY 'PASSWORD';\n\
-                 \x20 GRANT {rights} ON *.* TO '{user}'@'%';\n\
-                 \x20 kubectl create secret generic {secret} -n {namespace} \
-                 --from-literal=username={user} --from-literal=password=PASSWORD"
-            ));
-        }
-    }
-    Ok(())
-}
-
-const OPERATOR_RIGHTS: &str = "SUPER";
-const BACKUP_RIGHTS: &str = "RELOAD, PROCESS, LOCK TABLES, BINLOG MONITOR, SLAVE MONITOR";
 
 #[cfg(test)]
 mod tests {

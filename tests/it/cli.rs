@@ -3,37 +3,41 @@
 //! Where an API server is needed to show how an answer looks, a loopback one gives fixed answers.
 //! Whether the cluster does what it is asked is not shown here; ring 3 does that.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::thread;
+use std::net::TcpListener;
 
-use assert_cmd::Command;
 use serde_json::{Value, json};
 
-/// What the plugin printed and how it ended, in one text to compare.
-fn plugin(arguments: &[&str], kubeconfig: &str) -> String {
-    let mut command = Command::cargo_bin("kubectl-mariadb_backup").unwrap();
-    command.args(arguments).env_clear().env("COLUMNS", "80").env("HOME", "/nowhere").env("KUBECONFIG", kubeconfig);
-    let output = command.timeout(std::time::Duration::from_mins(1)).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let code = output.status.code().unwrap_or(-1);
-    format!("exit {code}\n--- stdout\n{}--- stderr\n{}", text(output.stdout), text(output.stderr))
-}
+use crate::loopback_api::{Answer, Api, galera, kubeconfig, plugin};
 
 #[test]
 fn the_help_of_every_command() {
-    let commands = ["", "create", "list", "verify", "sync", "delete", "prune", "recover", "setup", "logs", "version"];
+    let commands = [
+        "",
+        "create",
+        "list",
+        "verify",
+        "sync",
+        "delete",
+        "prune",
+        "schedule",
+        "schedule create",
+        "schedule list",
+        "recover",
+        "status",
+        "setup",
+        "logs",
+        "version",
+    ];
     for command in commands {
-        let arguments: Vec<&str> = [command, "--help"].into_iter().filter(|word| !word.is_empty()).collect();
-        let name = if command.is_empty() { "help".to_owned() } else { format!("help_{command}") };
+        let arguments: Vec<&str> = command.split(' ').chain(["--help"]).filter(|word| !word.is_empty()).collect();
+        let name = format!("help {command}").trim().replace(' ', "_");
         insta::assert_snapshot!(name, plugin(&arguments, ""));
     }
 }
 
 #[test]
 fn a_command_line_that_makes_no_sense_ends_with_2() {
-    let lines: [&[&str]; 11] = [
+    let lines: [&[&str]; 16] = [
         &["lst"],
         &["list", "--timeout", "5s"],
         &["create", "--timeout", "5d"],
@@ -45,6 +49,11 @@ fn a_command_line_that_makes_no_sense_ends_with_2() {
         &["delete"],
         &["verify", "2026-01-01_00-00-00", "--rebuild-catalogue"],
         &["list", "-o", "xml"],
+        &["setup", "db", "-n", "ns", "--dry-run", "--store", "both"],
+        &["schedule", "create", "Nightly", "--schedule", "30 2 * * *"],
+        &["schedule", "create", "nightly", "--schedule", "30 25 * * *"],
+        &["schedule", "create", "nightly", "--schedule", "@nightly"],
+        &["create", "--from-schedule", "nightly", "--type", "full"],
     ];
     let all: Vec<String> = lines.iter().map(|line| format!("$ {}\n{}", line.join(" "), plugin(line, ""))).collect();
     insta::assert_snapshot!(all.join("\n"));
@@ -171,106 +180,4 @@ fn a_server_that_does_not_answer_is_left_after_the_request_timeout() {
     let file = kubeconfig(&format!("http://{}", listener.local_addr().unwrap()));
     let shown = plugin(&["list", "-n", "db", "--request-timeout", "300ms"], file.path().to_str().unwrap());
     assert!(shown.contains("no answer within 300ms (--request-timeout)"), "{shown}");
-}
-
-fn galera(name: &str) -> Value {
-    json!({"metadata": {"name": name}, "spec": {"selector": {}, "serviceName": "s",
-        "volumeClaimTemplates": [{"metadata": {"name": "data"}}],
-        "template": {"spec": {"containers": [{"name": "c", "image": "mariadb"}]}}}})
-}
-
-fn kubeconfig(server: &str) -> tempfile::NamedTempFile {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    let config = json!({"apiVersion": "v1", "kind": "Config", "current-context": "test",
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        "clusters": [{"name": "test", "cluster": {"server": server}}],
-        "users": [{"name": "test", "user": {"token": "none"}}]});
-    file.write_all(config.to_string().as_bytes()).unwrap();
-    file
-}
-
-/// An answer of the loopback API server.
-struct Answer {
-    code: u16,
-    body: String,
-    warning: Option<&'static str>,
-}
-
-impl Answer {
-    fn ok(body: &Value) -> Self {
-        Self { code: 200, body: body.to_string(), warning: None }
-    }
-
-    fn status(code: u16, message: &str) -> Self {
-        let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message,
-            "reason": if code == 404 { "NotFound" } else { "" }, "code": code});
-        Self { code, body: body.to_string(), warning: None }
-    }
-
-    fn warning(mut self, text: &'static str) -> Self {
-        self.warning = Some(text);
-        self
-    }
-}
-
-/// An API server on the loopback that answers by path.
-struct Api {
-    kubeconfig: tempfile::NamedTempFile,
-}
-
-impl Api {
-    fn start(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let kubeconfig = kubeconfig(&format!("http://{}", listener.local_addr().unwrap()));
-        let answer = Arc::new(answer);
-        // Ends with the test's process; a connection that nobody answers would only show as a timeout.
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let answer = Arc::clone(&answer);
-                thread::spawn(move || serve(&stream, &*answer));
-            }
-        });
-        Self { kubeconfig }
-    }
-
-    fn kubeconfig(&self) -> &str {
-        self.kubeconfig.path().to_str().unwrap()
-    }
-}
-
-/// Answers the requests of one connection until it is closed.
-fn serve(stream: &TcpStream, answer: &dyn Fn(&str) -> Answer) {
-    let mut reader = BufReader::new(stream);
-    while let Some(path) = request(&mut reader) {
-        let Answer { code, body, warning } = answer(path.split('?').next().unwrap_or_default());
-        let warning = warning.map(|text| format!("warning: 299 - \"{text}\"\r\n")).unwrap_or_default();
-        let length = body.len();
-        let head =
-            format!("HTTP/1.1 {code} x\r\ncontent-type: application/json\r\n{warning}content-length: {length}\r\n\r\n");
-        let mut writer = stream;
-        if writer.write_all(format!("{head}{body}").as_bytes()).is_err() {
-            return;
-        }
-    }
-}
-
-/// Reads one request and returns its path; `None` at the end.
-fn request(reader: &mut BufReader<&TcpStream>) -> Option<String> {
-    let mut first = String::new();
-    reader.read_line(&mut first).ok().filter(|bytes| *bytes > 0)?;
-    let path = first.split(' ').nth(1)?.to_owned();
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(path)
 }

@@ -16,6 +16,9 @@ pub(crate) struct CreateFlags {
     /// Kind of backup
     #[arg(long = "type", value_enum, default_value = "full", value_name = "TYPE")]
     pub(crate) backup_type: BackupType,
+    /// Take the backup that this schedule takes, now, with the schedule's own flags
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["backup_type", "replica", "allow_unsafe_backup"])]
+    pub(crate) from_schedule: Option<String>,
     /// Pod of the replica to copy; by default the one with the highest number
     #[arg(long, value_name = "POD")]
     pub(crate) replica: Option<String>,

@@ -1,9 +1,12 @@
-//! Flags of commands about a cluster as a whole: `setup`, `version`.
+//! Flags of commands about a cluster as a whole: `setup`, `status`, `version`.
+
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::settings::{S3Flags, SettingFlags};
 use super::shared::{ClusterFlags, DocumentForm, DryRun};
+use crate::plugin::duration::parse_duration;
 
 /// Flags of `setup`.
 #[derive(Debug, Args)]
@@ -42,6 +45,19 @@ pub(crate) enum AccessMode {
     ReadWriteMany,
     /// One pod at a time
     ReadWriteOncePod,
+}
+
+/// Flags of `status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusFlags {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterFlags,
+    /// Longest time to wait for what the replicas say; 0 means no limit
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1m")]
+    pub(crate) timeout: Duration,
+    /// Form of the output
+    #[arg(short, long, value_enum, value_name = "FORM")]
+    pub(crate) output: Option<DocumentForm>,
 }
 
 /// Flags of `version`.

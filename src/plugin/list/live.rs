@@ -106,7 +106,8 @@ fn item(id: &BackupId, sights: &[Sight<'_>; 2], catalogue: &Catalogue, is_known:
     let told_size = || found.and_then(|found| found.files.values().map(|sum| sum.size).sum());
     let size = if is_known { catalogue.size_of(id) } else { told_size() };
     for (store, sight) in [StoreName::Local, StoreName::S3].into_iter().zip(sights) {
-        entry.set_presence(store, presence(sight, entry.presence(store), store));
+        let recorded = if is_known { entry.presence(store) } else { Presence::Absent };
+        entry.set_presence(store, presence(sight, recorded, store));
     }
     let trouble = sights.iter().filter_map(|sight| match sight {
         Sight::Found(found) => found.trouble.clone(),

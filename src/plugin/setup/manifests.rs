@@ -45,7 +45,9 @@ pub(crate) fn manifests(plan: &SetupPlan<'_>) -> Vec<Manifest> {
         needed(bound(plan, "RoleBinding", &role, "Role", &role)),
         needed(rules(plan, "Role", PERSON_ROLE, &rights::person())),
     ];
-    all.push(needed(claim(plan)));
+    if plan.settings.stores.local() {
+        all.push(needed(claim(plan)));
+    }
     all.push(needed(settings_map(plan)));
     all.push(optional(rules(plan, "ClusterRole", &cluster_role, &rights::conductor_volumes())));
     all.push(optional(bound(plan, "ClusterRoleBinding", &binding, "ClusterRole", &cluster_role)));
@@ -124,9 +126,8 @@ mod tests {
     use super::*;
     use crate::render::document::{Form, document};
 
-    #[test]
-    fn everything_setup_makes() {
-        let stored = BTreeMap::from([("MARIADB_BACKUPS_TO_KEEP".to_owned(), "3".to_owned())]);
+    fn made(key: &str, text: &str) -> Vec<Value> {
+        let stored = BTreeMap::from([(key.to_owned(), text.to_owned())]);
         let settings = Settings::read("mariadb-server", &stored, &BTreeMap::new()).unwrap();
         let plan = SetupPlan {
             namespace: "db",
@@ -137,7 +138,22 @@ mod tests {
             size: "100Gi",
             access_mode: "ReadWriteOnce",
         };
-        let texts: Vec<_> = manifests(&plan).iter().map(|manifest| document(&manifest.object, Form::Yaml)).collect();
+        manifests(&plan).into_iter().map(|manifest| manifest.object).collect()
+    }
+
+    #[test]
+    fn everything_setup_makes() {
+        let texts: Vec<_> =
+            made("MARIADB_BACKUPS_TO_KEEP", "3").iter().map(|object| document(object, Form::Yaml)).collect();
         insta::assert_snapshot!(texts.join("---\n"));
+    }
+
+    #[test]
+    fn s3_alone_needs_no_claim() {
+        let claims = |store| {
+            let made = made("MARIADB_BACKUP_STORE", store);
+            made.iter().filter(|object| object["kind"] == "PersistentVolumeClaim").count()
+        };
+        assert_eq!([claims("local"), claims("both"), claims("s3")], [1, 1, 0]);
     }
 }

@@ -1,0 +1,94 @@
+//! Flags of `schedule` and its commands.
+
+use clap::{Args, Subcommand};
+
+use super::settings::SettingFlags;
+use super::shared::{BackupType, ClusterFlags, DocumentForm, DryRun, ListForm};
+
+const EXAMPLES: &str = "\
+Examples:
+  # A full backup every Sunday, and what changed since on the other nights
+  kubectl mariadb-backup schedule create weekly -n db --schedule \"30 2 * * 0\"
+  kubectl mariadb-backup schedule create nightly -n db --schedule \"30 2 * * 1-6\" --type incremental
+
+  # Not for now, and again
+  kubectl mariadb-backup schedule suspend nightly -n db
+  kubectl mariadb-backup schedule resume nightly -n db";
+
+/// Flags of `schedule`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(crate) struct ScheduleFlags {
+    #[command(subcommand)]
+    pub(crate) command: ScheduleCommand,
+}
+
+/// What can be done with schedules.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScheduleCommand {
+    /// Make a schedule, or change one
+    Create(Box<ScheduleCreateFlags>),
+    /// List schedules
+    List(ScheduleListFlags),
+    /// Take no more backups by a schedule until it is resumed
+    Suspend(NamedSchedule),
+    /// Take backups by a suspended schedule again
+    Resume(NamedSchedule),
+    /// Remove a schedule; backups and runs that it ordered stay
+    Delete(NamedSchedule),
+}
+
+/// Flags of `schedule create`.
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleCreateFlags {
+    /// Name of the schedule, and of its CronJob
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// When: minute, hour, day of the month, month, day of the week; or @hourly, @daily, @weekly, @monthly
+    #[arg(long, value_name = "CRON")]
+    pub(crate) schedule: String,
+    /// Time zone of the schedule
+    #[arg(long, value_name = "ZONE", default_value = "Etc/UTC")]
+    pub(crate) time_zone: String,
+    /// Kind of backup
+    #[arg(long = "type", value_enum, default_value = "full", value_name = "TYPE")]
+    pub(crate) backup_type: BackupType,
+    /// Pod of the replica to copy; by default the one with the highest number
+    #[arg(long, value_name = "POD")]
+    pub(crate) replica: Option<String>,
+    /// Make it, but take no backups until it is resumed
+    #[arg(long)]
+    pub(crate) suspend: bool,
+    /// StatefulSet of the cluster; found by itself when it is the only one in the namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) statefulset: Option<String>,
+    /// Show what would be made, and make nothing
+    #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "client", value_name = "WHERE")]
+    pub(crate) dry_run: Option<DryRun>,
+    /// Form of the output on stdout
+    #[arg(short, long, value_enum, value_name = "FORM")]
+    pub(crate) output: Option<DocumentForm>,
+    #[command(flatten)]
+    pub(crate) settings: SettingFlags,
+}
+
+/// Flags of `schedule list`.
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleListFlags {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterFlags,
+    /// Form of the output
+    #[arg(short, long, value_enum, value_name = "FORM")]
+    pub(crate) output: Option<ListForm>,
+    /// Leave the headers out
+    #[arg(long)]
+    pub(crate) no_headers: bool,
+}
+
+/// A schedule that is there.
+#[derive(Debug, Args)]
+pub(crate) struct NamedSchedule {
+    /// Name of the schedule
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}

@@ -1,0 +1,167 @@
+//! Schedules as other programs see them, and as a table.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::adapters::kubernetes::schedules::Scheduled;
+use crate::model::order::{BackupKind, Task};
+use crate::render::age;
+use crate::render::table::Table;
+
+const NONE: &str = "<none>";
+const UNKNOWN: &str = "<unknown>";
+
+/// One schedule as other programs see it; what is not known is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Schedule {
+    pub(crate) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statefulset: Option<String>,
+    #[serde(rename = "schedule")]
+    cron: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<String>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    suspended: bool,
+    #[serde(rename = "lastSchedule", skip_serializing_if = "Option::is_none")]
+    last: Option<Timestamp>,
+    #[serde(rename = "nextSchedule", skip_serializing_if = "Option::is_none")]
+    next: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_image: Option<String>,
+}
+
+impl Schedule {
+    pub(super) fn of(scheduled: Scheduled, next: Option<Timestamp>) -> Self {
+        let kind = scheduled.order.as_ref().and_then(|order| match &order.task {
+            Task::Backup(request) if request.kind == BackupKind::Incremental => Some("incremental"),
+            Task::Backup(_) => Some("full"),
+            _ => None,
+        });
+        Self {
+            name: scheduled.name,
+            statefulset: scheduled.statefulset,
+            cron: scheduled.schedule,
+            time_zone: scheduled.time_zone,
+            kind,
+            suspended: scheduled.is_suspended,
+            last: scheduled.last,
+            next: next.filter(|_| !scheduled.is_suspended),
+            created: scheduled.made,
+            agent_image: scheduled.image,
+        }
+    }
+
+    /// Whether its runs use another image than that one.
+    pub(crate) fn uses_another(&self, image: &str) -> bool {
+        self.agent_image.as_deref().is_some_and(|used| used != image)
+    }
+
+    fn cells(&self, now: Timestamp) -> Vec<String> {
+        let since =
+            |time: Option<Timestamp>, without: &str| time.map_or(without.to_owned(), |time| age::since(time, now));
+        vec![
+            self.name.clone(),
+            self.cron.clone(),
+            self.time_zone.clone().unwrap_or_else(|| NONE.to_owned()),
+            self.kind.unwrap_or(UNKNOWN).to_owned(),
+            if self.suspended { "True" } else { "False" }.to_owned(),
+            since(self.last, NONE),
+            since(self.created, UNKNOWN),
+        ]
+    }
+
+    /// How long until it orders something.
+    fn until(&self, now: Timestamp) -> String {
+        self.next.map_or(NONE.to_owned(), |next| age::since(now, next))
+    }
+}
+
+/// The list as other programs see it.
+pub(super) fn list(items: &[Schedule], namespace: &str) -> Value {
+    json!({"apiVersion": "mariadb-backup.io/v1", "kind": "ScheduleList", "namespace": namespace, "items": items})
+}
+
+const HEADERS: [&str; 7] = ["NAME", "SCHEDULE", "TIMEZONE", "TYPE", "SUSPEND", "LAST SCHEDULE", "AGE"];
+
+/// The list as a table.
+pub(crate) fn table(schedules: &[Schedule], now: Timestamp) -> Table {
+    let mut table = Table::new(&HEADERS);
+    for schedule in schedules {
+        table.row(&schedule.cells(now));
+    }
+    table
+}
+
+/// The list as a part of a page: what was, and what will be.
+pub(crate) fn brief(schedules: &[Schedule], now: Timestamp) -> Table {
+    let mut table = Table::new(&["SCHEDULE", "WHEN", "TIMEZONE", "TYPE", "SUSPEND", "LAST", "NEXT"]);
+    for schedule in schedules {
+        let mut cells = schedule.cells(now);
+        cells.pop();
+        cells.push(schedule.until(now));
+        table.row(&cells);
+    }
+    table
+}
+
+/// The table with more columns.
+pub(super) fn wide(schedules: &[Schedule], now: Timestamp) -> Table {
+    let mut table = Table::new(&[&HEADERS[..], &["NEXT", "CLUSTER", "IMAGE"]].concat());
+    for schedule in schedules {
+        let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| UNKNOWN.to_owned());
+        let more = [schedule.until(now), or_unknown(&schedule.statefulset), or_unknown(&schedule.agent_image)];
+        table.row(&[schedule.cells(now), more.to_vec()].concat());
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schedules() -> Vec<Schedule> {
+        let nightly = Schedule {
+            name: "nightly".to_owned(),
+            statefulset: Some("mariadb-server".to_owned()),
+            cron: "30 2 * * *".to_owned(),
+            time_zone: Some("Etc/UTC".to_owned()),
+            kind: Some("incremental"),
+            suspended: false,
+            last: Some("2026-01-03T02:30:00Z".parse().unwrap()),
+            next: Some("2026-01-04T02:30:00Z".parse().unwrap()),
+            created: Some("2026-01-01T00:00:00Z".parse().unwrap()),
+            agent_image: Some("registry/agent:1".to_owned()),
+        };
+        let odd = Schedule {
+            name: "odd".to_owned(),
+            time_zone: None,
+            kind: None,
+            suspended: true,
+            last: None,
+            next: None,
+            ..nightly.clone()
+        };
+        vec![nightly, odd]
+    }
+
+    #[test]
+    fn schedules_are_listed_as_kubectl_lists_cron_jobs() {
+        let now = "2026-01-03T12:00:00Z".parse().unwrap();
+        insta::assert_snapshot!(table(&schedules(), now).text(true), @r"
+        NAME      SCHEDULE     TIMEZONE   TYPE          SUSPEND   LAST SCHEDULE   AGE
+        nightly   30 2 * * *   Etc/UTC    incremental   False     9h              2d12h
+        odd       30 2 * * *   <none>     <unknown>     True      <none>          2d12h
+        ");
+        insta::assert_snapshot!(wide(&schedules(), now).text(true), @r"
+        NAME      SCHEDULE     TIMEZONE   TYPE          SUSPEND   LAST SCHEDULE   AGE     NEXT     CLUSTER          IMAGE
+        nightly   30 2 * * *   Etc/UTC    incremental   False     9h              2d12h   14h      mariadb-server   registry/agent:1
+        odd       30 2 * * *   <none>     <unknown>     True      <none>          2d12h   <none>   mariadb-server   registry/agent:1
+        ");
+    }
+}

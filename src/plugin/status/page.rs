@@ -1,0 +1,322 @@
+//! A cluster's status as a page to read: facts as `kubectl describe` writes them, lists as tables.
+
+use jiff::Timestamp;
+
+use super::shape::{Fact, Health, Holder, Last, Run, Status};
+use crate::model::catalogue::RoomSeen;
+use crate::model::obligation::{Debt, Obligation};
+use crate::model::report::{MemberStatus, ReplicaStatus};
+use crate::plugin::schedule::brief;
+use crate::render::table::{Table, harmless};
+use crate::render::{age, bytes};
+
+const NONE: &str = "<none>";
+const UNKNOWN: &str = "<unknown>";
+
+/// Writes the page; every line ends with a line break.
+pub(super) fn text(status: &Status, now: Timestamp) -> String {
+    let mut parts = vec![facts(status, now)];
+    if !status.replicas.is_empty() {
+        parts.push(replicas(&status.replicas).text(true));
+    }
+    if !status.findings.is_empty() {
+        let lines: Vec<String> = status.findings.iter().map(|finding| format!("  {}\n", harmless(finding))).collect();
+        parts.push(format!("Findings:\n{}", lines.concat()));
+    }
+    if let Some(schedules) = status.schedules.as_ref().filter(|schedules| !schedules.is_empty()) {
+        parts.push(brief(schedules, now).text(true));
+    }
+    parts.join("\n")
+}
+
+fn facts(status: &Status, now: Timestamp) -> String {
+    let mut rows = vec![
+        ("Cluster", status.statefulset.clone()),
+        ("Namespace", status.namespace.clone()),
+        ("Health", health(status)),
+        ("Owed", fact(&status.obligation, |owed| owed_text(owed, now))),
+        ("Lease", fact(&status.lease, |held| lease_text(held, now))),
+        ("Last full", fact(&status.last_full, |last| last_text(last, now))),
+        ("Last incremental", fact(&status.last_incremental, |last| last_text(last, now))),
+        ("Free space", status.room.as_ref().map_or_else(|| UNKNOWN.to_owned(), |room| room_text(room, now))),
+    ];
+    match &status.running {
+        None => rows.push(("Running", UNKNOWN.to_owned())),
+        Some(runs) if runs.is_empty() => rows.push(("Running", NONE.to_owned())),
+        Some(runs) => rows.extend(runs.iter().map(|run| ("Running", run_text(run, now)))),
+    }
+    rows.extend(status.unknown_settings.iter().map(|key| ("Unknown setting", key.clone())));
+    let lines: Vec<String> =
+        rows.iter().map(|(name, text)| format!("{:<19}{}\n", format!("{name}:"), harmless(text))).collect();
+    lines.concat()
+}
+
+fn fact<T>(fact: &Fact<T>, text: impl FnOnce(&T) -> String) -> String {
+    match fact {
+        Fact::Unknown => UNKNOWN.to_owned(),
+        Fact::Nothing => NONE.to_owned(),
+        Fact::Known(it) => text(it),
+    }
+}
+
+fn health(status: &Status) -> String {
+    let ready = status.replicas.iter().filter(|replica| replica.pod_ready).count();
+    let wanted = status.wanted_replicas.map_or(UNKNOWN.to_owned(), |wanted| wanted.to_string());
+    let word = match status.health {
+        Health::Healthy => "healthy",
+        Health::Unhealthy => "unhealthy",
+        Health::Unknown => "unknown",
+    };
+    format!("{word} ({ready}/{wanted} replicas ready)")
+}
+
+fn owed_text(owed: &Obligation, now: Timestamp) -> String {
+    let what = match &owed.debt {
+        Debt::Desync { pod, .. } => format!("wsrep_desync=OFF on {pod}"),
+    };
+    format!("{what}, by run {}, for {}", owed.run, age::since(owed.since, now))
+}
+
+fn lease_text(held: &Holder, now: Timestamp) -> String {
+    let since = held.since.map(|since| format!(", for {}", age::since(since, now))).unwrap_or_default();
+    let renewed = held.renewed.map(|renewed| format!(" (renewed {} ago)", age::since(renewed, now)));
+    format!("run {}{since}{}", held.run, renewed.unwrap_or_default())
+}
+
+fn last_text(last: &Last, now: Timestamp) -> String {
+    format!("{}, {} ago", last.name, age::since(last.created, now))
+}
+
+fn room_text(room: &RoomSeen, now: Timestamp) -> String {
+    let (free, total) = (bytes::human(room.free_bytes), bytes::human(room.total_bytes));
+    format!("{free} of {total} on the volume, seen {} ago", age::since(room.at, now))
+}
+
+fn run_text(run: &Run, now: Timestamp) -> String {
+    let since = run.since.map(|since| format!(", for {}", age::since(since, now))).unwrap_or_default();
+    format!("{} ({}){since}", run.job, run.task.as_deref().unwrap_or("run"))
+}
+
+fn replicas(replicas: &[ReplicaStatus]) -> Table {
+    let mut table = Table::new(&["POD", "NODE", "READY", "ROLE", "STATE", "SIZE", "QUEUE", "DESYNC", "SEQNO"]);
+    for replica in replicas {
+        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| NONE.to_owned());
+        let said = |text: fn(&MemberStatus) -> String| replica.member.as_ref().map_or_else(|| UNKNOWN.to_owned(), text);
+        table.row(&[
+            replica.pod.clone(),
+            or_none(&replica.node),
+            if replica.pod_ready { "True" } else { "False" }.to_owned(),
+            or_none(&replica.role),
+            said(|member| member.state.clone()),
+            said(|member| member.size.to_string()),
+            said(|member| member.queue.to_string()),
+            said(|member| member.desync_count.to_string()),
+            said(|member| member.seqno.to_string()),
+        ]);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::kubernetes::lease_sight::LeaseSight;
+    use crate::adapters::kubernetes::orders::OrderedRun;
+    use crate::exit_code::ExitCode;
+    use crate::model::catalogue::{Catalogue, Entry, Presence};
+    use crate::model::cluster::{ClusterView, PodView, ServerSpec};
+    use crate::model::report::StatusReport;
+    use crate::plugin::status::shape::Facts;
+    use crate::render::document::{Form, document};
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn now() -> Timestamp {
+        at("2026-01-03T12:00:00Z")
+    }
+
+    fn pod(ordinal: u32, ready: bool) -> PodView {
+        PodView {
+            name: format!("mariadb-server-{ordinal}"),
+            ordinal,
+            uid: format!("uid-{ordinal}"),
+            ip: None,
+            node: Some(format!("node-{ordinal}")),
+            ready,
+            terminating: false,
+            role: None,
+            claim: None,
+        }
+    }
+
+    fn catalogue() -> Catalogue {
+        let backups = [
+            ("base/2026-01-01_00-00-00", Entry::default()),
+            ("incr/2026-01-01_00-00-00/2026-01-02_00-00-00", Entry::default()),
+            ("base/2026-01-03_00-00-00", Entry { local: Presence::Damaged, ..Entry::default() }),
+        ];
+        let room = RoomSeen { free_bytes: 10 << 30, total_bytes: 50 << 30, at: at("2026-01-03T00:10:00Z") };
+        let entries = backups.into_iter().map(|(id, entry)| (id.parse().unwrap(), entry)).collect();
+        Catalogue { entries, room: Some(room), ..Catalogue::default() }
+    }
+
+    fn facts(pods: Vec<PodView>, obligation: Option<Obligation>) -> Facts {
+        let view = ClusterView {
+            namespace: "db".to_owned(),
+            statefulset: "mariadb-server".to_owned(),
+            uid: "uid".to_owned(),
+            replicas: 3,
+            pods,
+            server: ServerSpec::default(),
+            obligation,
+        };
+        Facts {
+            namespace: "db".to_owned(),
+            statefulset: "mariadb-server".to_owned(),
+            view: Some(view),
+            lease: Fact::Nothing,
+            runs: Some(vec![]),
+            schedules: Some(vec![]),
+            catalogue: Some(catalogue()),
+            unknown_settings: vec![],
+        }
+    }
+
+    fn told(state: &str, findings: &[&str]) -> StatusReport {
+        let member = MemberStatus {
+            ready: true,
+            state: state.to_owned(),
+            cluster_status: "Primary".to_owned(),
+            size: 3,
+            queue: 0,
+            desync_count: 0,
+            seqno: 4711,
+            version: "10.11.6".to_owned(),
+        };
+        let replica = |ordinal: u32| ReplicaStatus {
+            pod: format!("mariadb-server-{ordinal}"),
+            node: Some(format!("node-{ordinal}")),
+            pod_ready: true,
+            role: (ordinal == 0).then(|| "primary".to_owned()),
+            member: (ordinal < 2).then(|| member.clone()),
+            no_answer: (ordinal == 2).then(|| "connection refused".to_owned()),
+        };
+        StatusReport {
+            replicas: (0..3).map(replica).collect(),
+            findings: findings.iter().map(|finding| (*finding).to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn a_bad_day_on_one_page() {
+        let obligation = Obligation {
+            schema: 1,
+            debt: Debt::Desync {
+                pod: "mariadb-server-2".to_owned(),
+                pod_uid: "u".to_owned(),
+                gcomm_uuid: "g".to_owned(),
+                runner: "r".to_owned(),
+            },
+            run: "mariadb-phy-backup-abcde".to_owned(),
+            since: at("2026-01-03T11:50:00Z"),
+        };
+        let run = |job: &str, task: &str, is_running| OrderedRun {
+            job: job.to_owned(),
+            ordered: Some(at("2026-01-03T11:49:00Z")),
+            task: Some(task.to_owned()),
+            is_running,
+        };
+        let lease = LeaseSight {
+            run: "mariadb-phy-backup-abcde".to_owned(),
+            since: Some(at("2026-01-03T11:49:10Z")),
+            renewed: Some(at("2026-01-03T11:59:58Z")),
+        };
+        let facts = Facts {
+            lease: Fact::Known(lease),
+            runs: Some(vec![
+                run("mariadb-phy-status-zzzzz", "status", true),
+                run("mariadb-phy-backup-abcde", "backup", true),
+                run("mariadb-phy-verify-fghij", "verify", false),
+            ]),
+            unknown_settings: vec!["MARIADB_BACKUP_TIMOUT".to_owned()],
+            ..facts((0..3).map(|n| pod(n, true)).collect(), Some(obligation))
+        };
+        let status = Status::of(facts, Some(told("Synced", &["mariadb-server-2 does not answer: connection refused"])));
+        insta::assert_snapshot!(text(&status, now()), @r"
+        Cluster:           mariadb-server
+        Namespace:         db
+        Health:            unhealthy (3/3 replicas ready)
+        Owed:              wsrep_desync=OFF on mariadb-server-2, by run mariadb-phy-backup-abcde, for 10m
+        Lease:             run mariadb-phy-backup-abcde, for 10m (renewed 2s ago)
+        Last full:         2026-01-01_00-00-00, 2d12h ago
+        Last incremental:  2026-01-02_00-00-00, 36h ago
+        Free space:        10GiB of 50GiB on the volume, seen 11h ago
+        Running:           mariadb-phy-backup-abcde (backup), for 11m
+        Unknown setting:   MARIADB_BACKUP_TIMOUT
+
+        POD                NODE     READY   ROLE      STATE       SIZE        QUEUE       DESYNC      SEQNO
+        mariadb-server-0   node-0   True    primary   Synced      3           0           0           4711
+        mariadb-server-1   node-1   True    <none>    Synced      3           0           0           4711
+        mariadb-server-2   node-2   True    <none>    <unknown>   <unknown>   <unknown>   <unknown>   <unknown>
+
+        Findings:
+          mariadb-server-2 does not answer: connection refused
+        ");
+        assert_eq!(status.code(), ExitCode::Refused);
+    }
+
+    #[test]
+    fn a_cluster_is_only_called_healthy_when_its_replicas_said_so() {
+        let all = || facts((0..3).map(|n| pod(n, true)).collect(), None);
+        assert_eq!(Status::of(all(), Some(told("Synced", &[]))).code(), ExitCode::Done);
+        let unasked = Status::of(all(), None);
+        insta::assert_snapshot!(text(&unasked, now()), @r"
+        Cluster:           mariadb-server
+        Namespace:         db
+        Health:            unknown (3/3 replicas ready)
+        Owed:              <none>
+        Lease:             <none>
+        Last full:         2026-01-01_00-00-00, 2d12h ago
+        Last incremental:  2026-01-02_00-00-00, 36h ago
+        Free space:        10GiB of 50GiB on the volume, seen 11h ago
+        Running:           <none>
+
+        POD                NODE     READY   ROLE     STATE       SIZE        QUEUE       DESYNC      SEQNO
+        mariadb-server-0   node-0   True    <none>   <unknown>   <unknown>   <unknown>   <unknown>   <unknown>
+        mariadb-server-1   node-1   True    <none>   <unknown>   <unknown>   <unknown>   <unknown>   <unknown>
+        mariadb-server-2   node-2   True    <none>   <unknown>   <unknown>   <unknown>   <unknown>   <unknown>
+        ");
+        assert_eq!(unasked.code(), ExitCode::DoneWithWarnings);
+        let two = Status::of(facts(vec![pod(0, true), pod(1, false)], None), None);
+        assert_eq!(two.findings, ["2 of 3 pods exist", "pod mariadb-server-1 is not Ready"]);
+        assert_eq!(two.code(), ExitCode::Refused);
+    }
+
+    #[test]
+    fn what_could_not_be_had_is_unknown_and_not_none() {
+        let blind = Facts { namespace: "db".to_owned(), statefulset: "x".to_owned(), ..Facts::default() };
+        insta::assert_snapshot!(text(&Status::of(blind.clone(), None), now()), @r"
+        Cluster:           x
+        Namespace:         db
+        Health:            unknown (0/<unknown> replicas ready)
+        Owed:              <unknown>
+        Lease:             <unknown>
+        Last full:         <unknown>
+        Last incremental:  <unknown>
+        Free space:        <unknown>
+        Running:           <unknown>
+        ");
+        insta::assert_snapshot!(document(&Status::of(blind, None), Form::Yaml), @r"
+        apiVersion: mariadb-backup.io/v1
+        findings: []
+        health: unknown
+        kind: ClusterStatus
+        namespace: db
+        replicas: []
+        statefulset: x
+        unknownSettings: []
+        ");
+    }
+}

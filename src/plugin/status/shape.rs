@@ -1,0 +1,214 @@
+//! A cluster's status as other programs see it: put together and judged, without looking anywhere.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::adapters::kubernetes::lease_sight::LeaseSight;
+use crate::adapters::kubernetes::orders::OrderedRun;
+use crate::exit_code::ExitCode;
+use crate::model::backup_id::BackupId;
+use crate::model::catalogue::{Catalogue, RoomSeen};
+use crate::model::chain;
+use crate::model::cluster::ClusterView;
+use crate::model::obligation::Obligation;
+use crate::model::report::{ReplicaStatus, StatusReport};
+use crate::plugin::job::is_look;
+use crate::plugin::schedule::Schedule;
+
+/// Something that may not be there; and whether it is may not be known. Written as it, `null`, or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub(super) enum Fact<T> {
+    /// It could not be had.
+    #[default]
+    Unknown,
+    /// There is none.
+    Nothing,
+    /// It.
+    Known(T),
+}
+
+impl<T> Fact<T> {
+    /// Takes what was found where it was looked.
+    pub(super) fn found(it: Option<T>) -> Self {
+        it.map_or(Self::Nothing, Self::Known)
+    }
+
+    fn map<S>(self, change: impl FnOnce(T) -> S) -> Fact<S> {
+        match self {
+            Self::Unknown => Fact::Unknown,
+            Self::Nothing => Fact::Nothing,
+            Self::Known(it) => Fact::Known(change(it)),
+        }
+    }
+
+    fn is_unknown(&self) -> bool {
+        matches!(self, Self::Unknown)
+    }
+}
+
+/// What Kubernetes knows; `None` where it could not be had.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    pub(super) namespace: String,
+    pub(super) statefulset: String,
+    pub(super) view: Option<ClusterView>,
+    pub(super) lease: Fact<LeaseSight>,
+    pub(super) runs: Option<Vec<OrderedRun>>,
+    pub(super) schedules: Option<Vec<Schedule>>,
+    pub(super) catalogue: Option<Catalogue>,
+    pub(super) unknown_settings: Vec<String>,
+}
+
+/// The status as other programs see it; what is not known is left out. Members are added, never changed.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    api_version: &'static str,
+    kind: &'static str,
+    pub(super) namespace: String,
+    pub(super) statefulset: String,
+    pub(super) health: Health,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) wanted_replicas: Option<i32>,
+    pub(super) replicas: Vec<ReplicaStatus>,
+    pub(super) findings: Vec<String>,
+    #[serde(skip_serializing_if = "Fact::is_unknown")]
+    pub(super) obligation: Fact<Obligation>,
+    #[serde(skip_serializing_if = "Fact::is_unknown")]
+    pub(super) lease: Fact<Holder>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) running: Option<Vec<Run>>,
+    #[serde(skip_serializing_if = "Fact::is_unknown")]
+    pub(super) last_full: Fact<Last>,
+    #[serde(skip_serializing_if = "Fact::is_unknown")]
+    pub(super) last_incremental: Fact<Last>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) room: Option<RoomSeen>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) schedules: Option<Vec<Schedule>>,
+    pub(super) unknown_settings: Vec<String>,
+}
+
+/// How the cluster is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Health {
+    /// Every replica says so.
+    Healthy,
+    /// Something speaks against it, or is owed.
+    Unhealthy,
+    /// Nothing speaks against it, but the replicas could not be asked.
+    Unknown,
+}
+
+/// Who holds the cluster's Lease.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Holder {
+    pub(super) run: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) renewed: Option<Timestamp>,
+}
+
+/// A run that has not ended.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Run {
+    pub(super) job: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) task: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<Timestamp>,
+}
+
+/// The newest backup of its kind that can be restored, as far as is known.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Last {
+    pub(super) name: String,
+    pub(super) created: Timestamp,
+}
+
+impl Status {
+    /// Puts together what Kubernetes knows and what the replicas said, if they said anything.
+    pub(super) fn of(facts: Facts, told: Option<StatusReport>) -> Self {
+        let obligation = facts.view.as_ref().map(|view| Fact::found(view.obligation.clone())).unwrap_or_default();
+        let was_asked = told.is_some();
+        let StatusReport { replicas, findings } =
+            told.unwrap_or_else(|| facts.view.as_ref().map(seen).unwrap_or_default());
+        let is_bad = !findings.is_empty() || matches!(obligation, Fact::Known(_));
+        let health = match (is_bad, was_asked) {
+            (true, _) => Health::Unhealthy,
+            (false, true) => Health::Healthy,
+            (false, false) => Health::Unknown,
+        };
+        let last =
+            |kind| facts.catalogue.as_ref().map(|catalogue| Fact::found(newest(catalogue, kind))).unwrap_or_default();
+        let holder = |sight: LeaseSight| Holder { run: sight.run, since: sight.since, renewed: sight.renewed };
+        let is_at_work = |run: &OrderedRun| run.is_running && !run.task.as_deref().is_some_and(is_look);
+        let run = |run: OrderedRun| Run { job: run.job, task: run.task, since: run.ordered };
+        Self {
+            api_version: "mariadb-backup.io/v1",
+            kind: "ClusterStatus",
+            namespace: facts.namespace,
+            statefulset: facts.statefulset,
+            health,
+            wanted_replicas: facts.view.as_ref().map(|view| view.replicas),
+            replicas,
+            findings,
+            obligation,
+            lease: facts.lease.map(holder),
+            last_full: last(Kind::Full),
+            last_incremental: last(Kind::Incremental),
+            running: facts.runs.map(|runs| runs.into_iter().filter(is_at_work).map(run).collect()),
+            room: facts.catalogue.as_ref().and_then(|catalogue| catalogue.room),
+            schedules: facts.schedules,
+            unknown_settings: facts.unknown_settings,
+        }
+    }
+
+    /// The exit code that tells a script how the cluster is.
+    pub(super) fn code(&self) -> ExitCode {
+        match self.health {
+            Health::Healthy => ExitCode::Done,
+            Health::Unhealthy => ExitCode::Refused,
+            Health::Unknown => ExitCode::DoneWithWarnings,
+        }
+    }
+}
+
+/// What Kubernetes alone can tell of the replicas.
+fn seen(view: &ClusterView) -> StatusReport {
+    let replica = |pod: &crate::model::cluster::PodView| ReplicaStatus {
+        pod: pod.name.clone(),
+        node: pod.node.clone(),
+        pod_ready: pod.ready,
+        role: pod.role.clone(),
+        member: None,
+        no_answer: Some("not asked".to_owned()),
+    };
+    let wanted = usize::try_from(view.replicas).unwrap_or_default();
+    let absent = (view.pods.len() < wanted).then(|| format!("{} of {wanted} pods exist", view.pods.len()));
+    let unready = view.pods.iter().filter(|pod| !pod.ready).map(|pod| format!("pod {} is not Ready", pod.name));
+    StatusReport {
+        replicas: view.pods.iter().map(replica).collect(),
+        findings: absent.into_iter().chain(unready).collect(),
+    }
+}
+
+/// The two kinds of backups.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Full,
+    Incremental,
+}
+
+fn newest(catalogue: &Catalogue, kind: Kind) -> Option<Last> {
+    let is_of_kind = |id: &&BackupId| id.base().is_some() == (kind == Kind::Incremental);
+    let listed = catalogue.listed();
+    let newest = listed.iter().rev().filter(is_of_kind).find(|id| chain::of(catalogue, id).is_ok())?;
+    Some(Last { name: newest.name().to_string(), created: newest.name().time() })
+}
