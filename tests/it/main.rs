@@ -13,6 +13,7 @@ mod fault_sweep;
 mod keep_plan;
 mod loopback_api;
 mod memory_store;
+mod readme;
 mod real_server;
 mod runner_chain;
 mod runner_check;
