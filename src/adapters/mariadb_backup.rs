@@ -257,6 +257,15 @@ mod tests {
     }
 
     #[test]
+    fn an_increment_and_a_throttle_are_told_to_the_tool_and_nothing_else_changes() {
+        let mut options = options();
+        let plain = options.arguments(None);
+        options.throttle = 50;
+        let arguments = options.arguments(Some(47));
+        assert_eq!(arguments, [plain, vec!["--incremental-lsn=47".into(), "--throttle=50".into()]].concat());
+    }
+
+    #[test]
     fn the_option_file_comes_first_and_alone_knows_the_password() {
         let arguments = options().arguments(None);
         assert_eq!(

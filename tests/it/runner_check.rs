@@ -68,6 +68,14 @@ fn a_flipped_bit_is_found_and_a_whole_backup_is_good() {
 }
 
 #[test]
+fn a_fresh_backup_need_not_be_read_again() {
+    let server = RealServer::start(image());
+    let files = backed_up(&server).files;
+    let report = check(&server, &files, Depth::Changed);
+    assert_eq!((&report["badCount"], &report["bytes"]), (&Value::from(0), &Value::from(0)), "{report}");
+}
+
+#[test]
 fn what_was_read_and_did_not_change_is_not_read_again() {
     let server = RealServer::start(image());
     let files = backed_up(&server).files;

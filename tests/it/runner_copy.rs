@@ -4,10 +4,10 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mariadb_backup::model::order::RunnerTask;
+use mariadb_backup::model::order::{CopyOrder, RunnerTask};
 use serde_json::Value;
 
-use crate::real_server::{Image, RealServer, image, old_image, wait_for};
+use crate::real_server::{GATE, Image, RealServer, image, old_image, wait_for};
 
 const NAME: &str = "base/2026-01-31_23-59-59";
 
@@ -248,4 +248,35 @@ fn what_a_killed_tool_left_on_the_server_is_ended_and_the_replica_comes_back() {
     );
     assert!(server.is_synced());
     assert!(!server.sql("SHOW PROCESSLIST").contains("SLEEP(600)"));
+}
+
+#[test]
+fn a_copy_does_not_begin_before_traffic_has_left() {
+    let server = RealServer::start(image());
+    let mut gate = server.closed_gate();
+    let mut conductor = server.session();
+    assert_eq!(conductor.ask(&format!("SELECT GET_LOCK('{GATE}.drain', 0)")), "1");
+    let order = CopyOrder { drain_secs: 50, ..RealServer::copy_order(NAME) };
+    let mut agent = server.agent(RunnerTask::Copy(Box::new(order)), "");
+    assert!(agent.wait_until("ready"));
+    gate.open_gate();
+    let waits = |event: &Value| event["message"].as_str().is_some_and(|text| text.contains("waiting for traffic"));
+    assert!(agent.wait_until_event(waits));
+    assert!(!server.is_synced());
+    assert!(!server.sql("SHOW PROCESSLIST").contains("backup"), "no mariadb-backup yet");
+    assert_eq!(conductor.ask(&format!("SELECT RELEASE_LOCK('{GATE}.drain')")), "1");
+    let (code, word) = agent.end();
+    assert_eq!(code, 0, "{word}");
+    assert!(server.is_synced());
+}
+
+#[test]
+fn a_data_volume_without_room_is_refused_before_anything_is_touched() {
+    let server = RealServer::start(image());
+    let order = CopyOrder { data_free_bytes: 1 << 60, ..RealServer::copy_order(NAME) };
+    let (agent, _gate) = server.copy(order);
+    let (code, word) = agent.end();
+    assert_eq!(code, REFUSED, "{word}");
+    assert!(message(&word).contains("free on the data volume"), "{word}");
+    assert!(server.is_synced());
 }

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use super::error::CopyError;
 use super::preflight::CopyPlan;
 use super::record::{self, Covered};
-use crate::model::catalogue::{Catalogue, Checksum, Presence};
+use crate::model::backup_id::BackupId;
+use crate::model::catalogue::Presence;
 use crate::model::manifest::{DesyncTimes, MANIFEST_FILE, Manifest, StoredFile, ToolFile};
 use crate::model::order::CopyOrder;
 use crate::model::report::CopyReport;
@@ -47,13 +48,15 @@ pub(super) async fn sign_off(
         Ok((signed, text))
     };
     let (signed, text) = blocking(publish).await.map_err(CopyError::Publish)?;
-    let report = report(manifest, stream.clone(), signed, ports);
+    let mut files = manifest.files.clone();
+    files.insert(MANIFEST_FILE.to_owned(), signed.clone());
     let room = match ports.volume.clone() {
-        Some(volume) => seal(volume, &report).await,
+        Some(volume) => seal(volume, manifest.backup.clone(), files).await,
         None => None,
     };
+    let report = CopyReport { room, ..report(manifest, stream.clone(), signed, ports) };
     let signed_off = SignedOff { stream, small_files, manifest: text };
-    Ok((CopyReport { room, ..report }, signed_off))
+    Ok((report, signed_off))
 }
 
 fn small_files(covered: &Covered) -> Vec<(String, Vec<u8>)> {
@@ -68,8 +71,14 @@ async fn write_all(
     blocking(move || {
         let mut stored = BTreeMap::new();
         for (name, bytes) in files {
-            let file = pending.write(&name, &bytes)?;
-            stored.insert(name, file);
+            match pending.write(&name, &bytes) {
+                Ok(file) => stored.insert(name, file),
+                Err(error) => {
+                    // The first trouble is the one to tell; what stays is swept by the next run.
+                    let _left = pending.discard();
+                    return Err(error);
+                }
+            };
         }
         Ok((pending, stored))
     })
@@ -101,17 +110,15 @@ fn report(manifest: Manifest, stream: StoredFile, signed: StoredFile, ports: &Ru
 /// Remembers that the files were right as they were written, and looks how much room is left.
 ///
 /// Neither is worth failing for: without a seal the backup is read once more.
-async fn seal(volume: Arc<dyn Volume>, report: &CopyReport) -> Option<(u64, u64)> {
-    let mut catalogue = Catalogue::default();
-    catalogue.enter(report);
-    let backup = report.backup.clone();
+async fn seal(volume: Arc<dyn Volume>, backup: BackupId, files: BTreeMap<String, StoredFile>) -> Option<(u64, u64)> {
     let look = move || {
         // What a check compares with: the mark of a file and the sum it was recorded with.
-        let mark = |(path, sum): (String, Checksum)| {
-            let mark = format!("{} {}", volume.facts(&path)?.mark, sum.checksum);
+        let mark = |(name, stored): (String, StoredFile)| {
+            let path = format!("{}/{name}", backup.directory());
+            let mark = format!("{} {}", volume.facts(&path)?.mark, stored.sha256);
             Ok((path, mark))
         };
-        let marks: Result<BTreeMap<_, _>, PortError> = catalogue.files.into_iter().map(mark).collect();
+        let marks: Result<BTreeMap<_, _>, PortError> = files.into_iter().map(mark).collect();
         if let Err(error) = marks.and_then(|marks| volume.seal(&backup, &marks)) {
             tracing::warn!(%error, "the fresh backup is not sealed");
         }
