@@ -17,7 +17,7 @@ mod watch;
 use std::time::Duration;
 
 pub use error::{BackupError, Refusal};
-pub use observe::observe;
+pub use observe::{ask_all, observe};
 pub use phase3_record::Recorded;
 
 use crate::keep::{self, KeepError};

@@ -1,5 +1,6 @@
 //! Changing the catalogue while others may be writing it, and while the API may be away for a moment.
 
+use std::future::Future;
 use std::time::Duration;
 
 use crate::model::catalogue::Catalogue;
@@ -12,31 +13,75 @@ const ATTEMPTS: u32 = 10;
 /// The pause before an API that does not answer is asked again.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// Applies a change to the newest catalogue and writes it; returns what it is then.
+/// A catalogue before and after a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// As it was read.
+    pub before: Catalogue,
+    /// As it was written.
+    pub after: Catalogue,
+}
+
+/// Applies a change to the newest catalogue and writes it.
 ///
 /// `change` may be called more than once, each time with what somebody else has written meanwhile,
 /// and also when its first result was written and only the answer was lost.
 ///
 /// # Errors
 /// The catalogue cannot be read or written, also after some patience.
-pub async fn change(ports: &ConductorPorts<'_>, change: impl Fn(&mut Catalogue)) -> Result<Catalogue, PortError> {
-    let mut attempt = 1;
-    loop {
-        match change_once(ports, &change).await {
-            Err(error) if error.reason == Reason::Conflict && attempt < ATTEMPTS => {}
-            Err(error) if error.reason == Reason::Unreachable && attempt < ATTEMPTS => ports.clock.sleep(PAUSE).await,
-            done => return done,
-        }
-        attempt += 1;
-    }
+pub async fn change(ports: &ConductorPorts<'_>, change: impl Fn(&mut Catalogue)) -> Result<Changed, PortError> {
+    patiently(ports, || change_once(ports, &change)).await
 }
 
-async fn change_once(ports: &ConductorPorts<'_>, change: impl Fn(&mut Catalogue)) -> Result<Catalogue, PortError> {
+async fn change_once(ports: &ConductorPorts<'_>, change: impl Fn(&mut Catalogue)) -> Result<Changed, PortError> {
     let (before, version) = ports.catalogue.read().await?;
     let mut after = before.clone();
     change(&mut after);
     if after != before {
         ports.catalogue.write(&after, version.as_deref()).await?;
     }
-    Ok(after)
+    Ok(Changed { before, after })
+}
+
+/// Makes the catalogue anew, from the old one where that can be understood, and writes it.
+///
+/// Returns what `make` has to say beside the catalogue, and why the old one was not understood.
+///
+/// # Errors
+/// The catalogue cannot be reached or written, also after some patience.
+pub async fn remake<T>(
+    ports: &ConductorPorts<'_>,
+    make: impl Fn(Option<&Catalogue>) -> (Catalogue, T),
+) -> Result<(T, Option<PortError>), PortError> {
+    patiently(ports, || remake_once(ports, &make)).await
+}
+
+async fn remake_once<T>(
+    ports: &ConductorPorts<'_>,
+    make: impl Fn(Option<&Catalogue>) -> (Catalogue, T),
+) -> Result<(T, Option<PortError>), PortError> {
+    let (old, version, malformed) = match ports.catalogue.read().await {
+        Ok((old, version)) => (Some(old), version, None),
+        Err(error) if error.reason == Reason::Malformed => (None, ports.catalogue.version().await?, Some(error)),
+        Err(error) => return Err(error),
+    };
+    let (new, said) = make(old.as_ref());
+    ports.catalogue.write(&new, version.as_deref()).await?;
+    Ok((said, malformed))
+}
+
+/// Tries again where somebody else was faster, or the API is away for a moment.
+async fn patiently<T, F>(ports: &ConductorPorts<'_>, mut act: impl FnMut() -> F) -> Result<T, PortError>
+where
+    F: Future<Output = Result<T, PortError>>,
+{
+    let mut attempt = 1;
+    loop {
+        match act().await {
+            Err(error) if error.reason == Reason::Conflict && attempt < ATTEMPTS => {}
+            Err(error) if error.reason == Reason::Unreachable && attempt < ATTEMPTS => ports.clock.sleep(PAUSE).await,
+            done => return done,
+        }
+        attempt += 1;
+    }
 }

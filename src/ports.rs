@@ -31,6 +31,8 @@ pub enum Reason {
     TimedOut,
     /// There is no room.
     NoSpace,
+    /// What is there makes no sense.
+    Malformed,
     /// Anything else.
     Other,
 }
@@ -90,6 +92,7 @@ impl Explain for PortError {
             | Reason::Unreachable
             | Reason::TimedOut
             | Reason::NoSpace
+            | Reason::Malformed
             | Reason::Other => ExitCode::Error,
         }
     }

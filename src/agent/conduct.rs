@@ -29,8 +29,10 @@ use crate::model::settings::Settings;
 use crate::ports::conductor::{Cluster, ConductorPorts, Lease};
 use crate::ports::{EventSink, PortError, Reason};
 
+mod keeping;
 mod owed;
 mod signals;
+mod status;
 mod tasks;
 mod warnings;
 

@@ -45,12 +45,13 @@ fn text_of<R: Serialize>(outcome: &Outcome<R>) -> io::Result<String> {
 ///
 /// What is good, how much is bad, and the code are never touched: they decide what is done next.
 fn shorten(document: &mut Value) -> bool {
-    drop_last(document, "unlisted")
+    ["unlisted", "removed", "uploaded", "downloaded"].into_iter().any(|list| drop_last(document, list))
         || drop_warnings(document)
         || drop_causes(document)
         || halve_longest(document, SHORT_BYTES)
         || drop_last(document, "bad")
         || drop_last(document, "failed")
+        || drop_last(document, "findings")
         || halve_longest(document, SHORTEST_BYTES)
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Observed;
+use crate::model::cluster::ClusterView;
 use crate::model::galera::Member;
 
 /// One thing that speaks against a backup.
@@ -103,8 +104,14 @@ fn or_unknown(text: &str) -> &str {
 /// Returns everything that speaks against backing this cluster up now.
 #[must_use]
 pub fn of(observed: &Observed) -> Vec<Finding> {
+    among(&observed.cluster, &observed.members)
+}
+
+/// Returns the same from what the servers said, by pod.
+#[must_use]
+pub fn among(cluster: &ClusterView, members: &[(String, Result<Member, String>)]) -> Vec<Finding> {
     let mut found = Vec::new();
-    let cluster = &observed.cluster;
+    let said = |pod: &str| members.iter().find(|(name, _)| name == pod).map(|(_, member)| member);
     if cluster.replicas == 0 {
         found.push(Finding::ScaledToZero);
     }
@@ -118,13 +125,13 @@ pub fn of(observed: &Observed) -> Vec<Finding> {
         } else if !pod.ready {
             push(Trouble::NotReady);
         }
-        match observed.member(&pod.name) {
+        match said(&pod.name) {
             Some(Ok(member)) => of_member(member, cluster.replicas).into_iter().for_each(push),
             Some(Err(why)) => push(Trouble::NoAnswer(why.clone())),
             None => push(Trouble::NoAnswer("it has no address".to_owned())),
         }
     }
-    found.extend(of_group(observed));
+    found.extend(of_group(cluster, members));
     found
 }
 
@@ -152,13 +159,13 @@ fn of_member(member: &Member, replicas: i32) -> Vec<Trouble> {
     .collect()
 }
 
-fn of_group(observed: &Observed) -> Vec<Finding> {
-    let members: Vec<_> = observed.members.iter().filter_map(|(_, member)| member.as_ref().ok()).collect();
+fn of_group(cluster: &ClusterView, members: &[(String, Result<Member, String>)]) -> Vec<Finding> {
+    let members: Vec<_> = members.iter().filter_map(|(_, member)| member.as_ref().ok()).collect();
     let mut histories: Vec<_> = members.iter().map(|member| &member.state_uuid).collect();
     histories.sort();
     histories.dedup();
     let synced = members.iter().filter(|member| member.is_synced()).count();
-    let no_donor = observed.cluster.replicas > 1 && synced < 2;
+    let no_donor = cluster.replicas > 1 && synced < 2;
     [(histories.len() > 1).then_some(Finding::HistoriesDiffer), no_donor.then_some(Finding::NoDonorLeft)]
         .into_iter()
         .flatten()

@@ -24,7 +24,11 @@ pub async fn observe(settings: &Settings, ports: &ConductorPorts<'_>) -> Result<
     Ok(Observed { cluster, members, store, catalogue })
 }
 
-async fn ask_all(
+/// Asks every server for its state, all at once; the error's text where one does not answer.
+///
+/// # Errors
+/// The account is not accepted.
+pub async fn ask_all(
     cluster: &ClusterView,
     galera: &dyn Galera,
 ) -> Result<Vec<(String, Result<Member, String>)>, PortError> {

@@ -173,7 +173,12 @@ pub enum RunnerNews {
 #[async_trait]
 pub trait CatalogueStore: Send + Sync {
     /// Reads it; an empty one with no version when there is none.
+    ///
+    /// Fails with [`super::Reason::Malformed`] when it makes no sense.
     async fn read(&self) -> Result<(Catalogue, Option<String>), PortError>;
+
+    /// Returns its version, whatever it holds; `None` when there is none.
+    async fn version(&self) -> Result<Option<String>, PortError>;
 
     /// Writes it over the version that was read. Fails with [`super::Reason::Conflict`] when
     /// somebody else has written meanwhile.

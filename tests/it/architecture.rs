@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each layer, the layers it may name.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("exit_code", &[]),
     ("model", &["exit_code"]),
     ("ports", &["model", "exit_code"]),
@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ),
     ("verify", &["stores", "catalogue", "errand", "ports", "model", "exit_code"]),
     ("keep", &["stores", "catalogue", "errand", "ports", "model", "exit_code"]),
+    ("inventory", &["stores", "catalogue", "errand", "ports", "model", "exit_code"]),
     ("work", &["ports", "model", "exit_code"]),
     ("adapters", &["ports", "model", "exit_code"]),
     ("render", &["model", "exit_code"]),

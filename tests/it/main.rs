@@ -11,6 +11,7 @@ mod cli;
 mod cli_runs;
 mod fault_sweep;
 mod keep_plan;
+mod keep_sweep;
 mod loopback_api;
 mod memory_store;
 mod readme;

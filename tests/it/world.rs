@@ -74,6 +74,8 @@ pub(crate) struct State {
     fault: Option<(usize, Fault)>,
     pub(crate) obligation: Option<Obligation>,
     pub(crate) catalogue: Catalogue,
+    /// Why the catalogue makes no sense.
+    pub(crate) malformed: Option<&'static str>,
     version: u64,
     pub(crate) desynced: [bool; REPLICAS],
     /// The id every server has in the group until it is restarted.

@@ -43,11 +43,16 @@ impl CatalogueStore for ConfigMapCatalogue {
         let version = map.resource_version();
         let catalogue = Catalogue::read(&map.data.unwrap_or_default()).map_err(|error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            PortError::new(Reason::Other, self.cannot("understand"))
+            PortError::new(Reason::Malformed, self.cannot("understand"))
                 .caused_by(format!("{error}{cause}"))
                 .with_hint(format!("kubectl get configmap {} -n {} -o yaml", self.name, self.namespace))
         })?;
         Ok((catalogue, version))
+    }
+
+    async fn version(&self) -> Result<Option<String>, PortError> {
+        let map = self.maps.get_opt(&self.name).await.map_err(|error| port_error(self.cannot("read"), error))?;
+        Ok(map.and_then(|map| map.resource_version()))
     }
 
     async fn write(&self, catalogue: &Catalogue, version: Option<&str>) -> Result<(), PortError> {

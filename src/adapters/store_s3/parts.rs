@@ -297,7 +297,7 @@ fn as_io(error: PortError) -> io::Error {
         Reason::Unreachable => io::ErrorKind::HostUnreachable,
         Reason::TimedOut => io::ErrorKind::TimedOut,
         Reason::Missing => io::ErrorKind::NotFound,
-        Reason::Conflict | Reason::Other => io::ErrorKind::Other,
+        Reason::Conflict | Reason::Malformed | Reason::Other => io::ErrorKind::Other,
     };
     io::Error::new(kind, error)
 }

@@ -2,8 +2,9 @@
 
 use super::Context;
 use crate::model::event::{EventKind, Phase};
-use crate::model::obligation::Obligation;
+use crate::model::obligation::{Debt, Obligation};
 use crate::model::outcome::Failure;
+use crate::model::report::RecoverReport;
 use crate::obligations;
 
 /// Settles what a dead run left, and returns it; `None` when nothing was owed.
@@ -38,6 +39,14 @@ pub(super) async fn remove_orphans(context: &Context<'_>) {
             Err(why) => format!("runner {orphan} of a run that is gone is still there: {why}"),
         });
     }
+}
+
+/// Says what was owed and is settled.
+pub(super) fn report(owed: Option<Obligation>) -> RecoverReport {
+    let Some(owed) = owed else { return RecoverReport::default() };
+    let Debt::Desync { pod, .. } = &owed.debt;
+    let what = format!("replica {pod} was desynced, or about to be, at {}", owed.since);
+    RecoverReport { run: Some(owed.run), what: Some(what) }
 }
 
 /// Settles what this very run owes when it was stopped in the middle; the pod's grace period is made for it.

@@ -1,23 +1,36 @@
 //! Which workflow does which task, and what each is given.
 
-use super::Context;
+use super::{Context, keeping, owed, status};
 use crate::backup::{self, BackupError};
-use crate::exit_code::ExitCode;
-use crate::model::order::{BackupRequest, Task, VerifyRequest};
+use crate::keep::Wish;
+use crate::model::order::{BackupRequest, DeleteRequest, SyncRequest, Task, VerifyRequest};
 use crate::model::outcome::Failure;
 use crate::model::report::RunReport;
 use crate::verify::{self, VerifyError};
 
 /// Whether a task changes nothing, so that it needs no Lease and may be done beside another run.
 pub(super) fn only_looks(task: &Task) -> bool {
-    matches!(task, Task::Status(_) | Task::Inventory(_))
+    matches!(task, Task::Status(_) | Task::Inventory(_)) || only_asks(task)
+}
+
+/// Whether it is only asked what would be done.
+fn only_asks(task: &Task) -> bool {
+    match task {
+        Task::Sync(request) => request.dry_run,
+        Task::Delete(request) => request.dry_run,
+        Task::Prune(request) => request.dry_run,
+        _ => false,
+    }
 }
 
 /// Does a task under the cluster's Lease, once nothing is owed any more.
 pub(super) async fn carry_out(task: &Task, context: &Context<'_>) -> Result<RunReport, Failure> {
-    super::owed::settle(context).await?;
-    super::owed::remove_orphans(context).await;
-    perform(task, context).await
+    let owed = owed::settle(context).await?;
+    owed::remove_orphans(context).await;
+    match task {
+        Task::Recover(_) => Ok(RunReport::Recover(owed::report(owed))),
+        _ => perform(task, context).await,
+    }
 }
 
 /// Does a task.
@@ -25,12 +38,20 @@ pub(super) async fn perform(task: &Task, context: &Context<'_>) -> Result<RunRep
     match task {
         Task::Backup(request) => back_up(request, context).await,
         Task::Verify(request) => verify_stores(request, context).await,
-        other => Err(not_yet(other)),
+        Task::Sync(SyncRequest { backups, to, .. }) => {
+            keep(Wish::Sync { backups: backups.clone(), to: *to }, task, context).await
+        }
+        Task::Delete(DeleteRequest { backups, .. }) => keep(Wish::Delete(backups.clone()), task, context).await,
+        Task::Prune(_) => keep(Wish::Prune, task, context).await,
+        // Whatever was owed is settled by now.
+        Task::Recover(_) => Ok(RunReport::Recover(owed::report(None))),
+        Task::Status(_) => status::ask(context).await,
+        Task::Inventory(_) => keeping::take_stock(context).await,
     }
 }
 
-fn not_yet(task: &Task) -> Failure {
-    Failure::new(ExitCode::Usage, format!("this agent does not do {} yet", task.word()))
+async fn keep(wish: Wish, task: &Task, context: &Context<'_>) -> Result<RunReport, Failure> {
+    if only_asks(task) { keeping::tell(&wish, context).await } else { keeping::run(&wish, context).await }
 }
 
 async fn back_up(request: &BackupRequest, context: &Context<'_>) -> Result<RunReport, Failure> {
@@ -40,6 +61,9 @@ async fn back_up(request: &BackupRequest, context: &Context<'_>) -> Result<RunRe
 
 async fn verify_stores(request: &VerifyRequest, context: &Context<'_>) -> Result<RunReport, Failure> {
     let Context { job, settings, cluster, ports } = *context;
+    if request.rebuild_catalogue {
+        keeping::rebuild(context).await?;
+    }
     let (catalogue, _) = ports.catalogue.read().await.map_err(|error| Failure::of(&error))?;
     let inputs = verify::Inputs { catalogue: &catalogue, settings, cluster, job };
     let plan = verify::plan(&inputs, request).map_err(VerifyError::into_failure)?;

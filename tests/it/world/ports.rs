@@ -212,7 +212,16 @@ impl SimRunner {
 #[async_trait]
 impl CatalogueStore for World {
     async fn read(&self) -> Result<(Catalogue, Option<String>), PortError> {
-        self.effect("read the catalogue", |state| Ok((state.catalogue.clone(), Some(state.version.to_string()))))
+        self.effect("read the catalogue", |state| {
+            if let Some(why) = state.malformed {
+                return Err(PortError::new(Reason::Malformed, why));
+            }
+            Ok((state.catalogue.clone(), Some(state.version.to_string())))
+        })
+    }
+
+    async fn version(&self) -> Result<Option<String>, PortError> {
+        self.effect("ask for the catalogue's version", |state| Ok(Some(state.version.to_string())))
     }
 
     async fn write(&self, catalogue: &Catalogue, version: Option<&str>) -> Result<(), PortError> {
@@ -222,6 +231,7 @@ impl CatalogueStore for World {
             }
             state.version += 1;
             state.catalogue = catalogue.clone();
+            state.malformed = None;
             Ok(())
         })
     }
