@@ -77,6 +77,14 @@ pub async fn run<R: DeserializeOwned>(
     done
 }
 
+/// Repeats what a runner told, for the reader of the conductor's own events; where the errand begins
+/// and ends is the conductor's to say.
+pub fn repeat(phase: Phase, kind: EventKind, ports: &ConductorPorts<'_>) {
+    if !matches!(kind, EventKind::Started | EventKind::Finished) {
+        ports.events.send(phase, kind);
+    }
+}
+
 async fn follow<R: DeserializeOwned>(
     spec: &RunnerSpec,
     start: Duration,

@@ -15,7 +15,7 @@ use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::cluster::ClusterView;
 use crate::model::event::{Event, EventKind, Phase};
-use crate::model::order::{InventoryOrder, ORDER_VERSION, RunnerOrder, RunnerTask, StoreName, Stores};
+use crate::model::order::{InventoryOrder, ORDER_VERSION, RunnerOrder, RunnerTask, StoreName};
 use crate::model::outcome::{Explain, Failure};
 use crate::model::report::{FoundBackup, InventoryReport};
 use crate::model::settings::Settings;
@@ -32,8 +32,6 @@ const NAMED: usize = 10;
 /// An inventory with every choice made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InventoryPlan {
-    /// Where is looked.
-    pub stores: Stores,
     /// The runner; the number of the attempt is added to its name.
     pub runner: RunnerSpec,
     /// How long it may take to start.
@@ -104,8 +102,7 @@ impl InventoryError {
 /// Decides where is looked: into every store that is used.
 #[must_use]
 pub fn plan(settings: &Settings, cluster: &ClusterView, job: &str) -> InventoryPlan {
-    let stores = stores::of(settings, cluster);
-    let order = InventoryOrder { stores: stores.clone() };
+    let order = InventoryOrder { stores: stores::of(settings, cluster) };
     let runner = RunnerSpec {
         name: format!("{job}-inventory"),
         order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Inventory(order) },
@@ -115,7 +112,7 @@ pub fn plan(settings: &Settings, cluster: &ClusterView, job: &str) -> InventoryP
         operator_secret: None,
         backup_secret: None,
     };
-    InventoryPlan { stores, runner, start: settings.start_timeout }
+    InventoryPlan { runner, start: settings.start_timeout }
 }
 
 /// Looks into the stores.
@@ -142,11 +139,11 @@ async fn look(plan: &InventoryPlan, attempt: u32, ports: &ConductorPorts<'_>) ->
     let mut stock = Stock::default();
     let hear = |event: Event| match event.kind {
         EventKind::Found { found } => stock.add(*found),
-        kind => ports.events.send(event.phase, kind),
+        kind => errand::repeat(event.phase, kind, ports),
     };
     let report = errand::run(&runner, plan.start, ports, hear).await.map_err(InventoryError::Errand)?;
     stock.report = report;
-    stock.check(&plan.stores)?;
+    stock.check()?;
     Ok(stock)
 }
 
@@ -160,16 +157,11 @@ impl Stock {
         u32::try_from(self.found.values().filter(|by_store| by_store.contains_key(&store)).count()).unwrap_or(u32::MAX)
     }
 
-    /// Makes sure that all was heard, of every store that was to be looked at.
-    fn check(&self, stores: &Stores) -> Result<(), InventoryError> {
-        let counts = [
-            (stores.local.is_some(), StoreName::Local, self.report.local_count),
-            (stores.s3.is_some(), StoreName::S3, self.report.s3_count),
-        ];
-        for (is_used, store, count) in counts {
-            let heard = self.heard(store);
-            let found = count.unwrap_or(u32::from(is_used));
-            if is_used != count.is_some() || heard != found {
+    /// Makes sure that all was heard of every store that could be looked at.
+    fn check(&self) -> Result<(), InventoryError> {
+        for (store, count) in [(StoreName::Local, self.report.local_count), (StoreName::S3, self.report.s3_count)] {
+            let (heard, found) = (self.heard(store), count.unwrap_or_default());
+            if heard != found {
                 return Err(InventoryError::Incomplete { heard, found });
             }
         }

@@ -112,12 +112,12 @@ pub enum KeepError {
     #[error("the cluster uses one store only ({0})")]
     OneStore(&'static str),
     /// Some of it could not be done.
-    #[error("could not deal with {count} of the backups: {}", .which.join("; "))]
+    #[error("not everything could be done: {}{}", .which.join("; "), and_more(*.more))]
     Undone {
-        /// How many.
-        count: u32,
-        /// The first of them, with what is wrong.
+        /// What is left, and why: the first.
         which: Vec<String>,
+        /// How many more.
+        more: usize,
     },
     /// A runner could not do its work.
     #[error("cannot bring the stores into order: {}", .0.message)]
@@ -128,6 +128,10 @@ pub enum KeepError {
     /// What was done is not written down.
     #[error("cannot write down what was done to the stores")]
     Enter(#[source] PortError),
+}
+
+fn and_more(more: usize) -> String {
+    if more == 0 { String::new() } else { format!("; and {more} more") }
 }
 
 impl Explain for KeepError {

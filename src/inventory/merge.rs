@@ -51,12 +51,15 @@ fn merged(
     stock: &Stock,
     warnings: &mut Vec<String>,
 ) -> (BTreeMap<String, Checksum>, Entry) {
-    let told = believed(by_store, known);
+    let told = believed(by_store.values(), known);
     // One of the original has no manifest: its sums are in the catalogue and nowhere else.
     let files = told.map_or_else(|| known.files.clone(), |found| found.files.clone());
     let is_as_known = files == known.files;
     if !is_as_known && !known.files.is_empty() {
         warnings.push(format!("{backup} is not what the catalogue recorded: its manifest says otherwise"));
+    }
+    if files.is_empty() {
+        warnings.push(format!("no sums of {backup} are known, so nothing can verify it"));
     }
     let mut entry = match (told, &known.entry) {
         (Some(found), _) => found.entry.clone(),
@@ -85,14 +88,19 @@ fn merged(
     (files, entry)
 }
 
-/// Chooses whose manifest is believed: one that says what the catalogue says, else the volume's.
-fn believed<'a>(by_store: &'a BTreeMap<StoreName, FoundBackup>, known: &Known) -> Option<&'a FoundBackup> {
-    let readable = || by_store.values().filter(|found| found.trouble.is_none() && !found.files.is_empty());
-    readable().find(|found| found.files == known.files).or_else(|| readable().next())
+/// Chooses whose manifest is believed: one that says what the catalogue says, else one beside whole
+/// files, else the volume's. `None` when there is no manifest.
+fn believed<'a>(found: impl Iterator<Item = &'a FoundBackup>, known: &Known) -> Option<&'a FoundBackup> {
+    found.filter(|found| has_sums(found)).min_by_key(|found| (found.files != known.files, found.trouble.is_some()))
+}
+
+/// Whether a manifest was read: without one, lengths are all that is told.
+fn has_sums(found: &FoundBackup) -> bool {
+    !found.files.is_empty() && found.files.values().all(|sum| !sum.checksum.is_empty())
 }
 
 fn judged(found: &FoundBackup, files: &BTreeMap<String, Checksum>, before: Presence) -> Presence {
-    let is_other = !found.files.is_empty() && found.files != *files;
+    let is_other = has_sums(found) && found.files != *files;
     // Damage to the bytes is not undone by a manifest that can be read.
     let is_damaged = found.trouble.is_some() || is_other || before == Presence::Damaged;
     if is_damaged { Presence::Damaged } else { Presence::Present }
@@ -136,8 +144,8 @@ impl Stock {
 pub(super) fn adopt(stock: &Stock, catalogue: &mut Catalogue) {
     for (backup, by_store) in &stock.found {
         let known = Known { files: catalogue.files_of(backup), entry: catalogue.entry(backup) };
-        let whole = |found: &&FoundBackup| found.trouble.is_none() && !found.files.is_empty();
-        let Some(found) = believed(by_store, &known) else { continue };
+        let whole = || by_store.values().filter(|found| found.trouble.is_none() && has_sums(found));
+        let Some(found) = believed(whole(), &known) else { continue };
         if known.entry.is_none() && catalogue.has_room() {
             catalogue.files.extend(found.files.clone());
             let entry = Entry { local: Presence::Absent, s3: Presence::Absent, ..found.entry.clone() };
@@ -145,7 +153,7 @@ pub(super) fn adopt(stock: &Stock, catalogue: &mut Catalogue) {
         }
         let files = catalogue.files_of(backup);
         let Some(entry) = catalogue.known(backup).filter(|entry| entry.is_listed()) else { continue };
-        for found in by_store.values().filter(whole).filter(|found| found.files == files) {
+        for found in whole().filter(|found| found.files == files) {
             // As in a rebuild: a manifest that can be read undoes no damage.
             if entry.presence(found.store) != Presence::Damaged {
                 entry.set_presence(found.store, Presence::Present);

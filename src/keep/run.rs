@@ -48,9 +48,9 @@ pub async fn run(plan: &KeepPlan, ports: &ConductorPorts<'_>) -> Result<KeepSumm
 async fn work(plan: &KeepPlan, done: &mut Done, ports: &ConductorPorts<'_>) -> Result<(), KeepError> {
     bury(&plan.remove, ports).await.map_err(KeepError::Bury)?;
     warn_all(&plan.notices, ports);
-    let mut undone = plan.hopeless.clone();
+    let (mut undone, mut unnamed) = (plan.hopeless.clone(), 0);
     for batch in &plan.batches {
-        let hear = |event: Event| ports.events.send(event.phase, event.kind);
+        let hear = |event: Event| errand::repeat(event.phase, told(event.kind), ports);
         let report: KeepReport = match errand::run(&batch.runner, plan.start, ports, hear).await {
             Ok(report) => report,
             Err(error) => {
@@ -60,16 +60,25 @@ async fn work(plan: &KeepPlan, done: &mut Done, ports: &ConductorPorts<'_>) -> R
         };
         enter(&batch.order, &report, ports).await.map_err(KeepError::Enter)?;
         done.add(&batch.order, &report);
-        tell(&batch.order, &report, ports);
+        unnamed += usize::try_from(report.failed_count).unwrap_or_default().saturating_sub(report.failed.len());
         undone.extend(report.failed);
     }
     let asked = plan.remove.len() + plan.upload.len() + plan.download.len() + plan.hopeless.len();
-    let left = asked.saturating_sub(done.removed.len() + done.uploaded.len() + done.downloaded.len());
+    let left = asked - done.removed.len() - done.uploaded.len() - done.downloaded.len();
     if left == 0 && undone.is_empty() {
         return Ok(());
     }
+    let all = (undone.len() + unnamed).max(left);
     undone.truncate(NAMED_UNDONE);
-    Err(KeepError::Undone { count: u32::try_from(left).unwrap_or(u32::MAX), which: undone })
+    Err(KeepError::Undone { more: all.saturating_sub(undone.len()), which: undone })
+}
+
+/// Returns what the reader is told of a runner's event: what it could not do comes again in its report.
+fn told(kind: EventKind) -> EventKind {
+    match kind {
+        EventKind::Warned { message } => EventKind::Step { message },
+        other => other,
+    }
 }
 
 fn warn_all(messages: &[String], ports: &ConductorPorts<'_>) {
@@ -136,13 +145,4 @@ impl Done {
         self.downloaded.extend(marked(&order.download, &report.downloaded).cloned());
         self.bytes += report.bytes;
     }
-}
-
-/// Tells what a runner did, one step for each backup.
-fn tell(order: &KeepOrder, report: &KeepReport, ports: &ConductorPorts<'_>) {
-    let removed = marked(&order.remove, &report.removed).map(|backup| format!("removed {backup}"));
-    let uploaded = marked(&order.upload, &report.uploaded).map(|backup| format!("{backup} is whole in s3"));
-    let downloaded =
-        marked(&order.download, &report.downloaded).map(|backup| format!("{backup} is whole on the volume"));
-    removed.chain(uploaded).chain(downloaded).for_each(|step| ports.events.step(Phase::Store, step));
 }

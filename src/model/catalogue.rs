@@ -421,6 +421,9 @@ fn seen(before: Presence, verdict: Verdict) -> Presence {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

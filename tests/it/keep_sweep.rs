@@ -4,6 +4,7 @@
 //! increment outlives its base, and the next run, undisturbed, ends where an undisturbed first one
 //! would have ended.
 
+use mariadb_backup::exit_code::ExitCode;
 use mariadb_backup::inventory::{self, InventoryError};
 use mariadb_backup::keep::{self, KeepError, Wish};
 use mariadb_backup::model::backup_id::BackupId;
@@ -32,6 +33,13 @@ fn full_house() -> World {
     let world = world.with_setting("MARIADB_BACKUPS_TO_KEEP", "2");
     let backups = [OLD, OLD_CHILD, OLD_GRANDCHILD, MIDDLE, NEW, NEW_CHILD];
     backups.into_iter().fold(world, |world, backup| world.with_backup(backup, Present, Present))
+}
+
+/// The same, with a catalogue that was lost.
+fn forgotten() -> World {
+    let world = full_house();
+    world.lock().catalogue = Catalogue::default();
+    world
 }
 
 /// Two stores that differ in every way they can.
@@ -155,11 +163,6 @@ fn no_single_fault_of_a_sync_loses_a_copy_or_lists_half_of_one() {
 
 #[test]
 fn no_single_fault_of_a_rebuild_loses_a_backup() {
-    let forgotten = || {
-        let world = full_house();
-        world.lock().catalogue = Catalogue::default();
-        world
-    };
     sweep(forgotten, &Asked::Rebuild, |_| Asked::Rebuild);
 }
 
@@ -191,4 +194,37 @@ fn no_single_fault_of_a_recover_leaves_a_debt() {
         world
     };
     sweep(owing, &Asked::Recover, |_| Asked::Recover);
+}
+
+#[test]
+fn a_removal_that_fails_fails_a_prune_and_is_a_warning_after_a_backup() {
+    let broken = |asked: &Asked| {
+        let quiet = full_house();
+        run(&quiet, "quiet", asked);
+        let journal = quiet.lock().journal.clone();
+        let removal = format!("runner: remove {} from local", id(OLD));
+        let at = journal.iter().position(|effect| *effect == removal).unwrap();
+        let world = full_house().with_fault(at, Fault::Fail);
+        (run(&world, "job", asked).unwrap(), world)
+    };
+    let left = "not everything could be done: remove 2026-01-01_00-00-00";
+    let (pruned, world) = broken(&Asked::Keep(Wish::Prune));
+    let failure = pruned.unwrap_err();
+    assert_eq!((failure.message.as_str(), failure.code), (left, ExitCode::FailedInCluster));
+    assert_eq!(world.lock().warnings, [""; 0]);
+    let (finished, world) = broken(&Asked::Keep(Wish::Finish));
+    assert_eq!((finished, world.lock().warnings.clone()), (Ok(()), vec![left.to_owned()]));
+}
+
+#[test]
+fn backups_that_were_told_and_lost_on_the_way_are_asked_for_once_more() {
+    let heard_of_all = forgotten();
+    run(&heard_of_all, "job", &Asked::Rebuild).unwrap().unwrap();
+    for (lost, ends_well) in [(1, true), (20, false)] {
+        let world = forgotten();
+        world.lock().events_lost = lost;
+        let done = run(&world, "job", &Asked::Rebuild).unwrap();
+        assert_eq!(done.is_ok(), ends_well, "{done:?}");
+        assert_eq!(picture(&world) == picture(&heard_of_all), ends_well);
+    }
 }

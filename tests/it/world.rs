@@ -74,6 +74,8 @@ pub(crate) struct State {
     fault: Option<(usize, Fault)>,
     pub(crate) obligation: Option<Obligation>,
     pub(crate) catalogue: Catalogue,
+    /// So many backups that an inventory tells from now on are never heard of.
+    pub(crate) events_lost: u32,
     /// Why the catalogue makes no sense.
     pub(crate) malformed: Option<&'static str>,
     version: u64,

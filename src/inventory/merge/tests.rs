@@ -26,7 +26,9 @@ fn found(backup: &BackupId, store: StoreName, digit: char) -> FoundBackup {
 /// A stock of both stores.
 fn stock(found: impl IntoIterator<Item = FoundBackup>) -> Stock {
     let mut stock = Stock::default();
-    found.into_iter().for_each(|found| stock.add(found));
+    for found in found {
+        stock.add(found);
+    }
     stock.report = InventoryReport {
         local_count: Some(stock.heard(StoreName::Local)),
         s3_count: Some(stock.heard(StoreName::S3)),
@@ -97,9 +99,30 @@ fn of_two_manifests_the_one_the_catalogue_knows_is_believed() {
 #[test]
 fn a_backup_of_the_original_keeps_the_sums_that_only_the_catalogue_has() {
     let old = Catalogue { files: files(&full(0), 'a'), ..Catalogue::default() };
-    let without = FoundBackup { files: BTreeMap::new(), ..found(&full(0), StoreName::Local, 'a') };
-    let (new, warnings) = rebuilt(&stock([without]), Some(&old), at(9));
+    let mut without = found(&full(0), StoreName::Local, 'a');
+    without.files.values_mut().for_each(|sum| sum.checksum.clear());
+    let stock = stock([without]);
+    let (new, warnings) = rebuilt(&stock, Some(&old), at(9));
     assert_eq!((new.files, new.entries[&full(0)].local, warnings), (old.files, Presence::Present, vec![]));
+    let (new, warnings) = rebuilt(&stock, None, at(9));
+    assert_eq!((new.files.len(), new.entries[&full(0)].local), (0, Presence::Present));
+    assert_eq!(warnings, ["no sums of 2026-05-28_20-26-40 are known, so nothing can verify it"]);
+    let mut unlisted = Catalogue::default();
+    adopt(&stock, &mut unlisted);
+    assert_eq!(unlisted, Catalogue::default());
+}
+
+#[test]
+fn a_store_that_could_not_be_looked_at_keeps_what_is_known_of_it() {
+    let old = catalogue([
+        (full(0), 'a', lying(Presence::Present, Presence::Present)),
+        (full(1), 'a', lying(Presence::Absent, Presence::Present)),
+    ]);
+    let mut stock = stock([found(&full(0), StoreName::Local, 'a')]);
+    stock.report.s3_count = None;
+    let (new, warnings) = rebuilt(&stock, Some(&old), at(9));
+    let s3: Vec<_> = new.entries.values().map(|entry| entry.s3).collect();
+    assert_eq!((s3, warnings), (vec![Presence::Present; 2], vec![]));
 }
 
 #[test]

@@ -426,6 +426,14 @@ impl World {
         })
     }
 
+    /// Whether the next event is lost on its way.
+    fn is_lost(&self) -> bool {
+        let mut state = self.lock();
+        let lost = state.events_lost;
+        state.events_lost = lost.saturating_sub(1);
+        lost > 0
+    }
+
     /// Tells every backup that is signed off.
     fn take_stock(&self, name: &str, order: &InventoryOrder) -> Result<String, Broken> {
         let looked = self.in_runner("look into the stores", |_| {});
@@ -445,6 +453,9 @@ impl World {
                 };
                 let entry = Entry { local, s3, ..Entry::default() };
                 let found = FoundBackup { store, files: files(&backup), backup, entry, trouble: None };
+                if self.is_lost() {
+                    continue;
+                }
                 self.tell(name, "hear of a backup found", EventKind::Found { found: Box::new(found) });
             }
         }
