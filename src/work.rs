@@ -9,6 +9,8 @@ pub mod check;
 pub mod copy;
 pub mod follow;
 pub mod frames;
+#[cfg(test)]
+mod hostile;
 pub mod inventory;
 pub mod keep;
 mod lanes;

@@ -337,7 +337,7 @@ impl Catalogue {
     /// Returns the bytes recorded for one backup; `None` when no size was recorded.
     #[must_use]
     pub fn size_of(&self, backup: &BackupId) -> Option<u64> {
-        self.files_of(backup).values().map(|sum| sum.size).sum()
+        self.files_of(backup).values().try_fold(0, |bytes: u64, sum| Some(bytes.saturating_add(sum.size?)))
     }
 
     /// Enters a backup just made.
@@ -448,6 +448,32 @@ mod tests {
         let id = catalogue.backups()[1].clone();
         catalogue.enter_check(&id, Verdict::Read, Verdict::Unseen, "2026-01-03T00:00:00Z".parse().unwrap());
         assert_eq!(Catalogue::read(&catalogue.write()).unwrap(), catalogue);
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_no_reason_to_break_off() {
+        let text = ORIGINAL.replace("\"}", "\", \"size\": 18446744073709551615}");
+        let catalogue = Catalogue::read(&BTreeMap::from([(HASH_TABLE_KEY.to_owned(), text)])).unwrap();
+        assert_eq!(catalogue.size_of(&catalogue.backups()[0]), Some(u64::MAX));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_catalogue_that_was_tampered_with_is_refused_or_understood(
+            at in 0..ORIGINAL.len(),
+            length in 0..20_usize,
+            by in "[{}\\[\\]\",:a-z0-9./-]{0,12}",
+        ) {
+            let end = (at + length).min(ORIGINAL.len());
+            let text = format!("{}{by}{}", &ORIGINAL[..at], &ORIGINAL[end..]);
+            if let Ok(catalogue) = Catalogue::read(&BTreeMap::from([(HASH_TABLE_KEY.to_owned(), text)])) {
+                for backup in catalogue.backups() {
+                    let files = catalogue.files_of(&backup);
+                    let has_sizes = files.values().all(|sum| sum.size.is_some());
+                    proptest::prop_assert_eq!(catalogue.size_of(&backup).is_some(), has_sizes);
+                }
+            }
+        }
     }
 
     #[test]

@@ -26,6 +26,9 @@ const FOOTER_BYTES: usize = 9;
 /// Compressed and content size of one frame.
 const ENTRY_BYTES: usize = 8;
 
+/// More frames than any backup has, which is 32 TiB of content; bounds the memory a hostile list can take.
+const MOST_FRAMES: u32 = 8 << 20;
+
 /// Compresses one frame after the other.
 pub struct FrameCompressor(zstd::bulk::Compressor<'static>);
 
@@ -104,7 +107,7 @@ impl SeekTable {
         let mut footer = [0; FOOTER_BYTES];
         file.seek(SeekFrom::Start(footer_at))?;
         file.read_exact(&mut footer)?;
-        if word(&footer[5..]) != SEEKABLE_MAGIC || footer[4] != 0 {
+        if word(&footer[5..]) != SEEKABLE_MAGIC || footer[4] != 0 || word(&footer) > MOST_FRAMES {
             return Err(bad());
         }
         let entries_bytes = u64::from(word(&footer)) * ENTRY_BYTES as u64;
@@ -183,9 +186,17 @@ mod tests {
     }
 
     fn file_of(content: &[u8]) -> Vec<u8> {
+        frames_of(content, FRAME_BYTES / 4)
+    }
+
+    fn small_file_of(content: &[u8]) -> Vec<u8> {
+        frames_of(content, 300)
+    }
+
+    fn frames_of(content: &[u8], bytes: usize) -> Vec<u8> {
         let mut compressor = FrameCompressor::new(1).unwrap();
         let (mut file, mut frame, mut table) = (Vec::new(), Vec::new(), SeekTable::default());
-        for part in content.chunks(FRAME_BYTES / 4) {
+        for part in content.chunks(bytes) {
             compressor.compress(part, &mut frame).unwrap();
             table.push(frame.len(), part.len()).unwrap();
             file.extend(&frame);
@@ -219,6 +230,55 @@ mod tests {
         assert!(read_back(flipped).is_err());
         assert!(read_back(file[..file.len() - 1].to_vec()).is_err());
         assert!(read_back(Vec::new()).is_err());
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_file_that_was_tampered_with_gives_its_content_or_an_error(
+            cut in proptest::option::of(0..3000_usize),
+            patches in proptest::collection::vec((0..400_usize, proptest::prelude::any::<[u8; 4]>()), 0..4),
+        ) {
+            let content: Vec<u8> = (0..2000_u32).map(|n| u8::try_from(n * n % 251).unwrap()).collect();
+            let mut file = small_file_of(&content);
+            // At the end is the list, which is where a lie costs memory.
+            let length = file.len();
+            for (from_end, bytes) in patches {
+                let at = length.saturating_sub(from_end + 4);
+                file[at..at + 4].copy_from_slice(&bytes);
+            }
+            file.truncate(cut.unwrap_or(length));
+            if let Ok(read) = read_back(file) {
+                proptest::prop_assert!(read == content);
+            }
+        }
+
+        #[test]
+        fn what_is_no_file_of_frames_at_all_is_an_error(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let mut with_footer = bytes.clone();
+            with_footer.extend(SEEKABLE_MAGIC.to_le_bytes());
+            proptest::prop_assert!(read_back(bytes).is_err());
+            proptest::prop_assert!(read_back(with_footer).is_err());
+        }
+    }
+
+    #[test]
+    fn a_list_longer_than_any_is_refused_before_it_is_read() {
+        let mut footer = (MOST_FRAMES + 1).to_le_bytes().to_vec();
+        footer.push(0);
+        footer.extend(SEEKABLE_MAGIC.to_le_bytes());
+        // A file so long that the list would fit, without a byte of it.
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = std::fs::File::options()
+            .create_new(true)
+            .read(true)
+            .write(true)
+            .open(directory.path().join("long"))
+            .unwrap();
+        file.seek(SeekFrom::Start(1 << 30)).unwrap();
+        std::io::Write::write_all(&mut file, &footer).unwrap();
+        assert!(SeekTable::read(&mut file).is_err());
     }
 
     #[test]

@@ -64,8 +64,9 @@ fn ended(report: Option<KeepReport>, events: &dyn EventSink) -> Outcome<KeepRepo
 
 /// Returns the bytes to copy, as far as the catalogue tells.
 fn total_bytes(order: &KeepOrder) -> u64 {
-    let bytes = |backup: &BackupId| files_of(order, backup).values().filter_map(|sum| sum.size).sum::<u64>();
-    order.upload.iter().chain(&order.download).map(bytes).sum()
+    let files = order.upload.iter().chain(&order.download).flat_map(|backup| files_of(order, backup).into_values());
+    // What a catalogue says is not always what can be.
+    files.filter_map(|sum| sum.size).fold(0, u64::saturating_add)
 }
 
 /// Returns what the catalogue says of the files of one backup.

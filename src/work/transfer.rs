@@ -199,7 +199,7 @@ impl Route<'_> {
     fn has_room(&self, loads: &[Load]) -> Result<(), TransferError> {
         let Some(volume) = self.to.volume else { return Ok(()) };
         let (free_bytes, _) = volume.room().map_err(TransferError::Port)?;
-        let needed_bytes = loads.iter().map(|load| load.bytes).sum();
+        let needed_bytes = loads.iter().map(|load| load.bytes).fold(0, u64::saturating_add);
         if needed_bytes <= free_bytes {
             return Ok(());
         }
@@ -265,7 +265,7 @@ impl Route<'_> {
         let algorithm = load.sum.as_ref().and_then(Checksum::algorithm).unwrap_or(Algorithm::Sha256);
         let (mut sum, mut read) = (Sum::new(algorithm), 0);
         // One byte more than there should be tells a file that grows from one that is whole.
-        let poured = sums::pour(&mut reader.take(length + 1), block, self.pace.stop, |bytes| {
+        let poured = sums::pour(&mut reader.take(length.saturating_add(1)), block, self.pace.stop, |bytes| {
             sum.update(bytes);
             read += bytes.len() as u64;
             self.pace.read.fetch_add(bytes.len() as u64, Ordering::Relaxed);

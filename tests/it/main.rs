@@ -19,6 +19,7 @@ mod real_server;
 mod runner_chain;
 mod runner_check;
 mod runner_copy;
+mod runner_keep;
 mod runner_stores;
 mod s3_faults;
 mod s3_proxy;

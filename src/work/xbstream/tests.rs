@@ -178,3 +178,64 @@ proptest! {
         let _ = check(&chunk(flags, kind, "a", &bytes));
     }
 }
+
+/// Numbers that lie at the edges of what a length or an offset can be.
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0..10_u64, Just(u64::MAX), Just(u64::MAX - 1), Just(1 << 63), Just(u64::from(u32::MAX)), any::<u64>()]
+}
+
+fn hostile_path() -> impl Strategy<Value = String> {
+    prop_oneof![
+        prop::sample::select(vec!["a", "shop/orders.ibd", "xtrabackup_info", "ibdata1", "../a", "/a", "", "a/", "."])
+            .prop_map(str::to_owned),
+        ".{0,20}",
+        Just("x".repeat(511)),
+        Just("x".repeat(513)),
+    ]
+}
+
+/// Chunks of every kind whose numbers are lies more often than not.
+fn hostile_chunk() -> impl Strategy<Value = Vec<u8>> {
+    let kind = prop::sample::select(b"PSERDQ\0".to_vec());
+    let data = prop::collection::vec(any::<u8>(), 0..40);
+    (0..4_u8, kind, hostile_path(), number(), number(), data, any::<bool>()).prop_map(
+        |(flags, kind, path, length, offset, data, honest)| {
+            let tail = match kind {
+                _ if honest => return payload(&path, offset, &data),
+                b'P' | b'Q' => {
+                    let sum = crc32fast::hash(&data).to_le_bytes();
+                    [&length.to_le_bytes()[..], &offset.to_le_bytes(), &sum, &data].concat()
+                }
+                b'R' => [&u32::try_from(length % 600).unwrap().to_le_bytes()[..], &data].concat(),
+                _ => length.to_le_bytes().to_vec(),
+            };
+            chunk(flags, kind, &path, &tail)
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_hostile_stream_is_refused_or_stays_inside_a_data_directory(
+        chunks in prop::collection::vec(hostile_chunk(), 0..12),
+        at_front in any::<bool>(),
+    ) {
+        let stream = if at_front { whole_stream(&chunks.concat()) } else { [whole_stream(&[]), chunks.concat()].concat() };
+        if let Ok(contents) = check(&stream) {
+            prop_assert_eq!(contents.bytes, stream.len() as u64);
+            for path in contents.members.keys() {
+                prop_assert!(!path.starts_with('/') && path.split('/').all(|part| !["", ".."].contains(&part)), "{path}");
+            }
+            let kept: usize = contents.tool_files.values().map(Vec::len).sum();
+            prop_assert!(kept <= stream.len());
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_stream_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..300), cut in 0..200_usize) {
+        prop_assert!(check(&bytes).is_err());
+        let whole = whole_stream(&[]);
+        let cut = cut.min(whole.len() - 1);
+        prop_assert!(check(&[&whole[..cut], &bytes].concat()).is_err());
+    }
+}
