@@ -1,7 +1,7 @@
 //! Keeping the stores as the catalogue wants them: removing, copying between them, sweeping.
 //!
-//! Everything on the order is tried, and what could not be done is said of each thing by itself: the
-//! next run finds it again. Room is made before it is used, and what dead runs left goes first. A
+//! Everything on the order is tried, unless a store does not answer, and what could not be done is
+//! said of each thing by itself: the next run finds it again. Room is made before it is used, and what dead runs left goes first. A
 //! backup that another one still needs is never removed before that one.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::check::look::{Pace, Side};
 use super::stop::Stop;
-use super::transfer::{Copied, Route};
+use super::transfer::{Copied, Route, TransferError};
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Checksum;
@@ -19,8 +19,8 @@ use crate::model::event::{EventKind, Phase};
 use crate::model::order::{KeepOrder, StoreName};
 use crate::model::outcome::{Failure, Outcome};
 use crate::model::report::{KeepReport, Marks};
-use crate::ports::EventSink;
-use crate::ports::runner::StorePorts;
+use crate::ports::runner::{Store, StorePorts};
+use crate::ports::{EventSink, PortError, Reason};
 
 /// So many failures are named; all are counted.
 const NAMED: usize = 10;
@@ -82,13 +82,16 @@ struct Keeper<'a> {
     pace: &'a Pace<'a>,
     local: Option<Side<'a>>,
     s3: Option<Side<'a>>,
+    /// Stores that did not answer: what else is wanted of them waits for the next run, because each
+    /// try takes its time and the cluster's Lease is held meanwhile.
+    silent: BTreeSet<StoreName>,
     report: KeepReport,
 }
 
 impl<'a> Keeper<'a> {
     fn new(order: &'a KeepOrder, ports: &'a StorePorts, pace: &'a Pace<'a>) -> Self {
         let (local, s3) = Side::both(ports);
-        Self { order, ports, pace, local, s3, report: KeepReport::default() }
+        Self { order, ports, pace, local, s3, silent: BTreeSet::new(), report: KeepReport::default() }
     }
 
     fn keep(mut self) -> KeepReport {
@@ -128,24 +131,46 @@ impl<'a> Keeper<'a> {
         marks
     }
 
-    fn remove(&self, backup: &BackupId, left: &BTreeSet<&BackupId>) -> Result<(), String> {
+    fn remove(&mut self, backup: &BackupId, left: &BTreeSet<&BackupId>) -> Result<(), String> {
         if let Some(child) = left.iter().find(|child| builds_on(child, backup)) {
             return Err(format!("{child}, which needs it, could not be removed"));
         }
         if self.pace.stop.is_requested() {
             return Err(STOPPED.to_owned());
         }
+        let tried = [&self.s3, &self.local].map(|side| {
+            let side = side.as_ref()?;
+            Some((side.name, self.unless_silent(side, |store| store.remove(backup))))
+        });
         let mut removed = Ok(());
-        for side in [&self.s3, &self.local].into_iter().flatten() {
-            match side.store.remove(backup) {
-                Ok(true) => {
-                    self.ports.events.step(Phase::Store, format!("{backup} was removed from {}", side.name.word()));
-                }
+        for (store, tried) in tried.into_iter().flatten() {
+            match tried {
+                Ok(true) => self.ports.events.step(Phase::Store, format!("{backup} was removed from {}", store.word())),
                 Ok(false) => {}
-                Err(error) => removed = Err(chain(&error)),
+                Err(error) => removed = Err(self.heard(store, &error)),
             }
         }
         removed
+    }
+
+    /// Asks a store, unless it did not answer before.
+    fn unless_silent<T>(
+        &self,
+        side: &Side<'_>,
+        ask: impl FnOnce(&dyn Store) -> Result<T, PortError>,
+    ) -> Result<T, PortError> {
+        if self.silent.contains(&side.name) {
+            return Err(PortError::new(Reason::Other, format!("{} did not answer before", side.name.word())));
+        }
+        ask(side.store)
+    }
+
+    /// Takes note of a store's error, and says it in one line.
+    fn heard(&mut self, store: StoreName, error: &PortError) -> String {
+        if matches!(error.reason, Reason::Unreachable | Reason::TimedOut) {
+            self.silent.insert(store);
+        }
+        chain(error)
     }
 
     /// Takes away what dead runs left. An upload that is wanted goes on from there; on the volume
@@ -153,17 +178,22 @@ impl<'a> Keeper<'a> {
     fn sweep(&mut self) {
         let mut wanted = self.order.wanted_uploads.clone();
         wanted.extend(self.order.upload.iter().cloned());
-        let swept = [(&self.local, Vec::new()), (&self.s3, wanted)]
-            .map(|(side, wanted)| side.as_ref().map(|side| (side.name, side.store.sweep(&wanted))));
+        let swept = [(&self.local, Vec::new()), (&self.s3, wanted)].map(|(side, wanted)| {
+            let side = side.as_ref()?;
+            Some((side.name, self.unless_silent(side, |store| store.sweep(&wanted))))
+        });
         for (store, swept) in swept.into_iter().flatten() {
             match swept {
                 Ok(names) if names.is_empty() => {}
                 Ok(names) => {
-                    let message =
-                        format!("unfinished work of dead runs was removed from {}: {}", store.word(), names.join(", "));
+                    let (store, names) = (store.word(), names.join(", "));
+                    let message = format!("unfinished work of dead runs was removed from {store}: {names}");
                     self.ports.events.step(Phase::Store, message);
                 }
-                Err(error) => self.fail(&format!("sweep {}: {}", store.word(), chain(&error))),
+                Err(error) => {
+                    let why = self.heard(store, &error);
+                    self.fail(&format!("sweep {}: {why}", store.word()));
+                }
             }
         }
     }
@@ -180,7 +210,7 @@ impl<'a> Keeper<'a> {
         marks
     }
 
-    fn copy(&self, backup: &BackupId, to: StoreName) -> Result<(), String> {
+    fn copy(&mut self, backup: &BackupId, to: StoreName) -> Result<(), String> {
         if self.pace.stop.is_requested() {
             return Err(STOPPED.to_owned());
         }
@@ -188,12 +218,18 @@ impl<'a> Keeper<'a> {
             return Err("there is only one store".to_owned());
         };
         let (from, to) = if to == StoreName::S3 { (local, s3) } else { (s3, local) };
-        let copied = Route { from, to, pace: self.pace }.copy(backup, &files_of(self.order, backup));
+        let copied = self
+            .unless_silent(s3, |_| Ok(Route { from, to, pace: self.pace }.copy(backup, &files_of(self.order, backup))));
         let (store, from) = (to.name.word(), from.name.word());
-        let message = match copied.map_err(|error| chain(&error))? {
-            Copied::New => format!("{backup} was copied from {from} to {store}"),
-            Copied::AlreadyThere => format!("{backup} is in {store} already, every byte of it"),
-            Copied::Replaced => format!("{backup} was damaged in {store} and was replaced by its copy in {from}"),
+        let message = match copied {
+            Ok(Ok(Copied::New)) => format!("{backup} was copied from {from} to {store}"),
+            Ok(Ok(Copied::AlreadyThere)) => format!("{backup} is in {store} already, every byte of it"),
+            Ok(Ok(Copied::Replaced)) => {
+                format!("{backup} was damaged in {store} and was replaced by its copy in {from}")
+            }
+            // Only the bucket is ever far away.
+            Ok(Err(TransferError::Port(error))) | Err(error) => return Err(self.heard(StoreName::S3, &error)),
+            Ok(Err(error)) => return Err(chain(&error)),
         };
         self.ports.events.step(Phase::Store, message);
         Ok(())
