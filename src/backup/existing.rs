@@ -7,6 +7,7 @@
 
 use super::{BackupError, Observed};
 use crate::catalogue;
+use crate::inventory::{self, InventoryPlan};
 use crate::model::backup_id::BackupId;
 use crate::model::event::{EventKind, Phase};
 use crate::model::order::{OnCorrupt, StoreName};
@@ -63,7 +64,10 @@ pub(super) async fn verify(
     let verified = examined.verdicts.len() - aside.len();
     let message = format!("verified {verified} existing backups, reading {} bytes", examined.report.bytes);
     ports.events.step(Phase::Verify, message);
-    adopt(&examined.report.unlisted, ports);
+    let unlisted = &examined.report.unlisted;
+    if !unlisted.is_empty() {
+        adopt(unlisted, &inventory::plan(settings, cluster, job), ports).await;
+    }
     ports.events.send(Phase::Verify, EventKind::Finished);
     Ok(true)
 }
@@ -129,9 +133,13 @@ async fn set_aside(aside: &[&Judged], ports: &ConductorPorts<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Enters what lies in a store and is not listed.
-fn adopt(unlisted: &[BackupId], ports: &ConductorPorts<'_>) {
-    for backup in unlisted {
+/// Enters what lies in a store and is not listed; what cannot be entered is told and left alone.
+async fn adopt(unlisted: &[BackupId], plan: &InventoryPlan, ports: &ConductorPorts<'_>) {
+    let adopted = inventory::adopt(plan, ports).await.unwrap_or_else(|error| {
+        ports.events.send(Phase::Verify, EventKind::Warned { message: error.to_string() });
+        Vec::new()
+    });
+    for backup in unlisted.iter().filter(|backup| !adopted.contains(backup)) {
         let message = format!("{backup} lies in a store but is not in the catalogue");
         ports.events.send(Phase::Verify, EventKind::Warned { message });
     }

@@ -52,6 +52,17 @@ fn a_backup_damaged_everywhere_fails_the_run_before_anything_is_touched() {
 }
 
 #[test]
+fn a_whole_backup_that_its_run_died_too_early_to_list_is_listed_by_the_next() {
+    let world = both().with_backup(FULL, Present, Present).with_backup(INCREMENT, Present, Absent);
+    let catalogue = world.lock().catalogue.clone();
+    world.lock().catalogue.forget(&id(INCREMENT));
+    made(&world);
+    assert_eq!(entry(&world, &id(INCREMENT)), catalogue.entry(&id(INCREMENT)).unwrap());
+    assert_eq!(world.lock().catalogue.files_of(&id(INCREMENT)), catalogue.files_of(&id(INCREMENT)));
+    assert_eq!(warnings(&world), [""; 0]);
+}
+
+#[test]
 fn a_quarantined_backup_is_warned_of_once_and_never_looked_at_again() {
     let world = both().with_backup(FULL, Damaged, Damaged).with_setting("MARIADB_BACKUP_ON_CORRUPT", "quarantine");
     made(&world);

@@ -107,6 +107,15 @@ fn no_single_fault_of_a_run_that_repairs_or_sets_aside_does() {
 }
 
 #[test]
+fn no_single_fault_of_a_run_that_lists_what_a_dead_one_left_does() {
+    sweep("adoption", RunnerScript::Good, || {
+        let left = both().with_backup(FULL, Present, Present).with_backup(INCREMENT, Present, Unfinished);
+        left.lock().catalogue.forget(&INCREMENT.parse().unwrap());
+        left
+    });
+}
+
+#[test]
 fn no_single_fault_of_a_run_that_removes_old_backups_does() {
     sweep("retention", RunnerScript::Good, || {
         let old = both().with_backup(FULL, Present, Present).with_backup(INCREMENT, Present, Present);
