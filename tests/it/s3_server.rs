@@ -35,8 +35,10 @@ const PORTS: [&str; 9] = [
     "filer.port.grpc",
 ];
 
-/// Ends the server when the test's end of the pipe is closed, however the test ends.
-const KEEPER: &str = "\"$@\" & server=$!; read -r _; kill -9 $server; wait $server";
+/// Ends the server when the test's end of the pipe is closed, however the test ends. Unless it was
+/// told to keep them, the server's files go too: a server that tests share is never dropped.
+const KEEPER: &str = "\"$@\" & server=$!; read -r word; kill -9 $server; wait $server; \
+                      test \"$word\" = keep || rm -rf \"$0\"";
 
 /// The runtime the adapter needs.
 pub(crate) fn runtime() -> &'static Runtime {
@@ -129,7 +131,9 @@ impl S3Server {
 
     /// Kills it.
     pub(crate) fn kill(&mut self) {
-        drop(self.keeper.stdin.take());
+        if let Some(mut pipe) = self.keeper.stdin.take() {
+            pipe.write_all(b"keep\n").unwrap();
+        }
         self.keeper.wait().unwrap();
     }
 
@@ -172,7 +176,8 @@ fn spawn(root: &Path, ports: &[u16], flags: &[String]) -> Child {
     let data = root.join("data");
     let config = root.join("s3.json");
     Command::new("sh")
-        .args(["-c", KEEPER, "sh"])
+        .args(["-c", KEEPER])
+        .arg(root)
         .arg(from_environment("GROUND_S3"))
         .args(["mini", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-admin.ui=false", "-webdav=false"])
         .args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.autoCreateBucket=false", "-master.telemetry=false"])
