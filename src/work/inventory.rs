@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::check::flaw::Flaw;
-use super::check::look::Side;
+use super::check::look::{MANIFEST_READERS, Side};
 use super::manifest_file::{self, ManifestFile, Unreadable};
 use super::parallel;
 use super::stop::Stop;
@@ -85,7 +85,7 @@ fn code_of(error: &PortError) -> ExitCode {
 /// Tells every backup of one store and returns their number.
 fn tell(side: &Side<'_>, ports: &StorePorts, stop: &Stop) -> Result<u32, PortError> {
     let backups = side.store.backups()?;
-    let found = parallel::each(&backups, side.readers, || {
+    let found = parallel::each(&backups, MANIFEST_READERS, || {
         |backup: &BackupId| (!stop.is_requested()).then(|| look_at(backup, side))
     });
     let mut told = 0;

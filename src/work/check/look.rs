@@ -23,6 +23,9 @@ const MOST_READERS: usize = 8;
 /// So many streams of one bucket are read at once, whatever the number of cores: they wait for the network.
 const S3_READERS: usize = 4;
 
+/// So many manifests are in memory at once: one with a line for each of very many tables is large.
+pub(in crate::work) const MANIFEST_READERS: usize = 2;
+
 /// One store as it is looked at.
 pub(in crate::work) struct Side<'a> {
     /// Which it is.
@@ -162,7 +165,7 @@ pub(in crate::work) fn look(
 }
 
 fn survey_all(wanted: &[Wanted], side: &Side<'_>, pace: &Pace<'_>) -> Vec<Found> {
-    let found = parallel::each(wanted, side.readers, || {
+    let found = parallel::each(wanted, MANIFEST_READERS, || {
         |wanted: &Wanted| {
             if wanted.here && !pace.stop.is_requested() { survey(wanted, side) } else { Found::unseen() }
         }
