@@ -86,7 +86,7 @@ impl fmt::Display for Trouble {
             Self::WsrepNotReady => f.write_str("has wsrep_ready OFF"),
             Self::NotConnected => f.write_str("has wsrep_connected OFF"),
             Self::NotPrimary(status) => write!(f, "is in a {} component", or_unknown(status)),
-            Self::NotSynced(state) => write!(f, "is {}, not Synced", or_unknown(state)),
+            Self::NotSynced(state) => write!(f, "is {}, not Synced{}", or_unknown(state), meaning(state)),
             Self::Desynced => f.write_str("is desynced by somebody else"),
             Self::SizeDiffers { wanted, sees } => write!(f, "sees {sees} members, not {wanted}"),
             Self::SyncDonor => f.write_str("has gcs.sync_donor on, so a desynced replica would throttle the cluster"),
@@ -94,6 +94,15 @@ impl fmt::Display for Trouble {
                 f.write_str("has BF_ABORT_MARIABACKUP in wsrep_mode, which deadlocks backups under load")
             }
         }
+    }
+}
+
+/// Says what keeps a member from being Synced, where its state tells.
+fn meaning(state: &str) -> &'static str {
+    match state {
+        "Donor/Desynced" => " (it sends a state transfer, or somebody has desynced it)",
+        _ if state.starts_with("Join") => " (it receives a state transfer, or catches up after one)",
+        _ => "",
     }
 }
 

@@ -91,6 +91,22 @@ fn each_trouble_refuses_before_any_change() {
 }
 
 #[test]
+fn a_state_transfer_that_is_running_is_named_on_both_sides() {
+    let mut observed = three_synced();
+    member(&mut observed, 0).state = "Joining: receiving State Transfer".to_owned();
+    member(&mut observed, 1).state = "Donor/Desynced".to_owned();
+    let told: Vec<_> = findings(&observed).iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "db-0 is Joining: receiving State Transfer, not Synced (it receives a state transfer, or catches up after one)",
+            "db-1 is Donor/Desynced, not Synced (it sends a state transfer, or somebody has desynced it)",
+            "fewer than two replicas are Synced, so none could send a state transfer meanwhile",
+        ]
+    );
+}
+
+#[test]
 fn a_missing_pod_a_silent_server_and_a_split_history_are_found() {
     let mut observed = three_synced();
     observed.cluster.pods.remove(0);

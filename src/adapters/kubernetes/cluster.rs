@@ -26,6 +26,9 @@ use crate::ports::{PortError, Reason};
 /// How often a write that meets somebody else's change of the StatefulSet looks again.
 const ATTEMPTS: u32 = 5;
 
+/// So many changes are looked at together at most.
+const CHANGES_AT_ONCE: usize = 1000;
+
 /// One StatefulSet and what belongs to it.
 pub struct KubernetesCluster {
     client: Client,
@@ -171,7 +174,8 @@ impl Cluster for KubernetesCluster {
         let pods = watcher::watch_object(self.api::<Pod>(), pod).backoff(Pause::default()).map(drop);
         let slices = watcher(self.api::<EndpointSlice>(), watcher::Config::default());
         let slices = slices.backoff(Pause::default()).map(drop);
-        let mut changes = futures::stream::select(pods.boxed(), slices.boxed());
+        // Many changes at once, as at the beginning of a watch, are one reason to look.
+        let mut changes = futures::stream::select(pods.boxed(), slices.boxed()).ready_chunks(CHANGES_AT_ONCE);
         while changes.next().await.is_some() {
             // What cannot be seen now is seen at the next change: nothing depends on a single sight.
             if let Ok(sight) = self.sight(pod).await
@@ -239,3 +243,6 @@ fn standing(set: &StatefulSet, name: &str) -> Result<Option<Obligation>, PortErr
             .with_hint("a newer version of this product may have written it; use that version")
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,11 @@ impl KeptWarnings {
 impl EventSink for KeptWarnings {
     fn send(&self, phase: Phase, kind: EventKind) {
         if let EventKind::Warned { message } = &kind {
-            self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(message.clone());
+            let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+            // What a runner said on the way may come again in its last word.
+            if !warnings.contains(message) {
+                warnings.push(message.clone());
+            }
         }
         self.inner.send(phase, kind);
     }
