@@ -64,10 +64,7 @@ pub(super) async fn verify(
     let verified = examined.verdicts.len() - aside.len();
     let message = format!("verified {verified} existing backups, reading {} bytes", examined.report.bytes);
     ports.events.step(Phase::Verify, message);
-    let unlisted = &examined.report.unlisted;
-    if !unlisted.is_empty() {
-        adopt(unlisted, &inventory::plan(settings, cluster, job), ports).await;
-    }
+    adopt(&examined.report.unlisted, &inventory::plan(settings, cluster, job), ports).await;
     ports.events.send(Phase::Verify, EventKind::Finished);
     Ok(true)
 }
@@ -133,15 +130,31 @@ async fn set_aside(aside: &[&Judged], ports: &ConductorPorts<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Enters what lies in a store and is not listed; what cannot be entered is told and left alone.
+/// Enters what lies whole in a store and is not listed, because its run died before it could.
+///
+/// A backup more than the catalogue knows harms nobody: what goes wrong here is a warning.
 async fn adopt(unlisted: &[BackupId], plan: &InventoryPlan, ports: &ConductorPorts<'_>) {
-    let adopted = inventory::adopt(plan, ports).await.unwrap_or_else(|error| {
-        ports.events.send(Phase::Verify, EventKind::Warned { message: error.to_string() });
-        Vec::new()
-    });
-    for backup in unlisted.iter().filter(|backup| !adopted.contains(backup)) {
-        let message = format!("{backup} lies in a store but is not in the catalogue");
-        ports.events.send(Phase::Verify, EventKind::Warned { message });
+    if unlisted.is_empty() {
+        return;
+    }
+    let warn = |message| ports.events.send(Phase::Verify, EventKind::Warned { message });
+    match inventory::adopt(plan, ports).await {
+        Ok(adopted) => {
+            for backup in unlisted.iter().filter(|backup| !adopted.contains(backup)) {
+                warn(format!("{backup} lies in a store, but is not whole enough to be entered into the catalogue"));
+            }
+        }
+        Err(error) => {
+            let failure = error.into_failure();
+            let why: Vec<_> = std::iter::once(failure.message).chain(failure.causes).collect();
+            let names: Vec<_> = unlisted.iter().take(NAMED).map(ToString::to_string).collect();
+            warn(format!(
+                "{} backups lie in a store and could not be entered into the catalogue ({}): {}; the next run tries again",
+                unlisted.len(),
+                names.join(", "),
+                why.join(": ")
+            ));
+        }
     }
 }
 

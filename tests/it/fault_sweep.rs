@@ -38,6 +38,11 @@ fn sweep(name: &str, script: RunnerScript, make: impl Fn() -> World) {
             assert!(second.is_ok(), "{case}: the second run failed: {second:?}\n{:#?}", world.lock().journal);
             holds(&world, &case);
             converged(&world, &case);
+            if !world.lock().unlisted().is_empty() {
+                // With nothing in the catalogue, the second run had no reason to look into the stores.
+                assert!(world.back_up("third").expect("the third run is undisturbed").is_ok(), "{case}");
+                assert_eq!(world.lock().unlisted(), [], "{case}: {:#?}", world.lock().journal);
+            }
         }
     }
 }

@@ -337,6 +337,13 @@ impl State {
         Member { gcomm_uuid: self.incarnation.clone(), ..member(self.desynced[n]) }
     }
 
+    /// Backups that are signed off in a store and that the catalogue does not know.
+    pub(crate) fn unlisted(&self) -> Vec<BackupId> {
+        let known = self.catalogue.backups();
+        let there = self.shelves.local.signed_off().into_iter().chain(self.shelves.s3.signed_off());
+        there.filter(|backup| !known.contains(backup)).collect()
+    }
+
     /// Whether a runner may still be at work, or be waiting to be.
     pub(crate) fn runner_at_work(&self) -> bool {
         self.runners.values().any(|runner| !runner.worked)

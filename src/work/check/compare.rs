@@ -137,7 +137,7 @@ fn repair(mender: &Mender<'_>, local: &mut Half, s3: &mut Half, told: &mut Told<
             Ok(files) => {
                 repaired += files;
                 for (path, flaw) in &flaws {
-                    told.warn(format!("{}; fetched from s3", report::line(StoreName::Local, path, flaw)));
+                    told.note(format!("{}; fetched from s3", report::line(StoreName::Local, path, flaw)));
                 }
             }
             Err(why) => told.warn(format!("{} was not repaired: {why}", wanted.backup)),
