@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -133,4 +134,37 @@ fn a_backup_the_catalogue_does_not_know_is_named_and_taken_up_when_it_is_made_ag
     cluster.plugin(&["verify", "--rebuild-catalogue"]).ends_with(0);
     assert!(cluster.listed().contains(&name));
     oracle.all_is_well();
+}
+
+#[test]
+fn a_catalogue_somebody_else_writes_at_the_same_time_loses_nothing() {
+    let cluster = Cluster::with_data();
+    let oracle = Oracle::new(&cluster);
+    let before = cluster.listed();
+    let done = AtomicBool::new(false);
+    let ran = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0.. {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                let patch = format!(r#"{{"metadata":{{"annotations":{{"somebody":"{n}"}}}}}}"#);
+                run("kubectl", &["patch", "configmap", CATALOGUE, "-n", &cluster.namespace, "-p", &patch]);
+            }
+        });
+        let ran = cluster.plugin(&["create"]);
+        done.store(true, Ordering::Relaxed);
+        ran
+    });
+    ran.ends_with(0);
+    assert_eq!(oracle.new_backups().len(), 1);
+    let after = cluster.listed();
+    let lost: Vec<_> = before.iter().filter(|name| !after.contains(name) && !is_outdated(&after)).collect();
+    assert!(lost.is_empty(), "lost from the catalogue: {lost:?}");
+    oracle.nothing_is_left();
+}
+
+/// Whether retention had a reason to remove something.
+fn is_outdated(listed: &[String]) -> bool {
+    listed.len() >= 3
 }

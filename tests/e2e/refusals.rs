@@ -185,3 +185,17 @@ fn files_that_belong_to_another_server_are_not_copied() {
     assert_eq!(state_of(&cluster), before);
     cluster.plugin(&["create"]).ends_with(0);
 }
+
+#[test]
+fn a_replica_the_volume_cannot_be_mounted_beside_is_refused_with_both_nodes() {
+    let cluster = Cluster::with_data();
+    // From here on the claim is bound to the node of the replica that was copied.
+    cluster.plugin(&["create"]).ends_with(0);
+    let [other, _] = cluster.others();
+    let node_of = |pod: &str| {
+        let pod = cluster.kubectl_json(&["get", "pod", pod]);
+        pod["spec"]["nodeName"].as_str().unwrap().to_owned()
+    };
+    let refused = changes_nothing(&cluster, || cluster.plugin(&["create", "--replica", &other]).ends_with(6));
+    refused.says(&node_of(&other)).says(&node_of(&cluster.target()));
+}
