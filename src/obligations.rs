@@ -62,7 +62,10 @@ pub enum SettleError {
 
 impl Explain for SettleError {
     fn code(&self) -> ExitCode {
-        ExitCode::FailedInCluster
+        match self {
+            Self::NotBack { source, .. } if source.reason == Reason::Credentials => ExitCode::Credentials,
+            _ => ExitCode::FailedInCluster,
+        }
     }
 
     fn hint(&self) -> Option<String> {

@@ -4,14 +4,18 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
+use self::lock::{LockWait, LockWatch};
 use super::process::{Process, words};
 use crate::model::order::{CopyOrder, ServerAddress};
 use crate::ports::runner::{Engine, EngineEnd, EngineRun};
 use crate::ports::{PortError, Reason};
+
+mod lock;
 
 /// The tool's name now and in older images.
 const PROGRAMS: [&str; 2] = ["mariadb-backup", "mariabackup"];
@@ -23,6 +27,9 @@ const MARK_OF_SUCCESS: &str = "completed OK!";
 /// its locks. Its own default is 0, which makes any long SELECT delay or fail a backup; the locks
 /// themselves only wait for what they conflict with, and have their own limit.
 const NO_QUERY_IS_THAT_OLD: u32 = 31_536_000;
+
+/// How often it is looked whether the tool waits for a lock.
+const LOCK_LOOK: Duration = Duration::from_millis(100);
 
 /// Saying a version takes no longer.
 const VERSION_LIMIT: Duration = Duration::from_secs(30);
@@ -77,7 +84,7 @@ impl Options {
     }
 
     /// The tool's arguments. The option file must be the first, and holds what nobody may see.
-    fn arguments(&self, since: Option<u64>) -> Vec<OsString> {
+    fn arguments(&self, since: Option<u64>, lock: LockWait) -> Vec<OsString> {
         let with = |name: &str, value: &Path| {
             let mut argument = OsString::from(name);
             argument.push(value);
@@ -91,11 +98,13 @@ impl Options {
             with("--extra-lsndir=", &self.lsn_directory()),
             with("--datadir=", &self.datadir),
             format!("--parallel={}", self.parallel.max(1)).into(),
-            format!("--ftwrl-wait-timeout={}", self.ftwrl_wait_secs).into(),
-            format!("--ftwrl-wait-threshold={NO_QUERY_IS_THAT_OLD}").into(),
             format!("--host={}", self.server.host).into(),
             format!("--port={}", self.server.port).into(),
         ];
+        if lock == LockWait::Tool {
+            arguments.push(format!("--ftwrl-wait-timeout={}", self.ftwrl_wait_secs).into());
+            arguments.push(format!("--ftwrl-wait-threshold={NO_QUERY_IS_THAT_OLD}").into());
+        }
         arguments.extend(since.map(|lsn| format!("--incremental-lsn={lsn}").into()));
         if self.throttle > 0 {
             arguments.push(format!("--throttle={}", self.throttle).into());
@@ -129,13 +138,48 @@ fn quote(value: &str) -> String {
 pub struct MariadbBackup {
     options: Options,
     programs: Vec<String>,
+    lock_wait: OnceLock<LockWait>,
 }
 
 impl MariadbBackup {
     /// Makes one; nothing is started or written yet.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self { options, programs: PROGRAMS.map(str::to_owned).to_vec() }
+        Self { options, programs: PROGRAMS.map(str::to_owned).to_vec(), lock_wait: OnceLock::new() }
+    }
+
+    /// Runs the tool for what it tells about itself: some series on standard error, others on standard output.
+    async fn said(&self, arguments: &[OsString]) -> Result<String, PortError> {
+        let what = arguments.last().map(|argument| argument.display().to_string()).unwrap_or_default();
+        let failed = |how: String| PortError::new(Reason::Other, format!("mariadb-backup {what} ended with {how}"));
+        let broken = |error: io::Error| failed("an error".to_owned()).caused_by(error);
+        let mut process = self.spawn(arguments)?;
+        let stdout = process.stdout();
+        // Read beside the process: help is longer than a pipe may hold.
+        let reader = tokio::task::spawn_blocking(move || {
+            let mut text = String::new();
+            stdout.map_or(Ok(0), |mut stdout| stdout.read_to_string(&mut text)).map(|_| text)
+        });
+        let status = tokio::time::timeout(VERSION_LIMIT, process.wait())
+            .await
+            .map_err(|_| PortError::new(Reason::TimedOut, format!("mariadb-backup {what} did not end")))?
+            .map_err(broken)?;
+        if !status.success() {
+            return Err(failed(words(status)));
+        }
+        let text = reader.await.map_err(io::Error::other).and_then(|read| read).map_err(broken)?;
+        let mut lines = process.last_lines();
+        lines.push(text);
+        Ok(lines.join("\n"))
+    }
+
+    /// Finds out what the tool makes of a limit for its locks.
+    async fn lock_wait(&self) -> Result<LockWait, PortError> {
+        if let Some(known) = self.lock_wait.get() {
+            return Ok(*known);
+        }
+        let help = self.said(&["--no-defaults".into(), "--help".into()]).await?;
+        Ok(*self.lock_wait.get_or_init(|| LockWait::by_help(&help)))
     }
 
     /// Starts whichever of the names exists.
@@ -168,23 +212,10 @@ impl MariadbBackup {
 #[async_trait]
 impl Engine for MariadbBackup {
     async fn version(&self) -> Result<String, PortError> {
-        let mut process = self.spawn(&["--version".into()])?;
-        let failed = |how: String| PortError::new(Reason::Other, format!("mariadb-backup --version ended with {how}"));
-        let status = tokio::time::timeout(VERSION_LIMIT, process.wait())
-            .await
-            .map_err(|_| PortError::new(Reason::TimedOut, "mariadb-backup --version did not end"))?
-            .map_err(|error| failed("an error".to_owned()).caused_by(error))?;
-        if !status.success() {
-            return Err(failed(words(status)));
-        }
-        // Some series say it on standard error, others on standard output.
-        let mut text = String::new();
-        if let Some(mut stdout) = process.stdout() {
-            stdout.read_to_string(&mut text).map_err(|error| failed("an error".to_owned()).caused_by(error))?;
-        }
-        let lines = process.last_lines();
-        let mut said = lines.iter().map(String::as_str).chain(text.lines());
-        let sentence = said.find(|line| line.contains("based on")).or_else(|| text.lines().next());
+        let text = self.said(&["--version".into()]).await?;
+        // Outside the desync window, where there is time for it.
+        self.lock_wait().await?;
+        let sentence = text.lines().find(|line| line.contains("based on")).or_else(|| text.lines().next());
         Ok(sentence.unwrap_or_default().trim().to_owned())
     }
 
@@ -194,31 +225,52 @@ impl Engine for MariadbBackup {
             PortError::new(Reason::Other, format!("cannot write mariadb-backup's options to {scratch}"))
                 .caused_by(error)
         })?;
-        Ok(Box::new(Run(self.spawn(&self.options.arguments(since))?)))
+        let lock = self.lock_wait().await?;
+        let limit = Duration::from_secs(self.options.ftwrl_wait_secs);
+        let watch = (lock == LockWait::Ours).then(|| LockWatch::new(limit));
+        Ok(Box::new(Run { process: self.spawn(&self.options.arguments(since, lock))?, watch }))
     }
 }
 
-struct Run(Process);
+struct Run {
+    process: Process,
+    watch: Option<LockWatch>,
+}
 
 #[async_trait]
 impl EngineRun for Run {
     fn stream(&mut self) -> Option<Box<dyn Read + Send>> {
-        self.0.stdout().map(|stdout| Box::new(stdout) as Box<dyn Read + Send>)
+        self.process.stdout().map(|stdout| Box::new(stdout) as Box<dyn Read + Send>)
     }
 
     fn interrupt(&self) {
-        self.0.interrupt();
+        self.process.interrupt();
     }
 
     fn kill(&self) {
-        self.0.kill();
+        self.process.kill();
     }
 
     async fn wait(&mut self) -> Result<EngineEnd, PortError> {
-        let status = self.0.wait().await.map_err(|error| {
-            PortError::new(Reason::Other, "cannot wait for the end of mariadb-backup").caused_by(error)
-        })?;
-        Ok(judge(status.success(), words(status), &self.0.last_lines()))
+        loop {
+            let status = tokio::select! {
+                status = self.process.wait() => status.map_err(|error| {
+                    PortError::new(Reason::Other, "cannot wait for the end of mariadb-backup").caused_by(error)
+                })?,
+                () = tokio::time::sleep(LOCK_LOOK), if self.watch.is_some() => {
+                    let lines = self.process.last_lines();
+                    if self.watch.as_mut().is_some_and(|watch| watch.look(&lines, Instant::now())) {
+                        self.process.interrupt();
+                    }
+                    continue;
+                }
+            };
+            let mut end = judge(status.success(), words(status), &self.process.last_lines());
+            if let Some(complaint) = self.watch.as_ref().and_then(LockWatch::complaint) {
+                end.complaints = vec![complaint];
+            }
+            return Ok(end);
+        }
     }
 }
 
@@ -267,7 +319,7 @@ mod tests {
 
     #[test]
     fn the_option_file_comes_first_and_alone_knows_the_password() {
-        let arguments = options().arguments(None);
+        let arguments = options().arguments(None, LockWait::Tool);
         assert_eq!(
             arguments,
             [
@@ -278,10 +330,10 @@ mod tests {
                 "--extra-lsndir=/scratch/lsn",
                 "--datadir=/var/lib/mysql",
                 "--parallel=1",
-                "--ftwrl-wait-timeout=60",
-                "--ftwrl-wait-threshold=31536000",
                 "--host=10.0.0.7",
                 "--port=3306",
+                "--ftwrl-wait-timeout=60",
+                "--ftwrl-wait-threshold=31536000",
             ]
         );
         let text = "[mariabackup]\nuser=\"backup\"\npassword=\"p\\\"a\\\\s#s\\n\"\n";
@@ -301,6 +353,12 @@ mod tests {
     }
 
     #[test]
+    fn a_tool_that_would_wait_for_silence_is_given_no_limit() {
+        let told = options().arguments(None, LockWait::Ours);
+        assert!(!told.iter().any(|argument| argument.to_string_lossy().contains("ftwrl")), "{told:?}");
+    }
+
+    #[test]
     fn the_last_complaints_are_repeated_in_their_order() {
         let text = "[00] copying\n[00] FATAL ERROR: 2026 no\n[00] cleaning up";
         let end = judge(false, "exit code 1".to_owned(), &lines(text));
@@ -315,7 +373,11 @@ mod tests {
 
     #[tokio::test]
     async fn an_image_without_the_tool_is_said_so() {
-        let tool = MariadbBackup { options: options(), programs: vec!["no-such-mariadb-backup".to_owned()] };
+        let tool = MariadbBackup {
+            options: options(),
+            programs: vec!["no-such-mariadb-backup".to_owned()],
+            lock_wait: OnceLock::new(),
+        };
         assert_eq!(tool.version().await.unwrap_err().reason, Reason::Missing);
     }
 }
