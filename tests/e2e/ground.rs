@@ -217,21 +217,21 @@ impl Cluster {
         (0..3).map(|n| format!("mariadb-server-{n}")).filter(answers).collect()
     }
 
-    /// Starts a statement that goes on beside the test, which must end it with [`Cluster::end_sql`].
-    pub(crate) fn start_sql(&self, pod: &str, statement: &str) -> Started {
-        let mut command = command("ground", &["sql", "--namespace", &self.namespace, pod, statement]);
-        Started(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    /// Starts statements that end with a `SELECT SLEEP(3000)` of some kind, and returns once that is
+    /// what they do. They hold what they hold until the guard is dropped.
+    #[track_caller]
+    pub(crate) fn hold(&self, pod: &str, statements: &str) -> Held<'_> {
+        let mut command = command("ground", &["sql", "--namespace", &self.namespace, pod, statements]);
+        let client = Started(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        let held = Held { cluster: self, pod: pod.to_owned(), client: Some(client) };
+        self.until_sql_runs(pod, HELD);
+        held
     }
 
-    /// Ends the statement that has that text in it, and its session.
-    #[track_caller]
-    pub(crate) fn end_sql(&self, pod: &str, text: &str) {
-        let others = "ID <> CONNECTION_ID()";
-        let find = format!("SELECT ID FROM information_schema.processlist WHERE INFO LIKE '%{text}%' AND {others}");
-        let id = self.sql(pod, &find);
-        if !id.is_empty() {
-            run("ground", &["sql", "--namespace", &self.namespace, pod, &format!("KILL {id}")]);
-        }
+    /// Starts statements that take a while.
+    pub(crate) fn start_sql(&self, pod: &str, statements: &str) -> Started {
+        let mut command = command("ground", &["sql", "--namespace", &self.namespace, pod, statements]);
+        Started(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
     /// Waits until a statement with that text is at work in a replica.
@@ -343,6 +343,32 @@ impl Started {
     /// Waits for its end.
     pub(crate) fn end(self) -> Ran {
         Ran::of(self.0.wait_with_output().unwrap())
+    }
+}
+
+/// By this a statement that holds something is found.
+const HELD: &str = "SLEEP(3000)";
+
+/// A session of somebody else that holds something in a replica; ended when dropped.
+pub(crate) struct Held<'a> {
+    cluster: &'a Cluster,
+    pod: String,
+    client: Option<Started>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let find = format!(
+            "SELECT ID FROM information_schema.processlist WHERE INFO LIKE '%{HELD}%' AND ID <> CONNECTION_ID()"
+        );
+        let namespace = &self.cluster.namespace;
+        let found = run("ground", &["sql", "--namespace", namespace, &self.pod, &find]).stdout;
+        for id in found.lines().skip(1) {
+            run("ground", &["sql", "--namespace", namespace, &self.pod, &format!("KILL {id}")]);
+        }
+        if let Some(client) = self.client.take() {
+            client.end();
+        }
     }
 }
 

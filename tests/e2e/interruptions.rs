@@ -57,15 +57,13 @@ fn a_run_ended_in_mid_copy_is_settled_by_the_next() {
 fn a_run_ended_while_it_waits_for_the_server_s_lock_is_settled_by_the_next() {
     let cluster = Cluster::with_data();
     let target = cluster.target();
-    let lock = cluster.start_sql(&target, "SET SESSION wsrep_on = OFF; CREATE TABLE shop.held SELECT SLEEP(3001)");
-    cluster.until_sql_runs(&target, "SLEEP(3001)");
+    let held = cluster.hold(&target, "SET SESSION wsrep_on = OFF; CREATE TABLE shop.held SELECT SLEEP(3000)");
     ended_in_every_way(&cluster, |run| {
         let runner = run.copying();
         cluster.until_sql_runs(&target, "BACKUP STAGE");
         runner
     });
-    cluster.end_sql(&target, "SLEEP(3001)");
-    lock.end();
+    drop(held);
 }
 
 #[test]

@@ -101,14 +101,12 @@ fn a_server_that_waits_for_a_long_statement_is_given_up_in_bounded_time_and_come
     let cluster = Cluster::with_data();
     let oracle = Oracle::new(&cluster);
     let target = cluster.target();
-    let lock = cluster.start_sql(&target, "SET SESSION wsrep_on = OFF; CREATE TABLE shop.held SELECT SLEEP(3002)");
-    cluster.until_sql_runs(&target, "SLEEP(3002)");
+    let held = cluster.hold(&target, "SET SESSION wsrep_on = OFF; CREATE TABLE shop.held SELECT SLEEP(3000)");
     let failed = cluster.plugin(&["create", "--ftwrl-wait-timeout", "3s"]).ends_with(4);
     assert!(failed.stderr.contains("mariadb-backup ended with"), "{}", failed.stderr);
     cluster.healthy();
     oracle.nothing_came_of_it();
-    cluster.end_sql(&target, "SLEEP(3002)");
-    lock.end();
+    drop(held);
     oracle.all_is_well();
 }
 
@@ -119,11 +117,9 @@ fn a_long_open_transaction_does_not_hold_a_backup_up() {
     let target = cluster.target();
     cluster.sql(&target, "CREATE DATABASE IF NOT EXISTS held");
     cluster.sql(&target, "CREATE TABLE IF NOT EXISTS held.rows (n INT PRIMARY KEY)");
-    let open = cluster.start_sql(&target, "BEGIN; INSERT INTO held.rows VALUES (1); SELECT SLEEP(3003)");
-    cluster.until_sql_runs(&target, "SLEEP(3003)");
+    let held = cluster.hold(&target, "BEGIN; INSERT INTO held.rows VALUES (1); SELECT SLEEP(3000)");
     cluster.plugin(&["create"]).ends_with(0);
-    cluster.end_sql(&target, "SLEEP(3003)");
-    open.end();
+    drop(held);
     cluster.sql(&target, "DROP DATABASE held");
     oracle.nothing_is_left();
 }
@@ -261,12 +257,10 @@ fn a_global_read_lock_of_somebody_else_is_left_alone() {
     let cluster = Cluster::with_data();
     let oracle = Oracle::new(&cluster);
     let target = cluster.target();
-    let lock = cluster.start_sql(&target, "FLUSH TABLES WITH READ LOCK; SELECT SLEEP(3004)");
-    cluster.until_sql_runs(&target, "SLEEP(3004)");
+    let held = cluster.hold(&target, "FLUSH TABLES WITH READ LOCK; SELECT SLEEP(3000)");
     cluster.plugin(&["create"]).ends_with(6).says(&target);
-    cluster.until_sql_runs(&target, "SLEEP(3004)");
-    cluster.end_sql(&target, "SLEEP(3004)");
-    lock.end();
+    cluster.until_sql_runs(&target, "SLEEP(3000)");
+    drop(held);
     cluster.healthy();
     oracle.nothing_came_of_it();
     oracle.all_is_well();
