@@ -311,9 +311,9 @@ mod tests {
     #[test]
     fn an_increment_and_a_throttle_are_told_to_the_tool_and_nothing_else_changes() {
         let mut options = options();
-        let plain = options.arguments(None);
+        let plain = options.arguments(None, LockWait::Tool);
         options.throttle = 50;
-        let arguments = options.arguments(Some(47));
+        let arguments = options.arguments(Some(47), LockWait::Tool);
         assert_eq!(arguments, [plain, vec!["--incremental-lsn=47".into(), "--throttle=50".into()]].concat());
     }
 

@@ -1,6 +1,6 @@
 //! What happens to nodes and servers while a backup runs, and that the backup neither lies nor hurts.
 
-use crate::ground::{Cluster, Ledger, ground, kubectl, until};
+use crate::ground::{Cluster, Ledger, Rotated, ground, kubectl, until};
 use crate::oracle::Oracle;
 use crate::run::{Run, Signal, signal_container, signal_process};
 
@@ -196,24 +196,16 @@ fn a_password_changed_in_mid_run_is_told_and_the_replica_is_owed_until_it_is_rig
     cluster.copies_for_minutes();
     let run = Run::order(&cluster, &["create"]);
     let runner = run.copying();
-    let password = secret(&cluster, "mariadb-backup-operator", "password");
-    let [other, _] = cluster.others();
-    cluster.sql(&other, "ALTER USER backup_operator IDENTIFIED BY 'rotated'");
+    let rotated = Rotated::new(&cluster, "backup_operator", "mariadb-backup-operator");
     run.signal(crate::run::Who::Runner, &runner, Signal::Kill);
     let ran = run.end();
     assert!([4, 12].contains(&ran.code), "{}", ran.stderr);
     oracle.nothing_came_of_it();
     assert!(cluster.obligation().is_some(), "nobody could bring the replica back, and nothing says so");
     cluster.plugin(&["create"]).ends_with(12);
-    cluster.sql(&other, &format!("ALTER USER backup_operator IDENTIFIED BY '{password}'"));
+    drop(rotated);
     cluster.copies_fast();
     oracle.all_is_well();
-}
-
-/// A value of a Secret.
-fn secret(cluster: &Cluster, name: &str, key: &str) -> String {
-    let template = format!("go-template={{{{index .data \"{key}\" | base64decode}}}}");
-    cluster.kubectl(&["get", "secret", name, "-o", &template])
 }
 
 #[test]
