@@ -175,6 +175,17 @@ mod tests {
     }
 
     #[test]
+    fn an_upload_that_goes_on_after_the_copy_has_a_line_of_its_own() {
+        let mut picture = Picture::default();
+        picture.take(&event(1, 0, Phase::Copy, progress(1000, 1000)));
+        let upload =
+            |done: u64| EventKind::Progress { done_bytes: done << 20, total_bytes: 250 << 20, written_bytes: 0 };
+        picture.take(&event(2, 1, Phase::Store, upload(200)));
+        picture.take(&event(3, 2, Phase::Store, upload(210)));
+        assert_eq!(picture.progress_line().unwrap(), "store: 210MiB/250MiB 10MiB/s ETA 4s");
+    }
+
+    #[test]
     fn the_rate_follows_a_change_within_seconds() {
         let mut picture = Picture::default();
         for second in 0..60u64 {

@@ -8,8 +8,20 @@ use super::settings::SettingFlags;
 use super::shared::{BackupType, ClusterFlags, DryRun, ObjectForm, RunFlags, WaitFlags};
 use crate::plugin::duration::parse_duration;
 
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  # What changed since the last backup; a full one where that is not possible
+  kubectl mariadb-backup create -n db --type incremental
+
+  # The replica of your choice, to S3 alone, at 50 MiB a second
+  kubectl mariadb-backup create -n db --replica mariadb-server-1 --store s3 --bwlimit 50Mi
+
+  # Only print the Job
+  kubectl mariadb-backup create -n db -o yaml";
+
 /// Flags of `create`.
 #[derive(Debug, Args)]
+#[command(after_help = CREATE_EXAMPLES)]
 pub(crate) struct CreateFlags {
     #[command(flatten)]
     pub(crate) cluster: ClusterFlags,

@@ -8,8 +8,21 @@ use super::settings::{S3Flags, SettingFlags};
 use super::shared::{ClusterFlags, DocumentForm, DryRun};
 use crate::plugin::duration::parse_duration;
 
+const SETUP_EXAMPLES: &str = "\
+Examples:
+  # A volume
+  kubectl mariadb-backup setup -n db --size 100Gi
+
+  # A volume, and a bucket that follows it
+  kubectl mariadb-backup setup -n db --store both --s3-bucket backups \\
+    --s3-endpoint https://s3.example --s3-secret mariadb-backup-s3
+
+  # Everything as YAML, for GitOps
+  kubectl mariadb-backup setup mariadb-server -n db --dry-run -o yaml";
+
 /// Flags of `setup`.
 #[derive(Debug, Args)]
+#[command(after_help = SETUP_EXAMPLES)]
 pub(crate) struct SetupFlags {
     #[command(flatten)]
     pub(crate) cluster: ClusterFlags,

@@ -32,9 +32,10 @@ pub(super) fn list(
         if !known.contains(id) && catalogue.entries.contains_key(id) {
             continue;
         }
+        let is_known = known.contains(id);
         let sights = [StoreName::Local, StoreName::S3].map(|store| sight(store, id, told, found));
-        live.differences.extend(differences(id, &sights, catalogue.entry(id).as_ref(), known.contains(id)));
-        live.list.items.push(item(id, &sights, catalogue, known.contains(id)));
+        live.differences.extend(differences(id, &sights, catalogue.entry(id).as_ref(), is_known));
+        live.list.items.push(item(id, &sights, catalogue, is_known));
     }
     live
 }
@@ -77,6 +78,9 @@ fn untold(told: &InventoryReport, found: &[FoundBackup]) -> Vec<String> {
 fn differences(id: &BackupId, sights: &[Sight<'_>; 2], entry: Option<&Entry>, is_known: bool) -> Vec<String> {
     let recorded =
         |store: StoreName| entry.filter(|_| is_known).map_or(Presence::Absent, |entry| entry.presence(store));
+    let is_whole_or_damaged = |store| matches!(recorded(store), Presence::Present | Presence::Damaged);
+    // One that was set aside lies where nobody looks for backups.
+    let is_set_aside = entry.is_some_and(|entry| entry.quarantined.is_some());
     let mut said = vec![];
     for (store, sight) in [StoreName::Local, StoreName::S3].into_iter().zip(sights) {
         let name = format!("backup/{}", id.name());
@@ -87,7 +91,7 @@ fn differences(id: &BackupId, sights: &[Sight<'_>; 2], entry: Option<&Entry>, is
             Sight::Found(_) if !is_known => {
                 said.push(format!("{name} is in {} but not in the catalogue", store.word()));
             }
-            Sight::Nothing if recorded(store) == Presence::Present => {
+            Sight::Nothing if is_whole_or_damaged(store) && !is_set_aside => {
                 said.push(format!("{name} is in the catalogue but not in {}", store.word()));
             }
             Sight::Found(_) | Sight::Nothing | Sight::Unseen => {}
@@ -107,7 +111,8 @@ fn item(id: &BackupId, sights: &[Sight<'_>; 2], catalogue: &Catalogue, is_known:
     let size = if is_known { catalogue.size_of(id) } else { told_size() };
     for (store, sight) in [StoreName::Local, StoreName::S3].into_iter().zip(sights) {
         let recorded = if is_known { entry.presence(store) } else { Presence::Absent };
-        entry.set_presence(store, presence(sight, recorded, store));
+        let is_there = if entry.quarantined.is_some() { recorded } else { presence(sight, recorded, store) };
+        entry.set_presence(store, is_there);
     }
     let trouble = sights.iter().filter_map(|sight| match sight {
         Sight::Found(found) => found.trouble.clone(),
@@ -120,7 +125,11 @@ fn item(id: &BackupId, sights: &[Sight<'_>; 2], catalogue: &Catalogue, is_known:
 fn presence(sight: &Sight<'_>, recorded: Presence, store: StoreName) -> Presence {
     match sight {
         Sight::Unseen => recorded,
-        Sight::Nothing if matches!(recorded, Presence::Present | Presence::Missing) => Presence::Missing,
+        Sight::Nothing if matches!(recorded, Presence::Present | Presence::Damaged | Presence::Missing) => {
+            Presence::Missing
+        }
+        // Unfinished work is no backup that could be found.
+        Sight::Nothing if recorded == Presence::Unfinished => Presence::Unfinished,
         Sight::Nothing => Presence::Absent,
         Sight::Found(found) => match (&found.trouble, found.entry.presence(store)) {
             (_, Presence::Unfinished) => Presence::Unfinished,
@@ -191,6 +200,27 @@ mod tests {
         backup/2026-01-04_00-00-00 is in local but not in the catalogue
         backup/2026-01-04_00-00-00 is in s3 but not in the catalogue
         ");
+    }
+
+    #[test]
+    fn what_is_unfinished_or_set_aside_is_not_looked_for() {
+        let name = "2026-01-01_00-00-00";
+        let mut catalogue = catalogue(&[(name, Presence::Damaged, Presence::Unfinished)]);
+        let told = InventoryReport { local_count: Some(0), s3_count: Some(0), room: None };
+        let shown = |catalogue: &Catalogue| {
+            let live = list(catalogue, &told, &[], "db", "x");
+            let now = "2026-01-01T01:00:00Z".parse().unwrap();
+            (live.differences, table(&live.list, now, false).text(false))
+        };
+        insta::assert_snapshot!(shown(&catalogue).1, @r"
+        2026-01-01_00-00-00   full   <none>   5B    missing   unfinished   <none>   <none>   60m
+        ");
+        catalogue.entries.get_mut(&id(name)).unwrap().quarantined = Some("2026-01-01T00:30:00Z".parse().unwrap());
+        let (differences, line) = shown(&catalogue);
+        insta::assert_snapshot!(line, @r"
+        2026-01-01_00-00-00   full   <none>   5B    quarantined   quarantined   <none>   <none>   60m
+        ");
+        assert_eq!(differences, [""; 0]);
     }
 
     #[test]
