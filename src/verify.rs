@@ -2,7 +2,7 @@
 //!
 //! The plan says which backups should be in which store; runners on the stores look, and nothing but
 //! their reports is trusted. [`run`] is the command: it tells, and changes nothing in a store. A
-//! backup begins with [`examine`], whose runners also mend from S3 what is damaged on the volume.
+//! backup begins with [`examine()`], whose runners also mend from S3 what is damaged on the volume.
 
 mod examine;
 

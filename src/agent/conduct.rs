@@ -4,7 +4,7 @@
 //! three the runner finishes or breaks off by itself and brings its replica back, and the obligation
 //! tells the next run to make sure of it.
 //!
-//! What is done for which task stands in [`tasks`]; nothing but wiring is here.
+//! What is done for which task stands in `conduct/tasks.rs`; nothing but wiring is here.
 
 use std::path::PathBuf;
 use std::time::Duration;
