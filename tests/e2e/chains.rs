@@ -77,13 +77,14 @@ fn an_increment_after_a_state_transfer_of_its_source_becomes_a_full_one_and_says
 }
 
 #[test]
-fn an_increment_whose_parent_was_deleted_becomes_a_full_one_and_says_so() {
+fn an_increment_is_made_on_what_is_left_and_a_full_one_where_nothing_is() {
     let cluster = Cluster::with_data();
     let oracle = Oracle::new(&cluster);
-    for item in crate::oracle::items(&cluster) {
-        cluster.plugin(&["delete", item["name"].as_str().unwrap(), "--yes"]);
-    }
-    becomes_a_full_one(&cluster, "no");
+    becomes_a_full_one(&cluster, "");
+    let (deleted, is_incremental, said) = increment(&cluster);
+    assert!(is_incremental, "{said}");
+    cluster.plugin(&["delete", &deleted, "--yes"]).ends_with(0);
+    assert!(increment(&cluster).1, "its base is still a good parent");
     oracle.all_is_well();
 }
 

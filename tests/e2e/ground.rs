@@ -133,12 +133,31 @@ impl Cluster {
             cluster.plugin(&["recover"]).ends_with(0);
         }
         cluster.healthy();
+        cluster.empty_stores();
         let bytes = "SELECT COALESCE(SUM(data_length), 0) FROM information_schema.tables WHERE table_schema = 'shop'";
         let bytes: u64 = cluster.sql("mariadb-server-0", bytes).parse().unwrap();
         if bytes < 50 << 20 {
             ground(&["load", "--namespace", &cluster.namespace, "--mb", "80"]);
         }
         cluster
+    }
+
+    /// Nothing a test before this one stored is in the way: no test stands on another.
+    fn empty_stores(&self) {
+        let catalogue = "mariadb-server-backup-hash";
+        run("kubectl", &["delete", "configmap", catalogue, "-n", &self.namespace, "--ignore-not-found"]);
+        for folder in [format!("{}/mariadb-server/", self.namespace), ".uploads/".to_owned()] {
+            run("ground", &["s3", "remove", &folder]);
+        }
+        let claim = ["volume-path", "--namespace", &self.namespace, "mariadb-phy-backup-data"];
+        let volume = run("ground", &claim);
+        if volume.code != 0 {
+            return;
+        }
+        for folder in ["base", "incr", ".seals", ".unfinished", ".quarantine"] {
+            // A folder that is not there yet is as empty as can be.
+            let _ = std::fs::remove_dir_all(std::path::Path::new(volume.stdout.trim()).join(folder));
+        }
     }
 
     /// Every setting a test before this one may have changed is as it was.
@@ -312,6 +331,16 @@ impl Cluster {
         Some(serde_json::from_str(text).unwrap())
     }
 
+    /// Whether a replica answers, is Synced, and nobody has desynced it; one that was killed a moment
+    /// ago may still be called Ready.
+    fn is_synced(&self, pod: &str) -> bool {
+        let statement = "SELECT GROUP_CONCAT(VARIABLE_VALUE ORDER BY VARIABLE_NAME) FROM \
+                         information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME IN \
+                         ('wsrep_cluster_size', 'wsrep_desync_count', 'wsrep_local_state_comment')";
+        let answer = run("ground", &["sql", "--namespace", &self.namespace, pod, statement]);
+        answer.stdout.lines().nth(1) == Some("3,0,Synced")
+    }
+
     /// Waits until every replica is Synced without any desync, and Ready.
     #[track_caller]
     pub(crate) fn healthy(&self) {
@@ -326,8 +355,7 @@ impl Cluster {
         });
         // A replica that was the donor of a state transfer is Ready a moment before it is Synced.
         for pod in (0..3).map(|n| format!("mariadb-server-{n}")) {
-            let state = || [self.status(&pod, "wsrep_local_state_comment"), self.status(&pod, "wsrep_desync_count")];
-            until(&format!("{pod} is Synced"), || (state() == ["Synced", "0"]).then_some(()));
+            until(&format!("{pod} is Synced"), || self.is_synced(&pod).then_some(()));
         }
     }
 }

@@ -23,7 +23,7 @@ fn a_schedule_makes_a_backup_by_itself_and_can_be_suspended_resumed_and_deleted(
     assert!(listed.contains("minutely"), "{listed}");
     cluster.plugin(&["schedule", "resume", "minutely"]).ends_with(0);
     assert!(!suspended());
-    cluster.plugin(&["schedule", "delete", "minutely", "--yes"]);
+    cluster.plugin(&["schedule", "delete", "minutely"]).ends_with(0);
     let left = cluster.kubectl_json(&["get", "cronjobs"]);
     assert_eq!(left["items"].as_array().unwrap().len(), 0, "the CronJob is left");
     nothing_runs(&cluster);
@@ -50,7 +50,7 @@ fn a_backup_by_hand_and_one_by_schedule_at_once_do_not_meet() {
     let from_schedule = cluster.plugin(&["create", "--from-schedule", "meeting"]);
     from_schedule.ends_with(11);
     run.end().ends_with(0);
-    cluster.plugin(&["schedule", "delete", "meeting", "--yes"]);
+    cluster.plugin(&["schedule", "delete", "meeting"]).ends_with(0);
     cluster.copies_fast();
     oracle.all_is_well();
 }

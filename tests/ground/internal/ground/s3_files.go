@@ -47,9 +47,13 @@ func (g *Ground) S3Uploads(namespace string) ([]S3Object, error) {
 	return uploads, err
 }
 
-// S3Remove removes an object behind everybody's back.
+// S3Remove removes an object behind everybody's back; with a slash at its end, all below it.
 func (g *Ground) S3Remove(namespace, key string) error {
-	_, err := g.filer(namespace, http.MethodDelete, bucketFolder+"/"+key, nil, "")
+	where := bucketFolder + "/" + key
+	if strings.HasSuffix(key, "/") {
+		where += "?recursive=true&ignoreRecursiveError=true"
+	}
+	_, err := g.filer(namespace, http.MethodDelete, where, nil, "")
 	return err
 }
 
