@@ -167,7 +167,7 @@ fn a_data_volume_about_to_be_full_ends_the_copy_and_frees_the_replica() {
     ground(&["fault", "volume-fill", &claim, "--leave", "128Mi"]);
     let ran = run.end();
     ground(&["fault", "volume-free", &claim]);
-    ran.ends_with(4).says("free");
+    ran.ends_with(4).says("left on the data volume");
     cluster.healthy();
     oracle.nothing_came_of_it();
     cluster.copies_fast();
