@@ -20,8 +20,8 @@ use crate::real_server::{Image, RealServer, from_environment, wait_for};
 /// Rows of about a kilobyte in one transaction.
 const ROWS: usize = 90_000;
 
-/// How rclone finds the S3 server.
-const RCLONE: &str = "export RCLONE_CONFIG=/dev/null RCLONE_CONFIG_S3_TYPE=s3 RCLONE_CONFIG_S3_PROVIDER=Other \
+/// How rclone finds the S3 server. A bundle of authorities in the environment is one thing it cannot stand.
+const RCLONE: &str = "unset AWS_CA_BUNDLE; export RCLONE_CONFIG=/dev/null RCLONE_CONFIG_S3_TYPE=s3 RCLONE_CONFIG_S3_PROVIDER=Other \
     RCLONE_CONFIG_S3_ENDPOINT=http://127.0.0.1:8333 RCLONE_CONFIG_S3_ACCESS_KEY_ID=bench \
     RCLONE_CONFIG_S3_SECRET_ACCESS_KEY=benchsecret RCLONE_CONFIG_S3_FORCE_PATH_STYLE=true; ";
 

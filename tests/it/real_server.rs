@@ -112,10 +112,12 @@ fn end(child: &mut Child) {
 
 /// The only child of a process that forks once and waits.
 fn child_of(pid: u32) -> u32 {
-    wait_for("a child process", || {
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        children.split_whitespace().next().and_then(|pid| pid.parse().ok())
-    })
+    wait_for("a child process", || child_if_any(pid))
+}
+
+fn child_if_any(pid: u32) -> Option<u32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().next().and_then(|pid| pid.parse().ok())
 }
 
 /// Sends a signal to one process.
@@ -470,14 +472,18 @@ impl Agent {
         false
     }
 
-    /// Its number outside.
-    pub(crate) fn pid(&self) -> u32 {
-        child_of(self.process.id())
+    /// Its number outside; `None` when it ended too soon to be seen.
+    pub(crate) fn pid(&mut self) -> Option<u32> {
+        let parent = self.process.id();
+        wait_for("the agent", || match child_if_any(parent) {
+            Some(child) => Some(Some(child)),
+            None => self.process.try_wait().unwrap().map(|_| None),
+        })
     }
 
     /// Sends it a signal.
-    pub(crate) fn signal(&self, name: &str) {
-        signal(self.pid(), name);
+    pub(crate) fn signal(&mut self, name: &str) {
+        signal(self.pid().expect("it has not ended yet"), name);
     }
 
     /// Waits for its end and returns its exit code and its last word.

@@ -96,7 +96,7 @@ fn the_released_agent_works_in_an_image_older_than_its_build_machine() {
 #[test]
 fn sigterm_in_the_middle_rejoins_the_replica_and_publishes_nothing() {
     let server = RealServer::start(image());
-    let (agent, _sessions) = begin_copy_that_hangs(&server);
+    let (mut agent, _sessions) = begin_copy_that_hangs(&server);
     agent.signal("TERM");
     let (code, word) = agent.end();
     assert_eq!(
@@ -110,7 +110,7 @@ fn sigterm_in_the_middle_rejoins_the_replica_and_publishes_nothing() {
 #[test]
 fn sigkill_leaves_nothing_that_counts_and_the_next_run_sweeps_it() {
     let server = RealServer::start(image());
-    let (agent, sessions) = begin_copy_that_hangs(&server);
+    let (mut agent, sessions) = begin_copy_that_hangs(&server);
     agent.signal("KILL");
     drop(agent);
     drop(sessions);

@@ -95,7 +95,7 @@ fn one_pass_brings_the_same_backup_to_both_stores_in_little_memory() {
         first = event["report"].clone();
         event["kind"] == "published"
     }));
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid().unwrap())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
     let (code, word) = agent.end();
     assert_eq!(code, DONE, "{word}");
