@@ -293,18 +293,14 @@ fn lacks(entry: &Entry, store: StoreName) -> bool {
     entry.presence(store) != Presence::Present
 }
 
-/// Returns what should be in S3 and is not: what was begun, what was there once, and what something
-/// in S3 builds on.
+/// Returns what is not in S3 and can go there: with both stores in use they hold the same set, so what
+/// was made before S3 was used goes too.
 fn owed_to_s3(catalogue: &Catalogue, removed: &[BackupId]) -> Vec<BackupId> {
-    let belongs = |backup: &BackupId| catalogue.entry(backup).is_some_and(|entry| entry.s3 != Presence::Absent);
-    let listed: Vec<_> = catalogue.listed().into_iter().filter(|backup| !removed.contains(backup)).collect();
-    let there: Vec<_> = listed.iter().filter(|backup| belongs(backup)).collect();
-    let wanted: BTreeSet<_> = there.into_iter().flat_map(|backup| chain::members(catalogue, backup)).collect();
     let can_go = |backup: &BackupId| {
         let entry = catalogue.entry(backup).filter(Entry::is_usable);
         entry.is_some_and(|entry| entry.local == Presence::Present && lacks(&entry, StoreName::S3))
     };
-    listed.into_iter().filter(|backup| wanted.contains(backup) && can_go(backup)).collect()
+    catalogue.listed().into_iter().filter(|backup| !removed.contains(backup) && can_go(backup)).collect()
 }
 
 /// Deals the work out to runners; a prune starts one in any case, which sweeps what dead runs left.

@@ -63,6 +63,7 @@ fn main() {
     world.load(SMALL);
     let bytes = local_backups(&world, &mut table);
     with_s3(&world, &mut table);
+    world.clear();
     world.load(LARGE - SMALL);
     at_eight_gigabytes(&world, &mut table);
     show(bytes, &table);

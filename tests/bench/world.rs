@@ -37,6 +37,10 @@ impl World {
         let server = RealServer::start(&image);
         server.sql("SET GLOBAL innodb_buffer_pool_size=512*1024*1024; SET GLOBAL innodb_log_file_size=512*1024*1024");
         server.sql("CREATE TABLE shop.events (id BIGINT PRIMARY KEY AUTO_INCREMENT, kind VARCHAR(40), body TEXT)");
+        server.sql(
+            "CREATE TABLE shop.digits (id BIGINT PRIMARY KEY AUTO_INCREMENT, k INT, c VARCHAR(120), d VARCHAR(120), \
+             pad VARCHAR(120), KEY (k))",
+        );
         let s3 = start_s3(&server);
         let world = Self { server, s3 };
         wait_for("the S3 server", || world.shell_works(&format!("{RCLONE} /mnt/rclone lsd s3:backups")));
@@ -49,14 +53,19 @@ impl World {
         status.unwrap().success().then_some(())
     }
 
-    /// Adds rows that compress about as well as those of an application.
+    /// Adds rows like those the goals were found with: more than half are groups of random digits, on
+    /// which gzip is slow, the others records of an application with JSON, UUIDs and tokens.
     pub(crate) fn load(&self, batches: usize) {
+        let digits = ["LPAD(FLOOR(RAND()*99999999999), 11, '0')"; 10].join(", ");
         for _ in 0..batches {
             self.server.sql(&format!(
-                "SET SESSION wsrep_on=OFF; USE shop; INSERT INTO events (kind, body) SELECT ELT(1+RAND()*3,'created','paid','sent','late'),
-                 CONCAT('{{\"id\":\"', UUID(), '\",\"token\":\"', TO_BASE64(RANDOM_BYTES(300)), '\",\"amounts\":[',
+                "SET SESSION wsrep_on=OFF; USE shop;
+                 INSERT INTO events (kind, body) SELECT ELT(1+RAND()*3,'created','paid','sent','late'),
+                 CONCAT('{{\"id\":\"', UUID(), '\",\"token\":\"', TO_BASE64(RANDOM_BYTES(150)), '\",\"amounts\":[',
                  REPEAT(CONCAT(FLOOR(RAND()*100000), ',0,'), 20), '],\"text\":\"', SHA2(RAND(), 512), MD5(RAND()), '\"}}')
-                 FROM seq_1_to_{ROWS}"
+                 FROM seq_1_to_{ROWS};
+                 INSERT INTO digits (k, c, d, pad) SELECT FLOOR(RAND()*1000000), CONCAT_WS('-', {digits}),
+                 CONCAT_WS('-', {digits}), CONCAT_WS('-', {digits}) FROM seq_1_to_{ROWS}"
             ));
         }
     }
@@ -70,6 +79,7 @@ impl World {
 
     /// The raw tool, its stream going to `out`.
     pub(crate) fn raw(&self, out: Stdio) -> Sample {
+        drop_caches();
         let script = format!("{TIMES}{} 2> /mnt/raw.log", raw_command("mbstream", 2));
         timed(self.server.inside("bash").args(["-c", &script]).stdout(out))
     }
@@ -114,6 +124,12 @@ impl World {
         let (sample, word) = end_of(self.server.agent(RunnerTask::Keep(order), ""), begun);
         assert_eq!(word["done"]["uploaded"], "y".repeat(names.len()), "{word}");
         sample
+    }
+
+    /// Removes every backup from both stores.
+    pub(crate) fn clear(&self) {
+        self.server.shell("rm -rf /mnt/store/base /mnt/store/.seals");
+        self.shell("/mnt/rclone purge s3:backups/bench; /mnt/rclone purge s3:backups/rclone");
     }
 
     /// What a catalogue would hold of a backup on the volume.

@@ -209,9 +209,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_bad_day_on_one_page() {
-        let obligation = Obligation {
+    fn owed() -> Obligation {
+        Obligation {
             schema: 1,
             debt: Debt::Desync {
                 pod: "mariadb-server-2".to_owned(),
@@ -221,7 +220,11 @@ mod tests {
             },
             run: "mariadb-phy-backup-abcde".to_owned(),
             since: at("2026-01-03T11:50:00Z"),
-        };
+        }
+    }
+
+    #[test]
+    fn a_bad_day_on_one_page() {
         let run = |job: &str, task: &str, is_running| OrderedRun {
             job: job.to_owned(),
             ordered: Some(at("2026-01-03T11:49:00Z")),
@@ -241,7 +244,7 @@ mod tests {
                 run("mariadb-phy-verify-fghij", "verify", false),
             ]),
             unknown_settings: vec!["MARIADB_BACKUP_TIMOUT".to_owned()],
-            ..facts((0..3).map(|n| pod(n, true)).collect(), Some(obligation))
+            ..facts((0..3).map(|n| pod(n, true)).collect(), Some(owed()))
         };
         let status = Status::of(facts, Some(told("Synced", &["mariadb-server-2 does not answer: connection refused"])));
         insta::assert_snapshot!(text(&status, now()), @r"
@@ -265,6 +268,17 @@ mod tests {
           mariadb-server-2 does not answer: connection refused
         ");
         assert_eq!(status.code(), ExitCode::Refused);
+    }
+
+    #[test]
+    fn what_a_living_run_owes_is_no_trouble_and_what_a_dead_one_owes_is() {
+        let status = |is_running| {
+            let run = OrderedRun { job: owed().run, ordered: None, task: Some("backup".to_owned()), is_running };
+            let pods = (0..3).map(|n| pod(n, true)).collect();
+            Status::of(Facts { runs: Some(vec![run]), ..facts(pods, Some(owed())) }, Some(told("Synced", &[])))
+        };
+        assert_eq!(status(true).code(), ExitCode::Done);
+        assert_eq!(status(false).code(), ExitCode::Refused);
     }
 
     #[test]

@@ -139,7 +139,10 @@ impl Status {
         let was_asked = told.is_some();
         let StatusReport { replicas, findings } =
             told.unwrap_or_else(|| facts.view.as_ref().map(seen).unwrap_or_default());
-        let is_bad = !findings.is_empty() || matches!(obligation, Fact::Known(_));
+        // What a run that goes on owes it is about to settle itself.
+        let goes_on = |job: &str| facts.runs.iter().flatten().any(|run| run.is_running && run.job == job);
+        let is_owed = matches!(&obligation, Fact::Known(owed) if !goes_on(&owed.run));
+        let is_bad = !findings.is_empty() || is_owed;
         let health = match (is_bad, was_asked) {
             (true, _) => Health::Unhealthy,
             (false, true) => Health::Healthy,
