@@ -123,9 +123,10 @@ fn sync_brings_both_stores_to_the_same_set_either_way() {
     let oracle = Oracle::new(&cluster);
     cluster.plugin(&["sync"]).ends_with(0);
     assert!(in_bucket(&cluster).contains(&local), "{local} is not in S3 after sync");
-    // The volume loses one, and gets it back.
+    // The volume loses one; once that is found, it gets it back.
     let root = volume(&cluster).unwrap();
     std::fs::remove_dir_all(root.join(format!("base/{local}"))).unwrap();
+    cluster.plugin(&["verify"]).ends_with(13).says(&local);
     cluster.plugin(&["sync"]).ends_with(0);
     assert!(on_volume(&cluster).contains(&local), "{local} is not on the volume after sync");
     drop(ledger);
