@@ -152,7 +152,7 @@ fn streams_that_end_early_although_the_tool_says_it_is_well_are_no_backups() {
     let cut = "at=$(grep -abo XBSTCK01 /mnt/scratch/all | tail -n 1 | cut -d: -f1); head -c \"$at\" /mnt/scratch/all";
     for (what, ending, why) in [("cut", cut, "the stream ends early"), ("empty", ":", "after 0 bytes")] {
         let tool = format!(
-            "#!/bin/sh\ncase \"$*\" in *--version*) exec /usr/bin/mariadb-backup \"$@\";; esac\n\
+            "#!/bin/sh\ncase \"$*\" in *--version*|*--help*) exec /usr/bin/mariadb-backup \"$@\";; esac\n\
              /usr/bin/mariadb-backup \"$@\" > /mnt/scratch/all || exit 1\n{ending}\n"
         );
         server.shell(&format!("mkdir /mnt/{what}"));

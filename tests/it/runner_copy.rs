@@ -230,7 +230,7 @@ fn a_conductor_that_dies_before_the_go_ahead_leaves_everything_as_it_was() {
 fn what_a_killed_tool_left_on_the_server_is_ended_and_the_replica_comes_back() {
     let server = RealServer::start(image());
     // Its connection outlives it and keeps the member paused, as when the network is cut between them.
-    let tool = "#!/bin/sh\ncase \"$*\" in *--version*) exec /usr/bin/mariadb-backup \"$@\";; esac\n\
+    let tool = "#!/bin/sh\ncase \"$*\" in *--version*|*--help*) exec /usr/bin/mariadb-backup \"$@\";; esac\n\
                 printf '[client]\\nuser=backup\\npassword=\"b\\\\\"#\\\\\\\\p\"\\n' > /mnt/scratch/client.cnf\n\
                 setsid mariadb --defaults-file=/mnt/scratch/client.cnf -h 127.0.0.1 \
                 -e 'BACKUP STAGE START; BACKUP STAGE BLOCK_COMMIT; SELECT SLEEP(600)' > /dev/null 2>&1 &\n\
