@@ -172,7 +172,7 @@ pub async fn take(
     }
     let plan = plan(&observed, request, settings, &Run::begin(job, ports))?;
     let Recorded { mut report, unsent } = run(&plan, ports).await?;
-    let sent = finish(&observed.cluster, settings, job, ports).await;
+    let sent = finish(&report.backup, &observed.cluster, settings, job, ports).await;
     if sent.contains(&report.backup) {
         report.s3 = Presence::Present;
     } else if let Some(why) = unsent {
@@ -192,8 +192,14 @@ impl Run {
 /// Removes what retention no longer keeps, sends to S3 what should be there, and returns what was sent.
 ///
 /// The backup is made and listed: nothing that goes wrong here takes that back.
-async fn finish(cluster: &ClusterView, settings: &Settings, job: &str, ports: &ConductorPorts<'_>) -> Vec<BackupId> {
-    match try_to_finish(cluster, settings, job, ports).await {
+async fn finish(
+    made: &BackupId,
+    cluster: &ClusterView,
+    settings: &Settings,
+    job: &str,
+    ports: &ConductorPorts<'_>,
+) -> Vec<BackupId> {
+    match try_to_finish(made, cluster, settings, job, ports).await {
         Ok(sent) => sent,
         Err(failure) => {
             let why: Vec<_> = std::iter::once(failure.message).chain(failure.causes).collect();
@@ -205,6 +211,7 @@ async fn finish(cluster: &ClusterView, settings: &Settings, job: &str, ports: &C
 }
 
 async fn try_to_finish(
+    made: &BackupId,
     cluster: &ClusterView,
     settings: &Settings,
     job: &str,
@@ -212,7 +219,7 @@ async fn try_to_finish(
 ) -> Result<Vec<BackupId>, Failure> {
     let (catalogue, _) = ports.catalogue.read().await.map_err(|error| Failure::of(&error))?;
     let inputs = keep::Inputs { catalogue: &catalogue, settings, cluster, job };
-    let plan = keep::plan(&inputs, &keep::Wish::Finish).map_err(KeepError::into_failure)?;
+    let plan = keep::plan(&inputs, &keep::Wish::Finish(made.clone())).map_err(KeepError::into_failure)?;
     if plan.batches.is_empty() {
         return Ok(Vec::new());
     }

@@ -36,6 +36,8 @@ pub struct InventoryPlan {
     pub runner: RunnerSpec,
     /// How long it may take to start.
     pub start: Duration,
+    /// The cluster whose backups these should be, `<namespace>/<statefulset>`.
+    pub cluster: String,
 }
 
 /// What the stores hold.
@@ -112,7 +114,8 @@ pub fn plan(settings: &Settings, cluster: &ClusterView, job: &str) -> InventoryP
         operator_secret: None,
         backup_secret: None,
     };
-    InventoryPlan { runner, start: settings.start_timeout }
+    let cluster = format!("{}/{}", cluster.namespace, cluster.statefulset);
+    InventoryPlan { runner, start: settings.start_timeout, cluster }
 }
 
 /// Looks into the stores.
@@ -138,13 +141,21 @@ async fn look(plan: &InventoryPlan, attempt: u32, ports: &ConductorPorts<'_>) ->
     let runner = RunnerSpec { name: format!("{}-{attempt}", plan.runner.name), ..plan.runner.clone() };
     let mut stock = Stock::default();
     let hear = |event: Event| match event.kind {
-        EventKind::Found { found } => stock.add(*found),
+        EventKind::Found { found } => stock.add(of_cluster(*found, &plan.cluster)),
         kind => errand::repeat(event.phase, kind, ports),
     };
     let report = errand::run(&runner, plan.start, ports, hear).await.map_err(InventoryError::Errand)?;
     stock.report = report;
     stock.check()?;
     Ok(stock)
+}
+
+/// Says of a backup of another cluster that it is none of ours: entered, it would fall to our retention.
+fn of_cluster(mut found: FoundBackup, cluster: &str) -> FoundBackup {
+    if let Some(other) = found.cluster.as_ref().filter(|other| *other != cluster) {
+        found.trouble = Some(format!("it is a backup of {other}"));
+    }
+    found
 }
 
 impl Stock {

@@ -43,8 +43,8 @@ pub enum Wish {
         /// To this store only; both ways when missing.
         to: Option<StoreName>,
     },
-    /// What is left to do after a backup: retention, and what should be in S3 and is not.
-    Finish,
+    /// What is left to do after this backup: retention, and what should be in S3 and is not.
+    Finish(BackupId),
 }
 
 /// What the plan is made from.
@@ -186,7 +186,7 @@ pub fn plan(inputs: &Inputs<'_>, wish: &Wish) -> Result<KeepPlan, KeepError> {
         download: choice.download,
         hopeless: choice.hopeless,
         start: inputs.settings.start_timeout,
-        on_failure: if *wish == Wish::Finish { OnFailure::Warn } else { OnFailure::Fail },
+        on_failure: if matches!(wish, Wish::Finish(_)) { OnFailure::Warn } else { OnFailure::Fail },
     })
 }
 
@@ -222,8 +222,10 @@ fn choose(inputs: &Inputs<'_>, wish: &Wish) -> Result<Choice, KeepError> {
             Ok(Choice { remove: to_delete(catalogue, backups, settings.stores)?, ..Choice::default() })
         }
         Wish::Sync { backups, to } => to_sync(catalogue, settings.stores, backups, *to),
-        Wish::Finish => {
-            let remove = outlived();
+        Wish::Finish(made) => {
+            // With a clock that was set back, the newest backup may well have the oldest name.
+            let needed = chain::members(catalogue, made);
+            let remove: Vec<_> = outlived().into_iter().filter(|backup| !needed.contains(backup)).collect();
             let upload = if settings.stores == StoresWish::Both { owed_to_s3(catalogue, &remove) } else { Vec::new() };
             Ok(Choice { remove, upload, ..Choice::default() })
         }

@@ -91,6 +91,9 @@ pub struct Member {
     pub aborts_backups: bool,
     /// `Innodb_lsn_current`: how far its redo is; per server, and meaningless on another one.
     pub lsn: u64,
+    /// `wsrep_sst_method` is not `mariabackup`: a state transfer may write into the files that are
+    /// there, as rsync does, and leave no trace on them.
+    pub sst_keeps_files: bool,
     /// `version`.
     pub version: String,
     /// `datadir`.
@@ -125,6 +128,7 @@ impl Member {
                 .is_some_and(|value| ["yes", "on", "true", "1"].contains(&value.to_ascii_lowercase().as_str())),
             aborts_backups: text(variables, "wsrep_mode").contains("BF_ABORT_MARIABACKUP"),
             lsn: text(status, "Innodb_lsn_current").parse().unwrap_or_default(),
+            sst_keeps_files: text(variables, "wsrep_sst_method") != "mariabackup",
             version: text(variables, "version"),
             datadir: text(variables, "datadir"),
         }

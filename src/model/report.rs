@@ -319,6 +319,9 @@ pub struct FoundBackup {
     /// What is wrong with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// The cluster it was made of, `<namespace>/<statefulset>`, as far as its manifest tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
 }
 
 /// What was found in the stores; the backups themselves came as events.

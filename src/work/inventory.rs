@@ -152,6 +152,7 @@ fn of_manifest(
     }
     let seconds = manifest.finished.duration_since(manifest.started).as_secs();
     let mut found = of_files(backup, side, files, trouble);
+    found.cluster = Some(format!("{}/{}", manifest.source.namespace, manifest.source.statefulset));
     found.entry.duration_secs = u64::try_from(seconds).ok();
     found.entry.position = Some(manifest.origin.position.clone());
     found.entry.stream_bytes = Some(manifest.stream.bytes);
@@ -190,7 +191,7 @@ fn of_files(
         StoreName::S3 => (Presence::Absent, Presence::Present),
     };
     let entry = Entry { local, s3, ..Entry::default() };
-    FoundBackup { store: side.name, backup: backup.clone(), files, entry, trouble }
+    FoundBackup { store: side.name, backup: backup.clone(), files, entry, trouble, cluster: None }
 }
 
 #[cfg(test)]

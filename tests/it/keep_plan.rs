@@ -148,7 +148,7 @@ fn the_end_of_a_backup_prunes_and_brings_s3_to_the_same_set() {
         (increment(2, 3), lying(Present, Unfinished)),
         (full(4), Entry { removing: Some(name(9).time()), ..lying(Present, Present) }),
     ]);
-    let plan = plan(&catalogue, "both", &Wish::Finish).unwrap();
+    let plan = plan(&catalogue, "both", &Wish::Finish(increment(2, 3))).unwrap();
     assert_eq!(plan.remove, [full(0), full(4)]);
     assert_eq!(plan.upload, [full(1), full(2), increment(2, 3)], "also what was made before S3 was used");
     let [batch] = &plan.batches[..] else { panic!("one runner is enough: {:?}", plan.batches) };
@@ -159,7 +159,7 @@ fn the_end_of_a_backup_prunes_and_brings_s3_to_the_same_set() {
 #[test]
 fn the_end_of_a_backup_with_nothing_to_do_starts_no_runner_and_a_prune_does() {
     let catalogue = catalogue([(full(0), lying(Present, Absent))]);
-    assert_eq!(plan(&catalogue, "local", &Wish::Finish).unwrap().batches.len(), 0);
+    assert_eq!(plan(&catalogue, "local", &Wish::Finish(full(0))).unwrap().batches.len(), 0);
     let prune = plan(&catalogue, "local", &Wish::Prune).unwrap();
     assert_eq!((prune.batches.len(), prune.remove), (1, vec![]));
 }
@@ -185,4 +185,11 @@ fn a_thousand_backups_are_dealt_with_within_the_limits_of_arguments_and_last_wor
     }
     let summary = Outcome::done(plan.summary(), Vec::new());
     assert!(serde_json::to_string(&summary).unwrap().len() < 4096);
+}
+
+#[test]
+fn the_backup_just_made_stays_although_the_clock_was_set_back() {
+    let catalogue = catalogue((0..20).map(|day| (full(day), lying(Present, Absent))));
+    let plan = plan(&catalogue, "local", &Wish::Finish(full(0))).unwrap();
+    assert!(!plan.remove.is_empty() && !plan.remove.contains(&full(0)), "{:?}", plan.remove);
 }

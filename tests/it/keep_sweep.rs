@@ -141,7 +141,9 @@ fn no_single_fault_of_a_prune_removes_what_is_needed_or_leaves_half_of_what_is_n
 
 #[test]
 fn no_single_fault_of_the_end_of_a_backup_does() {
-    sweep(full_house, &Asked::Keep(Wish::Finish), |_| Asked::Keep(Wish::Finish));
+    sweep(full_house, &Asked::Keep(Wish::Finish(NEW_CHILD.parse().unwrap())), |_| {
+        Asked::Keep(Wish::Finish(NEW_CHILD.parse().unwrap()))
+    });
 }
 
 #[test]
@@ -212,7 +214,7 @@ fn a_removal_that_fails_fails_a_prune_and_is_a_warning_after_a_backup() {
     let failure = pruned.unwrap_err();
     assert_eq!((failure.message.as_str(), failure.code), (left, ExitCode::FailedInCluster));
     assert_eq!(world.lock().warnings, [""; 0]);
-    let (finished, world) = broken(&Asked::Keep(Wish::Finish));
+    let (finished, world) = broken(&Asked::Keep(Wish::Finish(NEW_CHILD.parse().unwrap())));
     assert_eq!((finished, world.lock().warnings.clone()), (Ok(()), vec![left.to_owned()]));
 }
 

@@ -405,7 +405,7 @@ fn run_server(room: &Room) -> Child {
         .args(["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=24M", "--innodb-flush-method=fsync"])
         .args(["--wsrep-on=ON", "--wsrep-provider=/usr/lib/galera/libgalera_smm.so", "--wsrep-new-cluster"])
         .args(["--wsrep-cluster-address=gcomm://", "--wsrep-node-address=127.0.0.1"])
-        .args(["--wsrep-provider-options=gcache.size=4M", "--wsrep-sst-method=rsync"])
+        .args(["--wsrep-provider-options=gcache.size=4M", "--wsrep-sst-method=mariabackup"])
         .stdout(Stdio::null())
         .stderr(log)
         .spawn()

@@ -150,7 +150,7 @@ impl SqlSession {
         // By a pattern each: with WHERE the server would work out every status it has.
         status.extend(self.pairs("read the redo's end", "SHOW GLOBAL STATUS LIKE 'Innodb_lsn_current'").await?);
         let wanted = "SHOW GLOBAL VARIABLES WHERE Variable_name IN \
-                      ('wsrep_provider_options', 'wsrep_mode', 'version', 'datadir')";
+                      ('wsrep_provider_options', 'wsrep_mode', 'wsrep_sst_method', 'version', 'datadir')";
         let variables = self.pairs("read the variables", wanted).await?;
         Ok(Member::read(&status, &variables))
     }

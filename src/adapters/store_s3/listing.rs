@@ -88,8 +88,11 @@ impl Bucket {
 
     /// Gives up every upload to a backup's directory.
     pub(super) async fn abort_all(&self, backup: &BackupId) -> Result<(), PortError> {
+        let root = self.below("");
         for upload in self.uploads(&self.below(&format!("{}/", backup.directory()))).await? {
-            if let (Some(key), Some(id)) = (upload.key(), upload.upload_id()) {
+            let (Some(key), Some(id)) = (upload.key(), upload.upload_id()) else { continue };
+            // Not every server heeds the prefix, and what is beyond it is somebody else's.
+            if key.strip_prefix(&root).and_then(|path| name_in(path, backup)).is_some() {
                 self.abort(key, id).await?;
             }
         }

@@ -20,7 +20,7 @@ fn files(backup: &BackupId, digit: char) -> BTreeMap<String, Checksum> {
 
 fn found(backup: &BackupId, store: StoreName, digit: char) -> FoundBackup {
     let entry = Entry { duration_secs: Some(7), ..Entry::default() };
-    FoundBackup { store, backup: backup.clone(), files: files(backup, digit), entry, trouble: None }
+    FoundBackup { store, backup: backup.clone(), files: files(backup, digit), entry, trouble: None, cluster: None }
 }
 
 /// A stock of both stores.
@@ -236,4 +236,17 @@ proptest! {
         let backwards_and_again = distinct.iter().rev().chain(&distinct).cloned();
         prop_assert_eq!(stock(backwards_and_again), stock(distinct.clone()));
     }
+}
+
+#[test]
+fn a_backup_of_another_cluster_in_the_same_place_is_not_taken_over() {
+    let told = |cluster: &str| FoundBackup { cluster: Some(cluster.to_owned()), ..found(&full(4), StoreName::S3, 'a') };
+    assert_eq!(crate::inventory::of_cluster(told("shop/db"), "shop/db").trouble, None);
+    let other = crate::inventory::of_cluster(told("test/db"), "shop/db");
+    assert_eq!(other.trouble.as_deref(), Some("it is a backup of test/db"));
+    let mut stock = Stock::default();
+    stock.add(other);
+    let mut catalogue = Catalogue::default();
+    adopt(&stock, &mut catalogue);
+    assert_eq!(catalogue.listed(), []);
 }

@@ -157,6 +157,7 @@ mod tests {
             files: [(format!("base/{name}/backup.mbstream.zst"), sum)].into(),
             entry: Entry::default(),
             trouble: trouble.map(str::to_owned),
+            cluster: None,
         }
     }
 

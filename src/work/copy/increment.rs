@@ -87,6 +87,8 @@ pub enum NoIncrement {
     OtherFiles { backup: BackupId },
     #[error("it cannot be told whether the files are those {backup} was made of: their birth is not kept")]
     UnknownFiles { backup: BackupId },
+    #[error("the server was started anew since {backup}, and its wsrep_sst_method may have written into the files")]
+    MaybeOtherContent { backup: BackupId },
     #[error("{backup} is of series {theirs}, the server of {ours}")]
     OtherSeries { backup: BackupId, theirs: String, ours: String },
     #[error("{backup} was made in another history of the cluster ({theirs}, now {ours})")]
@@ -209,6 +211,10 @@ fn check_history(found: &Observed, parent: &FoundParent) -> Result<(), NoIncreme
     if theirs.position.uuid != ours.state_uuid {
         let (theirs, ours) = (theirs.position.uuid.clone(), ours.state_uuid.clone());
         return Err(NoIncrement::OtherHistory { backup, theirs, ours });
+    }
+    // Only a server that was never started anew has surely got no state transfer that kept the files.
+    if ours.sst_keeps_files && theirs.gcomm_uuid != ours.gcomm_uuid {
+        return Err(NoIncrement::MaybeOtherContent { backup });
     }
     let went_back = |what, theirs: String, ours: String| NoIncrement::WentBack { backup, what, theirs, ours };
     if ours.lsn < theirs.lsn.last {

@@ -39,6 +39,7 @@ async fn every_backup_of_both_stores_is_told_as_a_catalogue_would_hold_it() {
             ..entry(local, s3)
         },
         trouble: None,
+        cluster: Some("/".to_owned()),
     };
     let originals = FoundBackup {
         store: StoreName::Local,
@@ -49,6 +50,7 @@ async fn every_backup_of_both_stores_is_told_as_a_catalogue_would_hold_it() {
         ]),
         entry: entry(here, nowhere),
         trouble: None,
+        cluster: None,
     };
     let expected = [originals, ours(StoreName::Local, here, nowhere), ours(StoreName::S3, nowhere, here)];
     assert_eq!(found, expected);

@@ -452,7 +452,7 @@ impl World {
                     StoreName::S3 => (Presence::Absent, Presence::Present),
                 };
                 let entry = Entry { local, s3, ..Entry::default() };
-                let found = FoundBackup { store, files: files(&backup), backup, entry, trouble: None };
+                let found = FoundBackup { store, files: files(&backup), backup, entry, trouble: None, cluster: None };
                 if self.is_lost() {
                     continue;
                 }

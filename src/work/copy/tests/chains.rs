@@ -82,6 +82,21 @@ async fn what_is_not_proven_becomes_a_full_backup_that_says_why() {
     }
 }
 
+#[test]
+fn a_server_started_anew_that_may_have_got_its_rows_by_rsync_makes_a_full_one() {
+    let found = |sst_keeps_files, process: &str| {
+        let mut parent = parent();
+        parent["origin"]["gcommUuid"] = json!(process);
+        let parent: FoundParent = serde_json::from_value(parent).unwrap();
+        let member = Member { sst_keeps_files, ..healthy().member };
+        plan(&increment_order(), &Observed { parent: Some(Ok(parent)), member, ..healthy() }).unwrap().backup
+    };
+    let (same, increment) = (healthy().member.gcomm_uuid, INCREMENT.parse().unwrap());
+    assert_eq!(found(false, "another start of the server"), increment);
+    assert_eq!(found(true, &same), increment);
+    assert_eq!(found(true, "another start of the server"), "base/2026-01-31_23-59-59".parse().unwrap());
+}
+
 #[tokio::test]
 async fn a_parent_that_is_missing_or_another_one_than_recorded_makes_it_a_full_one() {
     let recorded = CopyOrder { parent_sha256: Some("0".repeat(64)), ..increment_order() };
