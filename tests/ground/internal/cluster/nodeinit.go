@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,8 +27,7 @@ func NodeInit(l layout.Layout, n int, kube string) error {
 	if err := unix.Sethostname([]byte(layout.NodeName(n))); err != nil {
 		return err
 	}
-	// Addresses given before the power was lost would never be given back.
-	if err := os.RemoveAll("/var/lib/cni/networks"); err != nil {
+	if err := forgetLeases("/var/lib/cni/networks"); err != nil {
 		return err
 	}
 	supervisor := &supervisor{layout: l, node: n, running: map[int]daemon{}}
@@ -43,6 +43,25 @@ func NodeInit(l layout.Layout, n int, kube string) error {
 		}
 	}
 	return supervisor.reapForever()
+}
+
+// forgetLeases gives back the addresses of pods that were there when the power was lost; nobody else
+// would. Which address was the last one given stays known: the network of a dead pod vanishes late,
+// and takes the route of a new pod with it that got the same address.
+func forgetLeases(folder string) error {
+	leases, err := filepath.Glob(filepath.Join(folder, "*", "*"))
+	if err != nil {
+		return err
+	}
+	for _, lease := range leases {
+		if strings.HasPrefix(filepath.Base(lease), "last_reserved_ip") {
+			continue
+		}
+		if err := os.Remove(lease); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func mountNode(l layout.Layout, n int) error {
