@@ -157,7 +157,7 @@ fn every_name_in_the_core_of_ring_3_is_that_of_a_test() {
     let folder = root().join("tests/e2e");
     for line in fs::read_to_string(folder.join("core.txt")).unwrap().lines() {
         let (file, test) = line.split_once("::").unwrap();
-        let text = fs::read_to_string(folder.join(format!("{file}.rs"))).unwrap();
-        assert!(text.contains(&format!("#[test]\nfn {test}()")), "{line} is no test");
+        let source = fs::read_to_string(folder.join(format!("{file}.rs"))).unwrap();
+        assert!(source.contains(&format!("#[test]\nfn {test}()")), "{line} is no test");
     }
 }
