@@ -1,6 +1,7 @@
 //! Sending a runner on an errand: it is started, listened to until it ends, and its pod removed.
 //!
-//! Nothing but its last word says what came of it; a runner that was killed has none.
+//! Nothing but its last word says what came of it; a runner that was killed has none. One that shows no
+//! sign of work any more is given up: the cluster's Lease is held meanwhile.
 
 use std::time::Duration;
 
@@ -9,8 +10,11 @@ use serde::de::DeserializeOwned;
 use crate::exit_code::ExitCode;
 use crate::model::event::{Event, EventKind, Phase};
 use crate::model::outcome::{End, Explain, Failure, Outcome};
-use crate::ports::PortError;
 use crate::ports::conductor::{ConductorPorts, RunnerNews, RunnerSpec};
+use crate::ports::{PortError, Reason};
+
+/// How long a runner may show no sign of work: longer than any store's timeouts take, retries included.
+const SILENCE: Duration = Duration::from_mins(15);
 
 /// Why an errand came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -93,12 +97,33 @@ async fn follow<R: DeserializeOwned>(
 ) -> Result<R, ErrandError> {
     let failed = |source| ErrandError::Port { runner: spec.name.clone(), source };
     let mut runner = ports.runners.start(spec, start).await.map_err(failed)?;
+    let (mut heard, mut progress) = (ports.clock.elapsed(), None);
     loop {
-        match runner.next().await.map_err(failed)? {
-            RunnerNews::Event(event) => hear(event),
+        let patience = SILENCE.saturating_sub(ports.clock.elapsed().saturating_sub(heard));
+        let news = tokio::select! {
+            biased;
+            news = runner.next() => news.map_err(failed)?,
+            () = ports.clock.sleep(patience) => return Err(failed(silent())),
+        };
+        match news {
+            RunnerNews::Event(event) => {
+                // A store that hangs lets the same progress be told for ever.
+                let told = matches!(event.kind, EventKind::Progress { .. }).then(|| event.kind.clone());
+                if told.is_none() || told != progress {
+                    heard = ports.clock.elapsed();
+                    progress = told.or(progress);
+                }
+                hear(event);
+            }
             RunnerNews::Ended { last_word, how } => return report_of(last_word.as_deref(), &how),
         }
     }
+}
+
+fn silent() -> PortError {
+    let what = format!("it showed no sign of work for {} min", SILENCE.as_secs() / 60);
+    PortError::new(Reason::TimedOut, what)
+        .with_hint("see whether the node, the volume and S3 answer; the next run does what is left")
 }
 
 fn report_of<R: DeserializeOwned>(last_word: Option<&str>, how: &str) -> Result<R, ErrandError> {

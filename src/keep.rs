@@ -6,6 +6,7 @@
 
 mod run;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -226,7 +227,8 @@ fn choose(inputs: &Inputs<'_>, wish: &Wish) -> Result<Choice, KeepError> {
             // With a clock that was set back, the newest backup may well have the oldest name.
             let needed = chain::members(catalogue, made);
             let remove: Vec<_> = outlived().into_iter().filter(|backup| !needed.contains(backup)).collect();
-            let upload = if settings.stores == StoresWish::Both { owed_to_s3(catalogue, &remove) } else { Vec::new() };
+            let upload =
+                if settings.stores == StoresWish::Both { owed_to_s3(catalogue, made, &remove) } else { Vec::new() };
             Ok(Choice { remove, upload, ..Choice::default() })
         }
     }
@@ -296,13 +298,21 @@ fn lacks(entry: &Entry, store: StoreName) -> bool {
 }
 
 /// Returns what is not in S3 and can go there: with both stores in use they hold the same set, so what
-/// was made before S3 was used goes too.
-fn owed_to_s3(catalogue: &Catalogue, removed: &[BackupId]) -> Vec<BackupId> {
+/// was made before S3 was used goes too. First what a restore of the newest needs, then as much of the
+/// other chains, the newest first, as one runner takes.
+fn owed_to_s3(catalogue: &Catalogue, made: &BackupId, removed: &[BackupId]) -> Vec<BackupId> {
     let can_go = |backup: &BackupId| {
         let entry = catalogue.entry(backup).filter(Entry::is_usable);
         entry.is_some_and(|entry| entry.local == Presence::Present && lacks(&entry, StoreName::S3))
     };
-    catalogue.listed().into_iter().filter(|backup| !removed.contains(backup) && can_go(backup)).collect()
+    let listed = catalogue.listed().into_iter();
+    let owed = listed.filter(|backup| !removed.contains(backup) && can_go(backup));
+    let needed = chain::members(catalogue, made);
+    let (mut first, mut others): (Vec<_>, Vec<_>) = owed.partition(|backup| needed.contains(backup));
+    others.sort_by_key(|backup| Reverse(backup.base().unwrap_or(backup.name()).clone()));
+    others.truncate(BATCH.saturating_sub(first.len() + removed.len()));
+    first.extend(others);
+    first
 }
 
 /// Deals the work out to runners; a prune starts one in any case, which sweeps what dead runs left.
@@ -323,6 +333,8 @@ fn batches(inputs: &Inputs<'_>, choice: &Choice, wish: &Wish) -> Vec<Batch> {
             download: of(Act::Download).collect(),
             expected: copied.flat_map(|backup| inputs.catalogue.files_of(&backup)).collect(),
             wanted_uploads: wanted.clone(),
+            // A backup has a deadline, and what is behind it is never put above what was just made.
+            limit_secs: matches!(wish, Wish::Finish(_)).then(|| inputs.settings.copy_timeout.as_secs()),
         }
     };
     let mut orders: Vec<_> = acts.chunks(BATCH).map(order).collect();

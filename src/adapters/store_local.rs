@@ -64,6 +64,21 @@ impl VolumeStore {
         self.root.join(SEALS).join(flat(backup))
     }
 
+    /// Removes a directory of the store, by way of unfinished work; `false` when it was not there.
+    fn remove_directory(&self, place: &Path, name: &str) -> Result<bool, PortError> {
+        let workspace = Workspace::of(&self.root, &format!("removed_{name}"), place)?;
+        workspace.map_or(Ok(false), |workspace| workspace.remove().map(|()| true))
+    }
+
+    /// The places where a backup was set aside, once for every time it was damaged.
+    fn set_aside_before(&self, backup: &BackupId) -> Result<Vec<PathBuf>, PortError> {
+        let place = self.root.join(QUARANTINE).join(backup.directory());
+        let (Some(beside), name) = (place.parent(), backup.name().as_str()) else { return Ok(Vec::new()) };
+        let is_numbered = |rest: &str| rest.strip_prefix('.').is_some_and(|number| number.parse::<u32>().is_ok());
+        let is_of_it = |found: &str| found.strip_prefix(name).is_some_and(|rest| rest.is_empty() || is_numbered(rest));
+        Ok(names_in(beside)?.iter().filter(|found| is_of_it(found)).map(|found| beside.join(found)).collect())
+    }
+
     /// Forgets that a backup was found right.
     fn unseal(&self, backup: &BackupId) -> Result<(), PortError> {
         let path = self.seal_path(backup);
@@ -194,16 +209,17 @@ impl Store for VolumeStore {
 
     fn remove(&self, backup: &BackupId) -> Result<bool, PortError> {
         let place = self.root.join(backup.directory());
-        let Some(workspace) = Workspace::of(&self.root, &format!("removed_{}", flat(backup)), &place)? else {
-            return Ok(false);
-        };
+        let was_there = self.remove_directory(&place, &flat(backup))?;
         self.unseal(backup)?;
-        workspace.remove()?;
+        let mut was_aside = false;
+        for aside in self.set_aside_before(backup)? {
+            was_aside |= self.remove_directory(&aside, &format!("aside_{}", flat(backup)))?;
+        }
         if backup.base().is_some() {
             // With the last increment of a chain its directory goes; with others in it, it stays.
             let _not_the_last = fs::remove_dir(place.parent().unwrap_or(&self.root));
         }
-        Ok(true)
+        Ok(was_there || was_aside)
     }
 
     fn sweep(&self, wanted: &[BackupId]) -> Result<Vec<String>, PortError> {
@@ -325,6 +341,20 @@ mod tests {
             assert_eq!((store.backups().unwrap(), store.sealed(&id).unwrap()), (vec![], None));
         }
         assert_eq!(store.set_aside(&id).unwrap_err().reason, Reason::Missing);
+    }
+
+    #[test]
+    fn with_a_backup_goes_what_was_set_aside_of_it_and_nothing_else() {
+        let (directory, store, id) = store();
+        let aside = |name: &str| directory.path().join(".quarantine/base").join(name);
+        let others = ["2026-01-31_23-59-59.notes", "2026-01-31_23-59-5", "2026-02-01_00-00-00"].map(aside);
+        for place in others.iter().chain(&["2026-01-31_23-59-59", "2026-01-31_23-59-59.2"].map(aside)) {
+            fs::create_dir_all(place.join("x")).unwrap();
+        }
+        assert!(store.remove(&id).unwrap());
+        assert_eq!(names_in(&directory.path().join(".quarantine/base")).unwrap().len(), others.len());
+        assert!(others.iter().all(|place| place.exists()));
+        assert!(!store.remove(&id).unwrap());
     }
 
     #[test]

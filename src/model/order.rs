@@ -403,6 +403,10 @@ pub struct KeepOrder {
     /// Backups whose unfinished uploads are still wanted; those of others are removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub wanted_uploads: Vec<BackupId>,
+    /// Seconds after which no further copy goes on; what was brought to S3 by then is used again by the
+    /// next run. Without it, all is copied however long it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_secs: Option<u64>,
 }
 
 /// Where to look.

@@ -41,6 +41,12 @@ pub enum CheckError {
     /// The order names no store.
     #[error("the order names no store")]
     NoStore,
+    /// Nothing of what was recorded is there, nor any other backup.
+    #[error("none of the recorded backups is in {places}, and no other one: nothing was set aside")]
+    Emptied {
+        /// The stores that were looked into.
+        places: String,
+    },
     /// The run was stopped.
     #[error("stopped before every file was read")]
     Stopped,
@@ -55,6 +61,7 @@ impl Explain for CheckError {
             Self::Store(error) if error.reason == Reason::Missing => ExitCode::NotFound,
             Self::Store(error) if error.reason == Reason::Credentials => ExitCode::Credentials,
             Self::NoStore => ExitCode::Usage,
+            Self::Emptied { .. } => ExitCode::VerificationFailed,
             Self::Store(_) | Self::Stopped | Self::BrokeOff => ExitCode::FailedInCluster,
         }
     }
@@ -62,6 +69,11 @@ impl Explain for CheckError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.hint(),
+            Self::Emptied { .. } => Some(
+                "see whether claim and bucket are the right ones: kubectl mariadb-backup status; where the backups are gone \
+                 for good, kubectl mariadb-backup verify --rebuild-catalogue makes the catalogue anew"
+                    .to_owned(),
+            ),
             Self::NoStore | Self::Stopped | Self::BrokeOff => None,
         }
     }

@@ -108,6 +108,7 @@ fn upload(from: &Memory, to: &Memory, expected: &BTreeMap<String, Checksum>) -> 
         download: Vec::new(),
         expected: expected.clone(),
         wanted_uploads: Vec::new(),
+        limit_secs: None,
     };
     done(wait(keep::run(order, &memory::ports(Some(from), Some(to)).0, stop::channel().1)))
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::check::look::{Pace, Side};
-use super::stop::Stop;
+use super::stop::{self, Stop};
 use super::transfer::{Copied, Route, TransferError};
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
@@ -36,14 +36,24 @@ pub async fn run(order: KeepOrder, ports: &StorePorts, stop: Stop) -> Outcome<Ke
     ports.events.send(Phase::Store, EventKind::Started);
     let (read, total) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(total_bytes(&order))));
     let (in_thread, counters) = (ports.clone(), (Arc::clone(&read), Arc::clone(&total)));
+    let (begun, limit) = (ports.clock.elapsed(), order.limit_secs.map(Duration::from_secs));
+    let is_over =
+        || stop.is_requested() || limit.is_some_and(|limit| ports.clock.elapsed().saturating_sub(begun) >= limit);
+    let (stopper, in_time) = stop::channel();
+    if is_over() {
+        stopper.stop();
+    }
     let mut keeping = tokio::task::spawn_blocking(move || {
-        let pace = Pace { read: &counters.0, total: &counters.1, stop: &stop };
+        let pace = Pace { read: &counters.0, total: &counters.1, stop: &in_time };
         Keeper::new(&order, &in_thread, &pace).keep()
     });
     loop {
         tokio::select! {
             report = &mut keeping => return ended(report.ok(), ports.events.as_ref()),
             () = ports.clock.sleep(TICK) => {
+                if is_over() {
+                    stopper.stop();
+                }
                 let done_bytes = read.load(Ordering::Relaxed);
                 let total_bytes = total.load(Ordering::Relaxed).max(done_bytes);
                 ports.events.send(Phase::Store, EventKind::Progress { done_bytes, total_bytes, written_bytes: done_bytes });

@@ -119,6 +119,7 @@ impl World {
             download: Vec::new(),
             expected: names.iter().flat_map(|name| self.expected(name)).collect(),
             wanted_uploads: Vec::new(),
+            limit_secs: None,
         };
         let begun = Instant::now();
         let (sample, word) = end_of(self.server.agent(RunnerTask::Keep(order), ""), begun);

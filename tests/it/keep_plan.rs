@@ -150,10 +150,23 @@ fn the_end_of_a_backup_prunes_and_brings_s3_to_the_same_set() {
     ]);
     let plan = plan(&catalogue, "both", &Wish::Finish(increment(2, 3))).unwrap();
     assert_eq!(plan.remove, [full(0), full(4)]);
-    assert_eq!(plan.upload, [full(1), full(2), increment(2, 3)], "also what was made before S3 was used");
+    let upload = [full(2), increment(2, 3), full(1)];
+    assert_eq!(plan.upload, upload, "first what was made, then also what was made before S3 was used");
     let [batch] = &plan.batches[..] else { panic!("one runner is enough: {:?}", plan.batches) };
     assert_eq!(batch.order.wanted_uploads, [full(1), full(2), increment(2, 3)]);
     assert_eq!(batch.order.expected.len(), 6);
+    assert_eq!(batch.order.limit_secs, Some(6 * 3600), "a backup's end is no place for a copy without end");
+}
+
+#[test]
+fn the_end_of_a_backup_sends_what_one_runner_takes_and_the_next_ones_do_the_rest() {
+    let chain = (1..120).map(|day| (increment(0, day), lying(Present, Absent)));
+    let fulls = [0, 200].map(|day| (full(day), lying(Present, Absent)));
+    let plan = plan(&catalogue(chain.chain(fulls)), "both", &Wish::Finish(full(200))).unwrap();
+    assert_eq!((plan.upload.len(), plan.batches.len()), (50, 1));
+    assert_eq!(plan.upload[..3], [full(200), full(0), increment(0, 1)], "parents before children");
+    let wanted = &plan.batches[0].order.wanted_uploads;
+    assert_eq!(wanted.len(), 121, "what others began is not swept");
 }
 
 #[test]

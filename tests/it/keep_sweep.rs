@@ -230,3 +230,18 @@ fn backups_that_were_told_and_lost_on_the_way_are_asked_for_once_more() {
         assert_eq!(picture(&world) == picture(&heard_of_all), ends_well);
     }
 }
+
+#[test]
+fn a_runner_that_shows_no_sign_of_work_is_given_up_and_the_next_run_does_the_work() {
+    let world = full_house();
+    world.lock().mute = true;
+    let failure = run(&world, "mute", &Asked::Keep(Wish::Prune)).unwrap().unwrap_err();
+    assert_eq!(failure.code, ExitCode::FailedInCluster);
+    let said = format!("{}: {}", failure.message, failure.causes.join(": "));
+    assert!(said.contains("showed no sign of work for 15 min"), "{said}");
+    world.lock().mute = false;
+    assert_eq!(run(&world, "next", &Asked::Keep(Wish::Prune)), Some(Ok(())));
+    let quiet = full_house();
+    run(&quiet, "quiet", &Asked::Keep(Wish::Prune));
+    assert_eq!(picture(&world), picture(&quiet));
+}

@@ -127,6 +127,7 @@ impl World {
             download: Vec::new(),
             expected: self.expected.clone(),
             wanted_uploads: Vec::new(),
+            limit_secs: None,
         };
         change(&mut order);
         self.run(RunnerTask::Keep(order)).1

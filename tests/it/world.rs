@@ -96,6 +96,8 @@ pub(crate) struct State {
     pub(crate) files_replaced: bool,
     /// Whether the minute that traffic has to leave is over at once.
     pub(crate) impatient: bool,
+    /// Whether runners show no sign of work, and the patience for that is over at once.
+    pub(crate) mute: bool,
     /// Warnings of all runs.
     pub(crate) warnings: Vec<String>,
     /// Steps of all runs.

@@ -96,6 +96,7 @@ fn a_keeper_removes_children_first_copies_both_ways_and_sweeps() {
             download: Vec::new(),
             expected: std::collections::BTreeMap::new(),
             wanted_uploads: vec![id(NEW)],
+            limit_secs: None,
         })
     };
     let (report, _) = run::<KeepReport>(&world, keep(&world, &[CHILD, OLD])).unwrap();

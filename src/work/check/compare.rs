@@ -55,6 +55,7 @@ pub(super) fn compare(
     }
     let mut quarantined = 0;
     if order.on_corrupt == OnCorrupt::Quarantine {
+        some_are_there(&local, &s3, ports)?;
         quarantined = quarantine(&mut local, &mut s3, ports.local.as_deref(), &mut told);
     }
     let mut report = report::make(order, &backups, &local, &s3);
@@ -144,6 +145,25 @@ fn repair(mender: &Mender<'_>, local: &mut Half, s3: &mut Half, told: &mut Told<
         }
     }
     repaired
+}
+
+/// Refuses stores that hold no backup at all of those recorded: that is the wrong volume or bucket far
+/// more often than the loss of everything.
+fn some_are_there(local: &Half, s3: &Half, ports: &StorePorts) -> Result<(), CheckError> {
+    let halves = || local.wanted.iter().zip(&local.found).zip(s3.wanted.iter().zip(&s3.found));
+    let is_gone = |wanted: &Wanted, found: &Found| !wanted.here || found.verdict == Verdict::Missing;
+    let are_all_gone = !local.wanted.is_empty()
+        && halves().all(|((wanted, found), (s3_wanted, s3_found))| {
+            mend::is_lost([wanted, s3_wanted], [found, s3_found])
+                && is_gone(wanted, found)
+                && is_gone(s3_wanted, s3_found)
+        });
+    if !are_all_gone || !local.present.is_empty() || !s3.present.is_empty() {
+        return Ok(());
+    }
+    let local = ports.local.as_ref().map(|volume| format!("the volume {}", volume.place()));
+    let places: Vec<_> = local.into_iter().chain(ports.s3.as_ref().map(|bucket| bucket.place())).collect();
+    Err(CheckError::Emptied { places: places.join(" and ") })
 }
 
 /// Sets aside what is bad wherever it should be; returns how many backups.

@@ -22,6 +22,7 @@ fn nothing() -> KeepOrder {
         download: Vec::new(),
         expected: BTreeMap::new(),
         wanted_uploads: Vec::new(),
+        limit_secs: None,
     }
 }
 
@@ -138,4 +139,13 @@ async fn a_stop_leaves_the_rest_undone_and_says_so() {
     let End::Done(report) = outcome.end else { panic!("{outcome:?}") };
     assert_eq!((report.removed, report.uploaded, report.failed_count), (Marks(vec![false]), Marks(vec![false]), 2));
     assert_eq!((left(&local).len(), left(&s3).len()), (4, 3));
+}
+
+#[tokio::test]
+async fn what_is_over_its_limit_is_left_to_the_next_run_and_said() {
+    let (local, s3, order) = world();
+    let report = keep(&local, &s3, KeepOrder { upload: vec![id(OTHER)], limit_secs: Some(0), ..order }).await;
+    assert_eq!((report.uploaded, report.failed_count), (Marks(vec![false]), 1));
+    assert!(report.failed[0].contains("stopped"), "{:?}", report.failed);
+    assert!(!left(&s3).contains(&id(OTHER)));
 }

@@ -182,6 +182,9 @@ struct SimRunner {
 #[async_trait]
 impl Runner for SimRunner {
     async fn next(&mut self) -> Result<RunnerNews, PortError> {
+        if self.world.lock().mute {
+            std::future::pending::<()>().await;
+        }
         if self.owes_ready() {
             let time = self.world.now();
             let kind = EventKind::Ready;
@@ -251,7 +254,11 @@ impl Clock for World {
         // The long limits of a phase never run out in this world, and the minute that traffic has to
         // leave only in an impatient one; short pauses make its clock go.
         let minute = Duration::from_mins(1);
-        if time > minute || (time == minute && !self.lock().impatient) {
+        let is_over = {
+            let state = self.lock();
+            if time > minute { state.mute } else { time < minute || state.impatient }
+        };
+        if !is_over {
             std::future::pending::<()>().await;
         }
         self.lock().now += 1;

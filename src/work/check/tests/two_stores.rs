@@ -218,3 +218,18 @@ async fn what_is_bad_in_every_store_is_set_aside_when_that_is_wished() {
     assert_eq!(local.inside().aside, [id(ORIGINAL), id(FULL)]);
     assert!(s3.bytes(STREAM).is_some());
 }
+
+#[tokio::test]
+async fn stores_with_nothing_in_them_are_taken_for_the_wrong_ones_and_nothing_is_set_aside() {
+    let (_, _, mut order) = both();
+    order.on_corrupt = OnCorrupt::Quarantine;
+    let (local, s3) = (Memory::default(), Memory::default());
+    let (_stopper, stop) = stop::channel();
+    let outcome = run(order.clone(), &memory::ports(Some(&local), Some(&s3)).0, stop).await;
+    let End::Failed(failure) = outcome.end else { panic!("{outcome:?}") };
+    assert_eq!(failure.code, ExitCode::VerificationFailed);
+    assert!(failure.message.starts_with("none of the recorded backups is in "), "{}", failure.message);
+    memory::put_backup(&local, "base/2026-02-01_00-00-00", b"bytes");
+    let (report, _) = check(&local, &s3, &order).await;
+    assert_eq!(report.quarantined_count, 2, "with another backup there, it is these that are lost");
+}
