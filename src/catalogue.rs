@@ -33,6 +33,15 @@ pub async fn change(ports: &ConductorPorts<'_>, change: impl Fn(&mut Catalogue))
     patiently(ports, || change_once(ports, &change)).await
 }
 
+/// Makes sure that the catalogue says what its cluster is known by in S3, which is `uid` if nothing yet.
+///
+/// # Errors
+/// The catalogue cannot be read or written, also after some patience.
+pub async fn own(ports: &ConductorPorts<'_>, uid: &str) -> Result<(), PortError> {
+    let own = |catalogue: &mut Catalogue| catalogue.owner = catalogue.owner.take().or_else(|| Some(uid.to_owned()));
+    change(ports, own).await.map(drop)
+}
+
 async fn change_once(ports: &ConductorPorts<'_>, change: impl Fn(&mut Catalogue)) -> Result<Changed, PortError> {
     let (before, version) = ports.catalogue.read().await?;
     let mut after = before.clone();

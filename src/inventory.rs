@@ -104,7 +104,7 @@ impl InventoryError {
 /// Decides where is looked: into every store that is used.
 #[must_use]
 pub fn plan(settings: &Settings, cluster: &ClusterView, job: &str) -> InventoryPlan {
-    let order = InventoryOrder { stores: stores::of(settings, cluster) };
+    let order = InventoryOrder { stores: stores::of(settings, cluster, None) };
     let runner = RunnerSpec {
         name: format!("{job}-inventory"),
         order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Inventory(order) },

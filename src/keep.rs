@@ -322,12 +322,13 @@ fn batches(inputs: &Inputs<'_>, choice: &Choice, wish: &Wish) -> Vec<Batch> {
     let upload = choice.upload.iter().map(|backup| (Act::Upload, backup));
     let download = choice.download.iter().map(|backup| (Act::Download, backup));
     let acts: Vec<_> = remove.chain(upload).chain(download).collect();
-    let wanted = wanted_uploads(inputs, &choice.remove);
+    let mut wanted = inputs.catalogue.on_their_way(inputs.settings.stores);
+    wanted.retain(|backup| !choice.remove.contains(backup));
     let order = |acts: &[(Act, &BackupId)]| {
         let of = |wanted: Act| acts.iter().filter(move |(act, _)| *act == wanted).map(|(_, backup)| (*backup).clone());
         let copied = of(Act::Upload).chain(of(Act::Download));
         KeepOrder {
-            stores: stores::of(inputs.settings, inputs.cluster),
+            stores: stores::of(inputs.settings, inputs.cluster, inputs.catalogue.owner.as_deref()),
             remove: of(Act::Remove).collect(),
             upload: of(Act::Upload).collect(),
             download: of(Act::Download).collect(),
@@ -351,16 +352,6 @@ enum Act {
     Remove,
     Upload,
     Download,
-}
-
-/// Returns the backups whose unfinished uploads may still be of use.
-fn wanted_uploads(inputs: &Inputs<'_>, removed: &[BackupId]) -> Vec<BackupId> {
-    if inputs.settings.stores != StoresWish::Both {
-        return Vec::new();
-    }
-    let on_its_way = |entry: Entry| entry.local == Presence::Present && lacks(&entry, StoreName::S3);
-    let wanted = |backup: &BackupId| inputs.catalogue.entry(backup).is_some_and(on_its_way);
-    inputs.catalogue.listed().into_iter().filter(|backup| wanted(backup) && !removed.contains(backup)).collect()
 }
 
 fn runner(inputs: &Inputs<'_>, number: usize, order: &KeepOrder) -> RunnerSpec {

@@ -8,16 +8,17 @@ use crate::model::order::{S3Store, Stores};
 use crate::model::settings::Settings;
 use crate::ports::conductor::S3Mounts;
 
-/// Returns where a runner finds the stores that are used.
+/// Returns where a runner finds the stores that are used. In S3 it writes only to a place of that owner's,
+/// or of nobody's; the catalogue knows which.
 #[must_use]
-pub fn of(settings: &Settings, cluster: &ClusterView) -> Stores {
+pub fn of(settings: &Settings, cluster: &ClusterView, owner: Option<&str>) -> Stores {
     Stores {
         local: settings.stores.local().then(|| STORE_PATH.to_owned()),
-        s3: settings.stores.s3().then(|| s3(settings, cluster)),
+        s3: settings.stores.s3().then(|| s3(settings, cluster, owner)),
     }
 }
 
-fn s3(settings: &Settings, cluster: &ClusterView) -> S3Store {
+fn s3(settings: &Settings, cluster: &ClusterView, owner: Option<&str>) -> S3Store {
     let s3 = &settings.s3;
     // A foreign server seldom has a certificate for every bucket's host name, nor all of AWS' newest sums.
     let is_foreign = s3.endpoint.is_some();
@@ -29,6 +30,7 @@ fn s3(settings: &Settings, cluster: &ClusterView) -> S3Store {
         region: s3.region.clone(),
         path_style: s3.path_style.unwrap_or(is_foreign),
         checksums_when_required: s3.checksums_when_required.unwrap_or(is_foreign),
+        owner: owner.map(str::to_owned),
         max_parts: s3.max_parts,
         bytes_per_sec: s3.bytes_per_sec,
         credentials: s3.secret.is_some().then(|| S3_CREDENTIALS_PATH.to_owned()),

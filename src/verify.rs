@@ -140,7 +140,7 @@ struct Manner {
 /// Names a backup that the catalogue does not have, and a store that is not used.
 pub fn plan(inputs: &Inputs<'_>, request: &VerifyRequest) -> Result<VerifyPlan, VerifyError> {
     let Inputs { catalogue, settings, cluster, .. } = *inputs;
-    let all = stores::of(settings, cluster);
+    let all = stores::of(settings, cluster, None);
     let stores = match request.store {
         None => all,
         Some(StoreName::Local) => Stores { s3: None, ..all },
@@ -170,7 +170,7 @@ pub fn plan(inputs: &Inputs<'_>, request: &VerifyRequest) -> Result<VerifyPlan, 
 pub fn plan_before_backup(inputs: &Inputs<'_>) -> VerifyPlan {
     let settings = inputs.settings;
     let manner = Manner {
-        stores: stores::of(settings, inputs.cluster),
+        stores: stores::of(settings, inputs.cluster, None),
         depth: settings.verify,
         repair: settings.stores == StoresWish::Both,
         on_corrupt: settings.on_corrupt,

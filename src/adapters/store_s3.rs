@@ -5,13 +5,15 @@
 //! goes up in parts whose sums the server checks; what an interrupted upload brought there is used
 //! again by the next one, as far as its parts prove to be the same bytes.
 //!
-//! Nothing is ever overwritten where the server can help it, and no key outside the layout touched.
+//! Nothing is ever overwritten where the server can help it, no key outside the layout touched, and
+//! nothing changed in a place that bears the mark of another cluster.
 
 mod body;
 mod client;
 mod download;
 mod error;
 mod listing;
+mod owner;
 mod pace;
 mod part_size;
 mod parts;
@@ -28,6 +30,7 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::types::ChecksumMode;
 use tokio::runtime::Handle;
+use tokio::sync::OnceCell;
 
 use crate::model::backup_id::BackupId;
 use crate::model::manifest::{MANIFEST_FILE, hex};
@@ -58,6 +61,10 @@ struct Bucket {
     max_parts: u32,
     bytes_per_sec: u64,
     pace: Arc<Pace>,
+    /// Who may write here; `None` where nobody asks.
+    owner: Option<String>,
+    /// Set once that was found to be so.
+    is_ours: OnceCell<()>,
 }
 
 impl S3Bucket {
@@ -81,6 +88,8 @@ impl S3Bucket {
             max_parts: order.max_parts,
             bytes_per_sec: order.bytes_per_sec,
             pace: Arc::new(Pace::new(order.bytes_per_sec)),
+            owner: order.owner.clone(),
+            is_ours: OnceCell::new(),
         };
         Ok(Self { bucket: Arc::new(bucket) })
     }

@@ -29,6 +29,9 @@ pub const BACKUPS_KEY: &str = "backups";
 /// The ConfigMap's key with the room on the volume.
 pub const ROOM_KEY: &str = "room";
 
+/// The ConfigMap's key with the mark of ownership that this catalogue's cluster leaves in S3.
+pub const OWNER_KEY: &str = "owner";
+
 /// The most data a catalogue may be: what the API takes in a ConfigMap, with room for its metadata.
 pub const LIMIT_BYTES: usize = (1 << 20) - (16 << 10);
 
@@ -247,6 +250,9 @@ pub struct Catalogue {
     pub entries: BTreeMap<BackupId, Entry>,
     /// Room on the volume when a run last looked.
     pub room: Option<RoomSeen>,
+    /// What this catalogue's cluster is known by in S3, from the first write on and for good: a place
+    /// there that bears another one's mark is never written to. The StatefulSet's UID of that moment.
+    pub owner: Option<String>,
 }
 
 /// A catalogue that cannot be read.
@@ -273,18 +279,25 @@ impl Catalogue {
             let Some(text) = data.get(key) else { return Ok(T::default()) };
             serde_json::from_str(text).map_err(|source| BadCatalogue { key, source })
         }
-        Ok(Self { files: key(data, HASH_TABLE_KEY)?, entries: key(data, BACKUPS_KEY)?, room: key(data, ROOM_KEY)? })
+        Ok(Self {
+            files: key(data, HASH_TABLE_KEY)?,
+            entries: key(data, BACKUPS_KEY)?,
+            room: key(data, ROOM_KEY)?,
+            owner: data.get(OWNER_KEY).cloned(),
+        })
     }
 
     /// Writes the ConfigMap's data.
     #[must_use]
     pub fn write(&self) -> BTreeMap<String, String> {
         let text = "maps of strings and numbers always become JSON";
-        BTreeMap::from([
+        let mut data = BTreeMap::from([
             (HASH_TABLE_KEY.to_owned(), serde_json::to_string(&self.files).expect(text)),
             (BACKUPS_KEY.to_owned(), serde_json::to_string(&self.entries).expect(text)),
             (ROOM_KEY.to_owned(), serde_json::to_string(&self.room).expect(text)),
-        ])
+        ]);
+        data.extend(self.owner.iter().map(|owner| (OWNER_KEY.to_owned(), owner.clone())));
+        data
     }
 
     /// Whether one more backup can be entered.
@@ -308,6 +321,18 @@ impl Catalogue {
     #[must_use]
     pub fn listed(&self) -> Vec<BackupId> {
         self.backups().into_iter().filter(|backup| self.entry(backup).is_some_and(|entry| entry.is_listed())).collect()
+    }
+
+    /// Returns the backups whose unfinished uploads to S3 may still be of use: those that lie on the volume
+    /// and are to lie in S3 too.
+    #[must_use]
+    pub fn on_their_way(&self, stores: StoresWish) -> Vec<BackupId> {
+        if stores != StoresWish::Both {
+            return Vec::new();
+        }
+        let on_its_way = |entry: Entry| entry.local == Presence::Present && entry.s3 != Presence::Present;
+        let listed = self.listed().into_iter();
+        listed.filter(|backup| self.entry(backup).is_some_and(on_its_way)).collect()
     }
 
     /// Returns what is known of a backup; `None` when it is not in the catalogue.

@@ -258,6 +258,9 @@ pub struct S3Store {
     pub path_style: bool,
     /// Whether sums are only sent and asked for where a call demands it, as foreign servers need.
     pub checksums_when_required: bool,
+    /// What the mark there must say before anything is written; without it, nobody asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// The most parts the server takes in one upload.
     pub max_parts: u32,
     /// The most bytes sent a second; 0 for no limit.
@@ -283,6 +286,9 @@ pub struct CopyOrder {
     pub datadir: String,
     /// Where the backup goes: to the volume, with S3 following it, or to one of them alone.
     pub stores: Stores,
+    /// Backups whose unfinished uploads are still wanted; those of others are removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wanted_uploads: Vec<BackupId>,
     /// What an incremental backup would build on; a full one is made when missing.
     ///
     /// With it, `backup` names the increment; one that cannot be made becomes the full backup of the

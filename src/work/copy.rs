@@ -66,7 +66,7 @@ async fn copy(
     let plan = prepare(order, ports).await?;
     wait_for_go_ahead(order, &plan, ports, stop).await?;
     let (pending, file) = begin(&plan, ports).await?;
-    let follower = second::begin(&plan, ports, warnings);
+    let follower = second::begin(&plan, &order.wanted_uploads, ports, warnings);
     let sink = match &follower {
         Some(follower) => follower.watch(file),
         None => file,
@@ -112,11 +112,13 @@ async fn begin(
 /// Sweeps, looks and judges, without changing anything on the server.
 async fn prepare(order: &CopyOrder, ports: &RunnerPorts) -> Result<CopyPlan, CopyError> {
     // The conductor holds the gate of this server, so no other run of this cluster writes here.
-    // What is unfinished in a bucket is looked after where it is known which of it is still wanted.
-    if let Some(volume) = ports.volume.clone() {
-        for swept in blocking(move || volume.sweep(&[])).await.map_err(CopyError::Check)? {
-            ports.events.step(Phase::Copy, format!("removed the unfinished backup {swept} of a run that is gone"));
-        }
+    // On the volume nothing unfinished is ever of use again; a second store is swept by its own thread.
+    let (store, wanted) = match &ports.volume {
+        Some(_) => (Arc::clone(&ports.store), Vec::new()),
+        None => (Arc::clone(&ports.store), order.wanted_uploads.clone()),
+    };
+    for swept in blocking(move || store.sweep(&wanted)).await.map_err(CopyError::Check)? {
+        ports.events.step(Phase::Copy, format!("removed the unfinished backup {swept} of a run that is gone"));
     }
     let found = preflight::observe(order, ports).await?;
     let plan = plan(order, &found).map_err(CopyError::Refused)?;

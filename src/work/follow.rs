@@ -103,13 +103,20 @@ pub struct Follower {
 
 /// Begins to follow: `source` reads the stream that is about to grow in the first store.
 ///
-/// Nothing here waits, not even for the second store's first answer.
+/// Nothing here waits, not even for the second store's first answer. What dead runs left there goes
+/// first, but for what is `wanted`.
 #[must_use]
-pub fn start(store: Arc<dyn Store>, backup: BackupId, expected_bytes: u64, source: Box<dyn Read + Send>) -> Follower {
+pub fn start(
+    store: Arc<dyn Store>,
+    backup: BackupId,
+    expected_bytes: u64,
+    wanted: &[BackupId],
+    source: Box<dyn Read + Send>,
+) -> Follower {
     let state = Mutex::new((0, Stage::Growing));
     let shared = Arc::new(Shared { state, changed: Condvar::new(), sent: AtomicU64::new(0) });
     let (done, finished) = oneshot::channel();
-    let work = Work { shared: Arc::clone(&shared), store, backup, expected_bytes };
+    let work = Work { shared: Arc::clone(&shared), store, backup, expected_bytes, wanted: wanted.to_vec() };
     thread::spawn(move || {
         // Nobody asks for it when the run was given up.
         let _unwanted = done.send(work.run(source));
@@ -177,6 +184,7 @@ struct Work {
     store: Arc<dyn Store>,
     backup: BackupId,
     expected_bytes: u64,
+    wanted: Vec<BackupId>,
 }
 
 /// What is under way in the second store.
@@ -189,6 +197,8 @@ struct Sending {
 impl Work {
     fn run(&self, source: Box<dyn Read + Send>) -> Result<(), NotFollowed> {
         let begin = || {
+            // Whether the store works is told by what comes next; a later run sweeps again.
+            let _left_for_a_later_run = self.store.sweep(&self.wanted);
             let mut pending = self.store.begin(&self.backup, self.expected_bytes)?;
             let file = pending.create(STREAM_FILE)?;
             Ok(Sending { pending, file, hash: Sha256::new() })

@@ -183,6 +183,7 @@ pub(crate) fn local() -> Stores {
 
 pub(crate) fn both() -> Stores {
     let s3 = S3Store {
+        owner: None,
         endpoint: Some("http://127.0.0.1:8333".to_owned()),
         bucket: "backups".to_owned(),
         prefix: "bench".to_owned(),

@@ -22,6 +22,7 @@ mod runner_copy;
 mod runner_keep;
 mod runner_stores;
 mod s3_faults;
+mod s3_owner;
 mod s3_proxy;
 mod s3_server;
 mod store_contract;

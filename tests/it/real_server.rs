@@ -283,6 +283,7 @@ impl RealServer {
             server: ServerAddress { host: "127.0.0.1".to_owned(), port: 3306 },
             datadir: "/mnt/data".to_owned(),
             stores: Stores { local: Some("/mnt/store".to_owned()), s3: None },
+            wanted_uploads: Vec::new(),
             parent: None,
             parent_sha256: None,
             full_because: None,

@@ -46,6 +46,7 @@ impl Stand {
         }
         let address = server.forward(proxy.endpoint().trim_start_matches("http://"));
         let inside = S3Store {
+            owner: None,
             endpoint: Some(format!("http://{address}")),
             credentials: Some("/mnt/s3".to_owned()),
             ..outside.clone()

@@ -116,6 +116,7 @@ impl S3Server {
     pub(crate) fn order(&self) -> S3Store {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         S3Store {
+            owner: None,
             endpoint: Some(format!("http://{}", self.address())),
             bucket: BUCKET.to_owned(),
             prefix: format!("test/{}", COUNT.fetch_add(1, Ordering::Relaxed)),

@@ -69,6 +69,7 @@ impl Bucket {
 
     /// Removes a backup, first what makes it count; `false` when it was not there.
     pub(super) async fn remove_backup(&self, backup: &BackupId) -> Result<bool, PortError> {
+        self.make_sure_it_is_ours().await?;
         let names = self.names_of(backup).await?;
         let (marks, rest): (Vec<_>, Vec<_>) = names.iter().partition(|name| MARKS.contains(&name.as_str()));
         for name in marks.into_iter().chain(rest) {
@@ -101,6 +102,7 @@ impl Bucket {
 
     /// Removes unfinished work but for that on the list, and names the directories it was in.
     pub(super) async fn sweep(&self, wanted: &[BackupId]) -> Result<Vec<String>, PortError> {
+        self.make_sure_it_is_ours().await?;
         let mut swept = BTreeSet::new();
         let root = self.below("");
         for upload in self.uploads(&root).await? {

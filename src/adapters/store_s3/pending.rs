@@ -25,6 +25,7 @@ pub(super) struct PendingObjects {
 /// Begins a backup. Files an earlier try finished go; its uploads in parts stay for their writer.
 pub(super) fn begin(bucket: Arc<Bucket>, backup: &BackupId, expected_bytes: u64) -> Result<PendingObjects, PortError> {
     bucket.wait(async {
+        bucket.make_sure_it_is_ours().await?;
         if bucket.is_signed_off(backup).await? {
             let place = bucket.url(&bucket.below(&backup.directory()));
             return Err(PortError::new(Reason::Conflict, format!("{place} is in the store already")));

@@ -2,6 +2,7 @@
 
 use super::{Context, keeping, owed, status};
 use crate::backup::{self, BackupError};
+use crate::catalogue;
 use crate::keep::Wish;
 use crate::model::order::{BackupRequest, DeleteRequest, SyncRequest, Task, VerifyRequest};
 use crate::model::outcome::Failure;
@@ -51,11 +52,24 @@ pub(super) async fn perform(task: &Task, context: &Context<'_>) -> Result<RunRep
 }
 
 async fn keep(wish: Wish, task: &Task, context: &Context<'_>) -> Result<RunReport, Failure> {
-    if only_asks(task) { keeping::tell(&wish, context).await } else { keeping::run(&wish, context).await }
+    if only_asks(task) {
+        return keeping::tell(&wish, context).await;
+    }
+    own(context).await?;
+    keeping::run(&wish, context).await
+}
+
+/// Makes sure, before anything may be written to S3, that it is known whose place it is written to.
+async fn own(context: &Context<'_>) -> Result<(), Failure> {
+    if !context.settings.stores.s3() {
+        return Ok(());
+    }
+    catalogue::own(context.ports, &context.cluster.uid).await.map_err(|error| Failure::of(&error))
 }
 
 async fn back_up(request: &BackupRequest, context: &Context<'_>) -> Result<RunReport, Failure> {
     let Context { job, settings, ports, .. } = *context;
+    own(context).await?;
     backup::take(request, settings, job, ports).await.map(RunReport::Backup).map_err(BackupError::into_failure)
 }
 

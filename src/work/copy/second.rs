@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::error::told;
 use super::preflight::CopyPlan;
+use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Presence;
 use crate::model::event::{EventKind, Phase};
 use crate::model::manifest::STREAM_FILE;
@@ -20,10 +21,15 @@ const TICK: Duration = Duration::from_millis(300);
 const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// Begins to follow the file that was just created on the volume, where there is a second store.
-pub(super) fn begin(plan: &CopyPlan, ports: &RunnerPorts, warnings: &mut Vec<String>) -> Option<Follower> {
+pub(super) fn begin(
+    plan: &CopyPlan,
+    wanted: &[BackupId],
+    ports: &RunnerPorts,
+    warnings: &mut Vec<String>,
+) -> Option<Follower> {
     let (volume, second) = (ports.volume.as_ref()?, ports.follower.as_ref()?);
     match volume.open_unfinished(&plan.backup, STREAM_FILE) {
-        Ok(source) => Some(follow::start(second.clone(), plan.backup.clone(), plan.data_bytes, source)),
+        Ok(source) => Some(follow::start(second.clone(), plan.backup.clone(), plan.data_bytes, wanted, source)),
         Err(error) => {
             warn(format!("nothing is sent to {}: {}", second.place(), told(&error)), ports, warnings);
             None

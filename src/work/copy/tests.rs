@@ -36,6 +36,7 @@ pub(super) fn order() -> CopyOrder {
         server: ServerAddress { host: text("10.0.0.7"), port: 3306 },
         datadir: text("/var/lib/mysql"),
         stores: Stores { local: Some(text("/store")), s3: None },
+        wanted_uploads: Vec::new(),
         parent: None,
         parent_sha256: None,
         full_because: None,

@@ -14,7 +14,9 @@ pub(in crate::work) struct MemoryStore {
     pub(in crate::work) files: Mutex<BTreeMap<String, Vec<u8>>>,
     /// Names of backups that were begun and neither published nor discarded.
     pub(in crate::work) unfinished: Mutex<Vec<BackupId>>,
-    /// The call that fails: `begin`, `send`, `durable`, `publish`.
+    /// What was wanted at each sweep.
+    pub(in crate::work) swept: Mutex<Vec<Vec<BackupId>>>,
+    /// The call that fails: `sweep`, `begin`, `send`, `durable`, `publish`.
     pub(in crate::work) fails: Option<&'static str>,
     /// Takes no byte before this is opened.
     pub(in crate::work) gate: Option<Arc<(Mutex<bool>, Condvar)>>,
@@ -83,8 +85,9 @@ impl Store for Memory {
         Ok(false)
     }
 
-    fn sweep(&self, _: &[BackupId]) -> Result<Vec<String>, PortError> {
+    fn sweep(&self, wanted: &[BackupId]) -> Result<Vec<String>, PortError> {
         self.0.act("sweep")?;
+        self.0.swept.lock().unwrap().push(wanted.to_vec());
         Ok(Vec::new())
     }
 }
@@ -227,7 +230,7 @@ fn write_through(follower: &Follower, file: &GrowingFile) -> Vec<u8> {
 
 fn follow(store: &Memory) -> (Follower, GrowingFile) {
     let file = GrowingFile::default();
-    (start(Arc::new(store.clone()), backup(), 0, file.reader()), file)
+    (start(Arc::new(store.clone()), backup(), 0, &[], file.reader()), file)
 }
 
 #[test]

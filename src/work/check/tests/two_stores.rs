@@ -21,6 +21,7 @@ fn both() -> (Memory, Memory, CheckOrder) {
         region: "r".to_owned(),
         path_style: true,
         checksums_when_required: true,
+        owner: None,
         max_parts: 10_000,
         bytes_per_sec: 0,
         credentials: None,

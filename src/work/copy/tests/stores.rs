@@ -128,6 +128,21 @@ async fn a_bucket_alone_takes_the_stream_itself_and_no_room_is_asked_for() {
 }
 
 #[tokio::test]
+async fn what_dead_runs_left_in_a_bucket_goes_but_for_what_is_wanted() {
+    let wanted: Vec<BackupId> = vec![super::PARENT.parse().unwrap()];
+    let order = CopyOrder { wanted_uploads: wanted.clone(), ..order() };
+    let (world, first, follower) = (Arc::new(World::default()), second(None), second(None));
+    let (_stopper, stop) = stop::channel();
+    let alone = RunnerPorts { store: Arc::new(first.clone()), volume: None, ..ports(&world) };
+    run(&order, &alone, stop.clone()).await;
+    let beside = RunnerPorts { follower: Some(Arc::new(follower.clone())), ..ports(&world) };
+    run(&order, &beside, stop).await;
+    for bucket in [first, follower] {
+        assert_eq!(*bucket.0.swept.lock().unwrap(), [wanted.clone()]);
+    }
+}
+
+#[tokio::test]
 async fn a_fresh_backup_is_sealed_and_tells_the_room_that_is_left() {
     let world = Arc::new(World::default());
     let (_stopper, stop) = stop::channel();
