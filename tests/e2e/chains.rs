@@ -1,5 +1,7 @@
 //! Incremental backups: a chain that restores to the ledger, and every reason to begin a new one.
 
+use serde_json::{Value, json};
+
 use crate::ground::{Cluster, Ledger};
 use crate::nodes_and_servers::lose_data;
 use crate::oracle::{Oracle, item, volume};
@@ -121,5 +123,52 @@ fn an_increment_is_a_full_one_when_the_cycle_is_over() {
     cluster.plugin(&["create"]).ends_with(0);
     cluster.set("MARIADB_FULL_BACKUP_CYCLE", "1");
     becomes_a_full_one(&cluster, "old");
+    oracle.all_is_well();
+}
+
+/// Makes a full backup one that was made in other circumstances: its manifest says so, also by
+/// another name, and the catalogue is made again from it.
+#[track_caller]
+fn made_otherwise(cluster: &Cluster, name: &str, change: impl FnOnce(&mut Value)) {
+    let base = volume(cluster).unwrap().join("base");
+    let path = base.join(name).join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut manifest);
+    std::fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+    let directory = manifest["backup"].as_str().unwrap().to_owned();
+    std::fs::rename(base.join(name), base.join(directory.rsplit('/').next().unwrap())).unwrap();
+    let rebuilt = cluster.plugin(&["verify", "--rebuild-catalogue"]);
+    assert!([0, 3].contains(&rebuilt.code), "{}", rebuilt.stderr);
+}
+
+#[test]
+fn an_increment_on_a_backup_of_another_version_or_history_or_volume_becomes_a_full_one_and_says_so() {
+    let cluster = Cluster::with_data();
+    let oracle = Oracle::new(&cluster);
+    let other = "00000000-0000-0000-0000-000000000000";
+    let cases: [(&[&str], Value, &str); 3] = [
+        (&["origin", "serverVersion"], json!("10.6.21-MariaDB"), "is of series 10.6.21-MariaDB"),
+        (&["origin", "position", "uuid"], json!(other), "was made in another history of the cluster"),
+        (&["source", "claimUid"], json!(other), "was made of the data claim with UID"),
+    ];
+    for (key, value, because) in cases {
+        let name = cluster.created(&["create"]);
+        made_otherwise(&cluster, &name, |manifest| {
+            let last = key.iter().fold(manifest, |inside, key| &mut inside[*key]);
+            assert!(last.is_string(), "the manifest has no {key:?}");
+            *last = value.clone();
+        });
+        becomes_a_full_one(&cluster, because);
+    }
+    oracle.all_is_well();
+}
+
+#[test]
+fn an_increment_after_the_clock_was_set_back_becomes_a_full_one_and_says_so() {
+    let cluster = Cluster::with_data();
+    let oracle = Oracle::new(&cluster);
+    let name = cluster.created(&["create"]);
+    made_otherwise(&cluster, &name, |manifest| manifest["backup"] = json!("base/2099-01-01_00-00-00"));
+    becomes_a_full_one(&cluster, "the clock was set back");
     oracle.all_is_well();
 }
