@@ -20,7 +20,7 @@ pub use error::{BackupError, Refusal};
 pub use observe::{ask_all, observe};
 pub use phase3_record::Recorded;
 
-use crate::keep::{self, KeepError};
+use crate::keep;
 use crate::model::backup_id::{BackupId, BackupName};
 use crate::model::catalogue::{Catalogue, Presence};
 use crate::model::chain;
@@ -30,7 +30,7 @@ use crate::model::galera::Member;
 use crate::model::names::PRIMARY_ROLES;
 use crate::model::obligation::Obligation;
 use crate::model::order::{BackupKind, BackupRequest};
-use crate::model::outcome::Failure;
+use crate::model::outcome::{Explain, Failure};
 use crate::model::report::CopyReport;
 use crate::model::settings::Settings;
 use crate::ports::conductor::{ConductorPorts, RunnerSpec};
@@ -217,13 +217,13 @@ async fn try_to_finish(
     job: &str,
     ports: &ConductorPorts<'_>,
 ) -> Result<Vec<BackupId>, Failure> {
-    let (catalogue, _) = ports.catalogue.read().await.map_err(|error| Failure::of(&error))?;
+    let (catalogue, _) = ports.catalogue.read().await.map_err(Explain::into_failure)?;
     let inputs = keep::Inputs { catalogue: &catalogue, settings, cluster, job };
-    let plan = keep::plan(&inputs, &keep::Wish::Finish(made.clone())).map_err(KeepError::into_failure)?;
+    let plan = keep::plan(&inputs, &keep::Wish::Finish(made.clone())).map_err(Explain::into_failure)?;
     if plan.batches.is_empty() {
         return Ok(Vec::new());
     }
-    keep::run(&plan, ports).await.map(|summary| summary.uploaded).map_err(KeepError::into_failure)
+    keep::run(&plan, ports).await.map(|summary| summary.uploaded).map_err(Explain::into_failure)
 }
 
 /// Carries a plan out.

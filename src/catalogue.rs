@@ -1,17 +1,9 @@
 //! Changing the catalogue while others may be writing it, and while the API may be away for a moment.
 
-use std::future::Future;
-use std::time::Duration;
-
 use crate::model::catalogue::Catalogue;
+use crate::patience::patiently;
 use crate::ports::conductor::ConductorPorts;
 use crate::ports::{PortError, Reason};
-
-/// How often the catalogue is read and written again. What took hours to copy is worth the patience.
-const ATTEMPTS: u32 = 10;
-
-/// The pause before an API that does not answer is asked again.
-const PAUSE: Duration = Duration::from_secs(3);
 
 /// A catalogue before and after a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,20 +69,4 @@ async fn remake_once<T>(
     let (new, said) = make(old.as_ref());
     ports.catalogue.write(&new, version.as_deref()).await?;
     Ok((said, malformed))
-}
-
-/// Tries again where somebody else was faster, or the API is away for a moment.
-async fn patiently<T, F>(ports: &ConductorPorts<'_>, mut act: impl FnMut() -> F) -> Result<T, PortError>
-where
-    F: Future<Output = Result<T, PortError>>,
-{
-    let mut attempt = 1;
-    loop {
-        match act().await {
-            Err(error) if error.reason == Reason::Conflict && attempt < ATTEMPTS => {}
-            Err(error) if error.reason == Reason::Unreachable && attempt < ATTEMPTS => ports.clock.sleep(PAUSE).await,
-            done => return done,
-        }
-        attempt += 1;
-    }
 }

@@ -50,15 +50,11 @@ impl Explain for ErrandError {
             Self::Failed(failure) => failure.hint.clone(),
         }
     }
-}
 
-impl ErrandError {
-    /// Takes the error over with everything it knows, the runner's own causes included.
-    #[must_use]
-    pub fn into_failure(self) -> Failure {
+    fn reported(&self) -> Option<&Failure> {
         match self {
-            Self::Failed(failure) => failure,
-            port @ Self::Port { .. } => Failure::of(&port),
+            Self::Failed(failure) => Some(failure),
+            Self::Port { .. } => None,
         }
     }
 }

@@ -87,17 +87,12 @@ impl Explain for InventoryError {
             Self::Catalogue(error) => error.hint(),
         }
     }
-}
 
-impl InventoryError {
-    /// Takes the error over with everything it knows, the runner's own causes included.
-    #[must_use]
-    pub fn into_failure(self) -> Failure {
-        let mut failure = Failure::of(&self);
-        if let Self::Errand(ErrandError::Failed(inner)) = self {
-            failure.causes.extend(inner.causes);
+    fn reported(&self) -> Option<&Failure> {
+        match self {
+            Self::Errand(error) => error.reported(),
+            _ => None,
         }
-        failure
     }
 }
 

@@ -159,17 +159,12 @@ impl Explain for KeepError {
             Self::Bury(error) => error.hint(),
         }
     }
-}
 
-impl KeepError {
-    /// Takes the error over with everything it knows, the runner's own causes included.
-    #[must_use]
-    pub fn into_failure(self) -> Failure {
-        let mut failure = Failure::of(&self);
-        if let Self::Runner(inner) = self {
-            failure.causes.extend(inner.causes);
+    fn reported(&self) -> Option<&Failure> {
+        match self {
+            Self::Runner(failure) => Some(failure),
+            _ => None,
         }
-        failure
     }
 }
 

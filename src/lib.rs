@@ -41,6 +41,7 @@ pub mod inventory;
 pub mod keep;
 pub mod model;
 pub mod obligations;
+mod patience;
 pub mod plugin;
 pub mod ports;
 pub mod render;

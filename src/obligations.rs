@@ -4,7 +4,6 @@
 //! replica any more; the queue is drained before the replica takes part in flow control again;
 //! `wsrep_desync=OFF`; then Synced and Ready are waited for, and only then the record is cleared.
 
-use std::future::Future;
 use std::time::Duration;
 
 use crate::exit_code::ExitCode;
@@ -13,6 +12,7 @@ use crate::model::event::{EventKind, Phase};
 use crate::model::obligation::{Debt, Obligation};
 use crate::model::order::ServerAddress;
 use crate::model::outcome::Explain;
+use crate::patience::patiently;
 use crate::ports::conductor::ConductorPorts;
 use crate::ports::{PortError, Reason};
 
@@ -21,9 +21,6 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// The pause before what did not answer is looked at again.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-
-/// How often the API is asked before its silence counts.
-const ATTEMPTS: u32 = 10;
 
 /// A queue this short is far below where flow control begins.
 const DRAINED: u64 = 8;
@@ -219,22 +216,5 @@ async fn wait_until_synced(
             return Err(PortError::new(Reason::TimedOut, what));
         }
         ports.clock.sleep(ASK_EVERY).await;
-    }
-}
-
-/// Does something that may be done twice, again while the API does not answer, a few times.
-async fn patiently<T, F>(ports: &ConductorPorts<'_>, mut act: impl FnMut() -> F) -> Result<T, PortError>
-where
-    F: Future<Output = Result<T, PortError>>,
-{
-    let mut attempt = 1;
-    loop {
-        match act().await {
-            Err(error) if error.reason == Reason::Unreachable && attempt < ATTEMPTS => {
-                ports.clock.sleep(LOOK_EVERY).await;
-                attempt += 1;
-            }
-            done => return done,
-        }
     }
 }

@@ -23,7 +23,7 @@ use crate::exit_code::ExitCode;
 use crate::model::cluster::ClusterView;
 use crate::model::event::{EventKind, Phase};
 use crate::model::order::{ORDER_VERSION, Order};
-use crate::model::outcome::{Failure, Outcome};
+use crate::model::outcome::{Explain, Failure, Outcome};
 use crate::model::report::RunReport;
 use crate::model::settings::Settings;
 use crate::ports::conductor::{Cluster, ConductorPorts, Lease};
@@ -91,13 +91,13 @@ async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) ->
     // Before anything else: PID 1 without a handler ignores SIGTERM.
     let mut stopped = Stopped::listen()?;
     let order = parse(order)?;
-    let client = in_cluster().map_err(|error| Failure::of(&error))?;
+    let client = in_cluster().map_err(Explain::into_failure)?;
     let cluster = KubernetesCluster::new(client.clone(), &identity.namespace, &order.statefulset);
-    let view = cluster.view().await.map_err(|error| Failure::of(&error))?;
+    let view = cluster.view().await.map_err(Explain::into_failure)?;
     let settings = settings(&cluster, &order).await?;
     let runners = RunnerPods::new(client.clone(), owner(identity, &order, &settings), view.server.clone());
     let catalogue = ConfigMapCatalogue::new(client.clone(), &identity.namespace, &settings.hash_config_map);
-    let credentials = Credentials::read(&identity.credentials).map_err(|error| Failure::of(&error))?;
+    let credentials = Credentials::read(&identity.credentials).map_err(Explain::into_failure)?;
     let galera = GaleraMembers::new(credentials, GATE);
     let ports = ConductorPorts {
         cluster: &cluster,
@@ -158,7 +158,7 @@ fn parse(order: &str) -> Result<Order, Failure> {
 }
 
 async fn settings(cluster: &KubernetesCluster, order: &Order) -> Result<Settings, Failure> {
-    let stored = cluster.settings().await.map_err(|error| Failure::of(&error))?;
+    let stored = cluster.settings().await.map_err(Explain::into_failure)?;
     Settings::read(&order.statefulset, &stored, &order.settings)
         .map_err(|error| Failure::new(ExitCode::Usage, error.to_string()))
 }

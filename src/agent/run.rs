@@ -16,7 +16,7 @@ use crate::adapters::mysql::session::Credentials;
 use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
 use crate::model::order::{CopyOrder, ORDER_VERSION, RunnerOrder, RunnerTask};
-use crate::model::outcome::{Failure, Outcome};
+use crate::model::outcome::{Explain, Failure, Outcome};
 use crate::model::report::{CheckReport, CopyReport, InventoryReport, KeepReport};
 use crate::ports::EventSink;
 use crate::ports::runner::{RunnerPorts, Store};
@@ -82,7 +82,7 @@ fn parse(order: &str) -> Result<RunnerOrder, Failure> {
 }
 
 fn copy_ports(order: &CopyOrder, events: Arc<dyn EventSink>) -> Result<RunnerPorts, Failure> {
-    let credentials = |directory: &str| Credentials::read(Path::new(directory)).map_err(|error| Failure::of(&error));
+    let credentials = |directory: &str| Credentials::read(Path::new(directory)).map_err(Explain::into_failure);
     let operator = credentials(&order.operator_credentials)?;
     let backup = credentials(&order.backup_credentials)?;
     let (volume, bucket) = (stores::volume(&order.stores), stores::bucket(&order.stores));

@@ -147,6 +147,7 @@ pub enum BackupError {
         /// The target.
         pod: String,
         /// What the runner said.
+        #[source]
         failure: Failure,
     },
     /// The copy failed; the replica is back in sync.
@@ -155,6 +156,7 @@ pub enum BackupError {
         /// The target.
         pod: String,
         /// What is known of it.
+        #[source]
         failure: Failure,
     },
     /// The replica may still be desynced; the obligation stands.
@@ -218,21 +220,12 @@ impl Explain for BackupError {
             ),
         }
     }
-}
 
-impl BackupError {
-    /// Takes the error over with everything it knows, the runner's own causes included.
-    #[must_use]
-    pub fn into_failure(self) -> Failure {
-        let mut failure = Failure::of(&self);
+    fn reported(&self) -> Option<&Failure> {
         match self {
-            Self::Checks { failure: inner, .. } | Self::Copy { failure: inner, .. } => {
-                failure.causes.push(inner.message);
-                failure.causes.extend(inner.causes);
-            }
-            Self::Existing(inner) => failure.causes.extend(inner.into_failure().causes),
-            _ => {}
+            Self::Checks { failure, .. } | Self::Copy { failure, .. } => Some(failure),
+            Self::Existing(error) => error.reported(),
+            _ => None,
         }
-        failure
     }
 }

@@ -11,6 +11,7 @@ use crate::inventory::{self, InventoryPlan};
 use crate::model::backup_id::BackupId;
 use crate::model::event::{EventKind, Phase};
 use crate::model::order::{OnCorrupt, StoreName};
+use crate::model::outcome::Explain;
 use crate::model::report::Verdict;
 use crate::model::settings::Settings;
 use crate::ports::conductor::ConductorPorts;

@@ -9,7 +9,7 @@ use crate::model::backup_id::BackupId;
 use crate::model::catalogue::{Catalogue, Presence, RoomSeen};
 use crate::model::event::{Event, EventKind, Phase};
 use crate::model::order::{KeepOrder, StoreName};
-use crate::model::outcome::Failure;
+use crate::model::outcome::{Explain, Failure};
 use crate::model::report::{KeepReport, KeepSummary, Marks};
 use crate::ports::PortError;
 use crate::ports::conductor::ConductorPorts;

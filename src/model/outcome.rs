@@ -17,11 +17,25 @@ pub trait Explain: Error {
 
     /// The next command to type or the next thing to look at.
     fn hint(&self) -> Option<String>;
+
+    /// A failure that was reported by another process and is passed on with this error.
+    fn reported(&self) -> Option<&Failure> {
+        None
+    }
+
+    /// Takes the error over with everything it knows.
+    fn into_failure(self) -> Failure
+    where
+        Self: Sized,
+    {
+        Failure::of(&self)
+    }
 }
 
 /// An error in a form that can travel: the sentence, its causes, the hint and the code.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[error("{message}")]
 pub struct Failure {
     /// The exit code that fits.
     pub code: ExitCode,
@@ -65,6 +79,7 @@ impl Failure {
             causes.push(cause.to_string());
             next = cause.source();
         }
+        causes.extend(error.reported().into_iter().flat_map(|failure| failure.causes.clone()));
         Self { code: error.code(), message: error.to_string(), causes, hint: error.hint() }
     }
 }

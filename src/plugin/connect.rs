@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use super::cli::ConnectionFlags;
 use crate::adapters::kubernetes::client::{Connection, connect};
 use crate::adapters::kubernetes::kubeconfig::Wishes;
-use crate::model::outcome::Failure;
+use crate::model::outcome::{Explain, Failure};
 use crate::ports::{PortError, Reason};
 use crate::render::screen::Screen;
 
@@ -29,7 +29,7 @@ impl Session {
         if let Some(connection) = self.connection.get() {
             return Ok(connection);
         }
-        let made = connect(&self.wishes()).map_err(|error| Failure::of(&error))?;
+        let made = connect(&self.wishes()).map_err(Explain::into_failure)?;
         Ok(self.connection.get_or_init(|| made))
     }
 

@@ -5,6 +5,7 @@ use crate::catalogue;
 use crate::errand;
 use crate::model::event::{Event, EventKind, Phase};
 use crate::model::order::ExpectedBackup;
+use crate::model::outcome::Explain;
 use crate::model::report::{CheckReport, NAMED_BACKUPS, Verdict};
 use crate::ports::PortError;
 use crate::ports::conductor::ConductorPorts;

@@ -122,7 +122,9 @@ fn a_catalogue_that_was_tampered_with_is_not_trusted_and_can_be_made_again() {
         }
     });
     cluster.plugin(&["verify", "--deep"]).ends_with(13).says(&name);
-    cluster.plugin(&["verify", "--rebuild-catalogue", "--deep"]).ends_with(0);
+    let rebuilt = cluster.plugin(&["verify", "--rebuild-catalogue", "--deep"]).ends_with(3);
+    rebuilt.says("is not what the catalogue recorded");
+    cluster.plugin(&["verify", "--deep"]).ends_with(0);
     oracle.all_is_well();
 }
 

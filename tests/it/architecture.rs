@@ -4,13 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each layer, the layers it may name.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("exit_code", &[]),
     ("model", &["exit_code"]),
     ("ports", &["model", "exit_code"]),
-    ("obligations", &["ports", "model", "exit_code"]),
+    ("obligations", &["patience", "ports", "model", "exit_code"]),
     ("stores", &["ports", "model"]),
-    ("catalogue", &["ports", "model"]),
+    ("patience", &["ports"]),
+    ("catalogue", &["patience", "ports", "model"]),
     ("errand", &["ports", "model", "exit_code"]),
     (
         "backup",

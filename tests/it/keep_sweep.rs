@@ -5,16 +5,16 @@
 //! would have ended.
 
 use mariadb_backup::exit_code::ExitCode;
-use mariadb_backup::inventory::{self, InventoryError};
-use mariadb_backup::keep::{self, KeepError, Wish};
+use mariadb_backup::inventory;
+use mariadb_backup::keep::{self, Wish};
 use mariadb_backup::model::backup_id::BackupId;
 use mariadb_backup::model::catalogue::Catalogue;
 use mariadb_backup::model::catalogue::Presence::{self, Absent, Damaged, Missing, Present, Unfinished};
 use mariadb_backup::model::obligation::{Debt, OBLIGATION_SCHEMA, Obligation};
-use mariadb_backup::model::outcome::Failure;
+use mariadb_backup::model::outcome::{Explain, Failure};
 
 use crate::world::shelf::Shelves;
-use crate::world::{Fault, World};
+use crate::world::{Fault, RunnerScript, World};
 
 const OLD: &str = "base/2026-01-01_00-00-00";
 const OLD_CHILD: &str = "incr/2026-01-01_00-00-00/2026-01-02_00-00-00";
@@ -72,12 +72,12 @@ fn run(world: &World, job: &str, asked: &Asked) -> Option<Result<(), Failure>> {
             Asked::Keep(wish) => {
                 let (catalogue, _) = ports.catalogue.read().await.map_err(|error| Failure::of(&error))?;
                 let inputs = keep::Inputs { catalogue: &catalogue, settings: &settings, cluster: &cluster, job };
-                let plan = keep::plan(&inputs, wish).map_err(KeepError::into_failure)?;
-                keep::run(&plan, ports).await.map(drop).map_err(KeepError::into_failure)
+                let plan = keep::plan(&inputs, wish).map_err(Explain::into_failure)?;
+                keep::run(&plan, ports).await.map(drop).map_err(Explain::into_failure)
             }
             Asked::Rebuild => {
                 let plan = inventory::plan(&settings, &cluster, job);
-                inventory::rebuild(&plan, ports).await.map_err(InventoryError::into_failure)
+                inventory::rebuild(&plan, ports).await.map_err(Explain::into_failure)
             }
             Asked::Recover => Ok(()),
         }
@@ -234,12 +234,12 @@ fn backups_that_were_told_and_lost_on_the_way_are_asked_for_once_more() {
 #[test]
 fn a_runner_that_shows_no_sign_of_work_is_given_up_and_the_next_run_does_the_work() {
     let world = full_house();
-    world.lock().mute = true;
+    world.lock().script = RunnerScript::Mute;
     let failure = run(&world, "mute", &Asked::Keep(Wish::Prune)).unwrap().unwrap_err();
     assert_eq!(failure.code, ExitCode::FailedInCluster);
     let said = format!("{}: {}", failure.message, failure.causes.join(": "));
     assert!(said.contains("showed no sign of work for 15 min"), "{said}");
-    world.lock().mute = false;
+    world.lock().script = RunnerScript::Good;
     assert_eq!(run(&world, "next", &Asked::Keep(Wish::Prune)), Some(Ok(())));
     let quiet = full_house();
     run(&quiet, "quiet", &Asked::Keep(Wish::Prune));

@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use jiff::Timestamp;
-use mariadb_backup::backup::{self, BackupError, Observed};
+use mariadb_backup::backup::{self, Observed};
 use mariadb_backup::model::backup_id::BackupId;
 use mariadb_backup::model::catalogue::{Catalogue, Entry, Presence};
 use mariadb_backup::model::cluster::{ClaimView, ClusterView, PodView, ServerSpec};
 use mariadb_backup::model::galera::Member;
 use mariadb_backup::model::obligation::Obligation;
 use mariadb_backup::model::order::{BackupRequest, ServerAddress, StoreName};
-use mariadb_backup::model::outcome::Failure;
+use mariadb_backup::model::outcome::{Explain, Failure};
 use mariadb_backup::model::report::CopyReport;
 use mariadb_backup::model::settings::Settings;
 use mariadb_backup::obligations;
@@ -65,6 +65,8 @@ pub(crate) enum RunnerScript {
     UploadFails,
     /// It is killed while it uploads.
     KilledUploading,
+    /// It shows no sign of work, and the patience for that is over at once.
+    Mute,
 }
 
 #[derive(Default)]
@@ -96,8 +98,6 @@ pub(crate) struct State {
     pub(crate) files_replaced: bool,
     /// Whether the minute that traffic has to leave is over at once.
     pub(crate) impatient: bool,
-    /// Whether runners show no sign of work, and the patience for that is over at once.
-    pub(crate) mute: bool,
     /// Warnings of all runs.
     pub(crate) warnings: Vec<String>,
     /// Steps of all runs.
@@ -270,7 +270,7 @@ impl World {
         self.lock().now += 60;
         self.conduct(async |ports| {
             self.settle_what_is_owed(ports).await?;
-            backup::take(&request, &settings, job, ports).await.map_err(BackupError::into_failure)
+            backup::take(&request, &settings, job, ports).await.map_err(Explain::into_failure)
         })
     }
 

@@ -1,9 +1,9 @@
 //! Prune, delete, sync and taking stock, and what each of them is given.
 
 use super::Context;
-use crate::inventory::{self, InventoryError};
-use crate::keep::{self, KeepError, KeepPlan, Wish};
-use crate::model::outcome::Failure;
+use crate::inventory;
+use crate::keep::{self, KeepPlan, Wish};
+use crate::model::outcome::{Explain, Failure};
 use crate::model::report::RunReport;
 
 /// Says what would be done. Changes nothing.
@@ -14,19 +14,19 @@ pub(super) async fn tell(wish: &Wish, context: &Context<'_>) -> Result<RunReport
 /// Removes and copies.
 pub(super) async fn run(wish: &Wish, context: &Context<'_>) -> Result<RunReport, Failure> {
     let plan = planned(wish, context).await?;
-    keep::run(&plan, context.ports).await.map(RunReport::Keep).map_err(KeepError::into_failure)
+    keep::run(&plan, context.ports).await.map(RunReport::Keep).map_err(Explain::into_failure)
 }
 
 async fn planned(wish: &Wish, context: &Context<'_>) -> Result<KeepPlan, Failure> {
     let Context { job, settings, cluster, ports } = *context;
-    let (catalogue, _) = ports.catalogue.read().await.map_err(|error| Failure::of(&error))?;
-    keep::plan(&keep::Inputs { catalogue: &catalogue, settings, cluster, job }, wish).map_err(KeepError::into_failure)
+    let (catalogue, _) = ports.catalogue.read().await.map_err(Explain::into_failure)?;
+    keep::plan(&keep::Inputs { catalogue: &catalogue, settings, cluster, job }, wish).map_err(Explain::into_failure)
 }
 
 /// Looks into the stores and tells every backup in them.
 pub(super) async fn take_stock(context: &Context<'_>) -> Result<RunReport, Failure> {
     let plan = inventory::plan(context.settings, context.cluster, context.job);
-    let stock = inventory::run(&plan, context.ports).await.map_err(InventoryError::into_failure)?;
+    let stock = inventory::run(&plan, context.ports).await.map_err(Explain::into_failure)?;
     stock.tell(context.ports);
     Ok(RunReport::Inventory(stock.report))
 }
@@ -34,5 +34,5 @@ pub(super) async fn take_stock(context: &Context<'_>) -> Result<RunReport, Failu
 /// Makes the catalogue again from what is in the stores.
 pub(super) async fn rebuild(context: &Context<'_>) -> Result<(), Failure> {
     let plan = inventory::plan(context.settings, context.cluster, context.job);
-    inventory::rebuild(&plan, context.ports).await.map_err(InventoryError::into_failure)
+    inventory::rebuild(&plan, context.ports).await.map_err(Explain::into_failure)
 }

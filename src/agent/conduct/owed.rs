@@ -3,19 +3,19 @@
 use super::Context;
 use crate::model::event::{EventKind, Phase};
 use crate::model::obligation::{Debt, Obligation};
-use crate::model::outcome::Failure;
+use crate::model::outcome::{Explain, Failure};
 use crate::model::report::RecoverReport;
 use crate::obligations;
 
 /// Settles what a dead run left, and returns it; `None` when nothing was owed.
 pub(super) async fn settle(context: &Context<'_>) -> Result<Option<Obligation>, Failure> {
     let ports = context.ports;
-    let view = ports.cluster.view().await.map_err(|error| Failure::of(&error))?;
+    let view = ports.cluster.view().await.map_err(Explain::into_failure)?;
     let Some(owed) = view.obligation else { return Ok(None) };
     let message = format!("run {} left an obligation at {}; settling it first", owed.run, owed.since);
     ports.events.step(Phase::Isolate, message);
     let settled = obligations::settle(&owed, context.settings.resync_timeout, ports).await;
-    settled.map(|()| Some(owed)).map_err(|error| Failure::of(&error))
+    settled.map(|()| Some(owed)).map_err(Explain::into_failure)
 }
 
 /// Removes the runners of dead runs: those that still work could write where this run is about to.

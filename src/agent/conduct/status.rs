@@ -5,13 +5,13 @@ use crate::backup;
 use crate::backup::findings;
 use crate::model::cluster::{ClusterView, PodView};
 use crate::model::galera::Member;
-use crate::model::outcome::Failure;
+use crate::model::outcome::{Explain, Failure};
 use crate::model::report::{MemberStatus, ReplicaStatus, RunReport, StatusReport};
 
 /// Asks every replica, all at once.
 pub(super) async fn ask(context: &Context<'_>) -> Result<RunReport, Failure> {
     let members = backup::ask_all(context.cluster, context.ports.galera).await;
-    let members = members.map_err(|error| Failure::of(&error))?;
+    let members = members.map_err(Explain::into_failure)?;
     Ok(RunReport::Status(report(context.cluster, &members)))
 }
 

@@ -1,13 +1,13 @@
 //! Which workflow does which task, and what each is given.
 
 use super::{Context, keeping, owed, status};
-use crate::backup::{self, BackupError};
+use crate::backup;
 use crate::catalogue;
 use crate::keep::Wish;
 use crate::model::order::{BackupRequest, DeleteRequest, SyncRequest, Task, VerifyRequest};
-use crate::model::outcome::Failure;
+use crate::model::outcome::{Explain, Failure};
 use crate::model::report::RunReport;
-use crate::verify::{self, VerifyError};
+use crate::verify;
 
 /// Whether a task changes nothing, so that it needs no Lease and may be done beside another run.
 pub(super) fn only_looks(task: &Task) -> bool {
@@ -64,13 +64,13 @@ async fn own(context: &Context<'_>) -> Result<(), Failure> {
     if !context.settings.stores.s3() {
         return Ok(());
     }
-    catalogue::own(context.ports, &context.cluster.uid).await.map_err(|error| Failure::of(&error))
+    catalogue::own(context.ports, &context.cluster.uid).await.map_err(Explain::into_failure)
 }
 
 async fn back_up(request: &BackupRequest, context: &Context<'_>) -> Result<RunReport, Failure> {
     let Context { job, settings, ports, .. } = *context;
     own(context).await?;
-    backup::take(request, settings, job, ports).await.map(RunReport::Backup).map_err(BackupError::into_failure)
+    backup::take(request, settings, job, ports).await.map(RunReport::Backup).map_err(Explain::into_failure)
 }
 
 async fn verify_stores(request: &VerifyRequest, context: &Context<'_>) -> Result<RunReport, Failure> {
@@ -78,8 +78,8 @@ async fn verify_stores(request: &VerifyRequest, context: &Context<'_>) -> Result
     if request.rebuild_catalogue {
         keeping::rebuild(context).await?;
     }
-    let (catalogue, _) = ports.catalogue.read().await.map_err(|error| Failure::of(&error))?;
+    let (catalogue, _) = ports.catalogue.read().await.map_err(Explain::into_failure)?;
     let inputs = verify::Inputs { catalogue: &catalogue, settings, cluster, job };
-    let plan = verify::plan(&inputs, request).map_err(VerifyError::into_failure)?;
-    verify::run(&plan, ports).await.map(RunReport::Verify).map_err(VerifyError::into_failure)
+    let plan = verify::plan(&inputs, request).map_err(Explain::into_failure)?;
+    verify::run(&plan, ports).await.map(RunReport::Verify).map_err(Explain::into_failure)
 }

@@ -182,7 +182,7 @@ struct SimRunner {
 #[async_trait]
 impl Runner for SimRunner {
     async fn next(&mut self) -> Result<RunnerNews, PortError> {
-        if self.world.lock().mute {
+        if self.world.lock().script == RunnerScript::Mute {
             std::future::pending::<()>().await;
         }
         if self.owes_ready() {
@@ -256,7 +256,7 @@ impl Clock for World {
         let minute = Duration::from_mins(1);
         let is_over = {
             let state = self.lock();
-            if time > minute { state.mute } else { time < minute || state.impatient }
+            if time > minute { state.script == RunnerScript::Mute } else { time < minute || state.impatient }
         };
         if !is_over {
             std::future::pending::<()>().await;

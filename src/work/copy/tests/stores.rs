@@ -138,7 +138,7 @@ async fn what_dead_runs_left_in_a_bucket_goes_but_for_what_is_wanted() {
     let beside = RunnerPorts { follower: Some(Arc::new(follower.clone())), ..ports(&world) };
     run(&order, &beside, stop).await;
     for bucket in [first, follower] {
-        assert_eq!(*bucket.0.swept.lock().unwrap(), [wanted.clone()]);
+        assert_eq!(*bucket.0.swept.lock().unwrap(), std::slice::from_ref(&wanted));
     }
 }
 
