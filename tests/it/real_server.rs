@@ -62,7 +62,7 @@ struct Room {
 
 impl Room {
     fn open(image: &Image, directory: &Path) -> Self {
-        let script = "mount --make-rprivate / && ip link set lo up && mount -t proc proc $0/proc \
+        let script = "mount --make-rslave / && ip link set lo up && mount -t proc proc $0/proc \
                       && mount --bind $1 $0/mnt && : > $1/agent && mount --bind $2 $0/mnt/agent \
                       && echo ready && exec cat";
         let mut holder = Command::new("unshare")
@@ -347,6 +347,10 @@ impl RealServer {
 
 impl Drop for RealServer {
     fn drop(&mut self) {
+        // With its change of user the server lost the signal it would get at its parent's end.
+        if let Some(server) = child_if_any(self.process.id()) {
+            signal(server, "KILL");
+        }
         end(&mut self.process);
     }
 }

@@ -12,10 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"mariadb-backup/ground/internal/api"
-	"mariadb-backup/ground/internal/build"
 	"mariadb-backup/ground/internal/cluster"
 	"mariadb-backup/ground/internal/host"
-	"mariadb-backup/ground/internal/layout"
 )
 
 // fillFile takes the space of a volume that is to be full.
@@ -118,24 +116,33 @@ func (g *Ground) remountByPowerCycle(volume string) error {
 	if err != nil {
 		return err
 	}
-	_, wasOn := host.PID(g.Layout, layout.NodeName(n))
 	if err := cluster.PowerOff(g.Layout, n); err != nil {
 		return err
 	}
-	if err := unix.Unmount(g.VolumeMount(volume), 0); err != nil {
+	// An earlier try may have got as far as this.
+	if err := unix.Unmount(g.VolumeMount(volume), 0); err != nil && !errors.Is(err, syscall.EINVAL) {
 		return fmt.Errorf("cannot unmount %s: %w", volume, err)
+	}
+	if err := g.waitUntilDetached(volume); err != nil {
+		return err
 	}
 	if err := host.MountImage(g.VolumeImage(volume), g.VolumeMount(volume)); err != nil {
 		return err
 	}
-	if !wasOn {
+	if fileExists(g.faultFile(faultName(faultNodeOff, fmt.Sprint(n)))) {
 		return nil
 	}
-	programs, err := build.MakePrograms(g.Layout)
-	if err != nil {
-		return err
-	}
-	return cluster.PowerOn(g.Layout, programs, n)
+	return g.nodeOn(fmt.Sprint(n))
+}
+
+// waitUntilDetached waits until no process of the node that went down holds the
+// file system any more: mounted again before that, it would still be the
+// aborted one.
+func (g *Ground) waitUntilDetached(volume string) error {
+	return waitUntil(time.Minute, "nothing holds volume "+volume, func() (bool, error) {
+		_, err := g.volumeDevice(volume)
+		return err != nil, nil
+	})
 }
 
 func (g *Ground) nodeOfVolume(volume string) (int, error) {
