@@ -14,7 +14,10 @@ pub(crate) async fn run(flags: &VerifyFlags, session: &Session, screen: &mut Scr
     let statefulset = find::cluster(session, flags.statefulset.as_deref()).await?;
     let chosen = backups::choose(&flags.backups, &statefulset, session, screen).await?;
     if chosen.catalogue.listed().is_empty() && !flags.rebuild_catalogue {
-        screen.note(&format!("No backups found of {statefulset}; there is nothing to verify."));
+        screen.note(&format!(
+            "The catalogue has no backups of {statefulset}, so there is nothing to verify. To look into the stores:\n  {}",
+            session.command("verify --rebuild-catalogue")
+        ));
         return Ok(ExitCode::Done);
     }
     let request = VerifyRequest {

@@ -132,6 +132,7 @@ fn a_catalogue_that_was_tampered_with_is_not_trusted_and_can_be_made_again() {
 fn a_backup_the_catalogue_does_not_know_is_named_and_taken_up_when_it_is_made_again() {
     let cluster = Cluster::with_data();
     let oracle = Oracle::new(&cluster);
+    cluster.created(&["create"]);
     let name = cluster.created(&["create"]);
     tamper(&cluster, |table| table.retain(|of, _| !of.contains(&name)));
     assert!(!cluster.listed().contains(&name));
