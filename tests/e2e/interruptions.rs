@@ -14,10 +14,11 @@ const ENDS: [(Who, Signal); 5] = [
     (Who::Both, Signal::Kill),
 ];
 
-/// Ends a run in every way at the moment `reach` finds, and then asks the oracle.
+/// Ends a run in every way at the moment `reach` finds, and returns the oracle to be asked at last.
 ///
 /// Each next run is the one that settles what the last one owes.
-fn ended_in_every_way(cluster: &Cluster, reach: impl Fn(&Run<'_>) -> String) {
+#[must_use]
+fn ended_in_every_way<'a>(cluster: &'a Cluster, reach: impl Fn(&Run<'_>) -> String) -> Oracle<'a> {
     let ledger = Ledger::start(cluster);
     let oracle = Oracle::new(cluster);
     for (who, signal) in ENDS {
@@ -31,26 +32,27 @@ fn ended_in_every_way(cluster: &Cluster, reach: impl Fn(&Run<'_>) -> String) {
         ledger.goes_on();
     }
     cluster.copies_fast();
-    oracle.all_is_well();
+    oracle
 }
 
 #[test]
 fn a_run_ended_before_it_desyncs_has_changed_nothing() {
     let cluster = Cluster::with_data();
-    ended_in_every_way(&cluster, |run| {
+    let oracle = ended_in_every_way(&cluster, |run| {
         let runner = run.runner("copy");
         // A conductor that stands still cannot let its runner go ahead.
         run.signal(Who::Conductor, &runner, Signal::Stop);
         run.until_reported(&runner, "the runner is ready", |event| event["kind"] == "ready");
         runner
     });
+    oracle.all_is_well();
 }
 
 #[test]
 fn a_run_ended_in_mid_copy_is_settled_by_the_next() {
     let cluster = Cluster::with_data();
     cluster.copies_for_minutes();
-    ended_in_every_way(&cluster, |run| run.copying());
+    ended_in_every_way(&cluster, |run| run.copying()).all_is_well();
 }
 
 #[test]
@@ -58,12 +60,13 @@ fn a_run_ended_while_it_waits_for_the_server_s_lock_is_settled_by_the_next() {
     let cluster = Cluster::with_data();
     let target = cluster.target();
     let held = cluster.hold(&target, "SET SESSION wsrep_on = OFF; CREATE TABLE shop.held SELECT SLEEP(3000)");
-    ended_in_every_way(&cluster, |run| {
+    let oracle = ended_in_every_way(&cluster, |run| {
         let runner = run.runner("copy");
         cluster.until_sql_runs(&target, "BACKUP STAGE");
         runner
     });
     drop(held);
+    oracle.all_is_well();
 }
 
 #[test]
