@@ -10,11 +10,12 @@ use serde::de::DeserializeOwned;
 use crate::exit_code::ExitCode;
 use crate::model::event::{Event, EventKind, Phase};
 use crate::model::outcome::{End, Explain, Failure, Outcome};
+use crate::ports::PortError;
 use crate::ports::conductor::{ConductorPorts, RunnerNews, RunnerSpec};
-use crate::ports::{PortError, Reason};
 
-/// How long a runner may show no sign of work: longer than any store's timeouts take, retries included.
-const SILENCE: Duration = Duration::from_mins(15);
+/// How long a runner may show no sign of work: longer than it ever waits for one answer of a store, which
+/// is when a bucket puts the parts of a large upload together, retries included.
+const SILENCE: Duration = Duration::from_hours(3);
 
 /// Why an errand came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -96,10 +97,13 @@ async fn follow<R: DeserializeOwned>(
     let (mut heard, mut progress) = (ports.clock.elapsed(), None);
     loop {
         let patience = SILENCE.saturating_sub(ports.clock.elapsed().saturating_sub(heard));
+        if patience.is_zero() {
+            return Err(silent(spec));
+        }
         let news = tokio::select! {
             biased;
             news = runner.next() => news.map_err(failed)?,
-            () = ports.clock.sleep(patience) => return Err(failed(silent())),
+            () = ports.clock.sleep(patience) => return Err(silent(spec)),
         };
         match news {
             RunnerNews::Event(event) => {
@@ -116,10 +120,10 @@ async fn follow<R: DeserializeOwned>(
     }
 }
 
-fn silent() -> PortError {
-    let what = format!("it showed no sign of work for {} min", SILENCE.as_secs() / 60);
-    PortError::new(Reason::TimedOut, what)
-        .with_hint("see whether the node, the volume and S3 answer; the next run does what is left")
+fn silent(spec: &RunnerSpec) -> ErrandError {
+    let what = format!("runner {} showed no sign of work for {} h and was ended", spec.name, SILENCE.as_secs() / 3600);
+    let hint = "see whether the node, the volume and S3 answer; the next run does what is left";
+    ErrandError::Failed(Failure::new(ExitCode::FailedInCluster, what).with_hint(hint))
 }
 
 fn report_of<R: DeserializeOwned>(last_word: Option<&str>, how: &str) -> Result<R, ErrandError> {

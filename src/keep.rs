@@ -176,7 +176,7 @@ pub fn plan(inputs: &Inputs<'_>, wish: &Wish) -> Result<KeepPlan, KeepError> {
     let choice = choose(inputs, wish)?;
     Ok(KeepPlan {
         batches: batches(inputs, &choice, wish),
-        notices: elsewhere(inputs, &choice.remove),
+        notices: notices(inputs, &choice),
         remove: choice.remove,
         upload: choice.upload,
         download: choice.download,
@@ -184,6 +184,14 @@ pub fn plan(inputs: &Inputs<'_>, wish: &Wish) -> Result<KeepPlan, KeepError> {
         start: inputs.settings.start_timeout,
         on_failure: if matches!(wish, Wish::Finish(_)) { OnFailure::Warn } else { OnFailure::Fail },
     })
+}
+
+fn notices(inputs: &Inputs<'_>, choice: &Choice) -> Vec<String> {
+    let mut notices = elsewhere(inputs, &choice.remove);
+    if choice.later > 0 {
+        notices.push(format!("{} more backups are not in S3; the next runs send them", choice.later));
+    }
+    notices
 }
 
 /// Says which of the removed ones also lie where nobody looks now.
@@ -207,6 +215,8 @@ struct Choice {
     upload: Vec<BackupId>,
     download: Vec<BackupId>,
     hopeless: Vec<String>,
+    /// How many more are to go to S3 that one runner does not take.
+    later: usize,
 }
 
 fn choose(inputs: &Inputs<'_>, wish: &Wish) -> Result<Choice, KeepError> {
@@ -222,9 +232,11 @@ fn choose(inputs: &Inputs<'_>, wish: &Wish) -> Result<Choice, KeepError> {
             // With a clock that was set back, the newest backup may well have the oldest name.
             let needed = chain::members(catalogue, made);
             let remove: Vec<_> = outlived().into_iter().filter(|backup| !needed.contains(backup)).collect();
-            let upload =
-                if settings.stores == StoresWish::Both { owed_to_s3(catalogue, made, &remove) } else { Vec::new() };
-            Ok(Choice { remove, upload, ..Choice::default() })
+            if settings.stores != StoresWish::Both {
+                return Ok(Choice { remove, ..Choice::default() });
+            }
+            let (upload, later) = owed_to_s3(catalogue, made, &remove);
+            Ok(Choice { remove, upload, later, ..Choice::default() })
         }
     }
 }
@@ -294,8 +306,8 @@ fn lacks(entry: &Entry, store: StoreName) -> bool {
 
 /// Returns what is not in S3 and can go there: with both stores in use they hold the same set, so what
 /// was made before S3 was used goes too. First what a restore of the newest needs, then as much of the
-/// other chains, the newest first, as one runner takes.
-fn owed_to_s3(catalogue: &Catalogue, made: &BackupId, removed: &[BackupId]) -> Vec<BackupId> {
+/// other chains, the newest first, as one runner takes; with the number of those left.
+fn owed_to_s3(catalogue: &Catalogue, made: &BackupId, removed: &[BackupId]) -> (Vec<BackupId>, usize) {
     let can_go = |backup: &BackupId| {
         let entry = catalogue.entry(backup).filter(Entry::is_usable);
         entry.is_some_and(|entry| entry.local == Presence::Present && lacks(&entry, StoreName::S3))
@@ -305,9 +317,10 @@ fn owed_to_s3(catalogue: &Catalogue, made: &BackupId, removed: &[BackupId]) -> V
     let needed = chain::members(catalogue, made);
     let (mut first, mut others): (Vec<_>, Vec<_>) = owed.partition(|backup| needed.contains(backup));
     others.sort_by_key(|backup| Reverse(backup.base().unwrap_or(backup.name()).clone()));
-    others.truncate(BATCH.saturating_sub(first.len() + removed.len()));
+    let taken = BATCH.saturating_sub(first.len() + removed.len()).min(others.len());
+    let later = others.split_off(taken).len();
     first.extend(others);
-    first
+    (first, later)
 }
 
 /// Deals the work out to runners; a prune starts one in any case, which sweeps what dead runs left.
@@ -317,13 +330,17 @@ fn batches(inputs: &Inputs<'_>, choice: &Choice, wish: &Wish) -> Vec<Batch> {
     let upload = choice.upload.iter().map(|backup| (Act::Upload, backup));
     let download = choice.download.iter().map(|backup| (Act::Download, backup));
     let acts: Vec<_> = remove.chain(upload).chain(download).collect();
-    let mut wanted = inputs.catalogue.on_their_way(inputs.settings.stores);
+    let mut wanted = inputs.catalogue.on_their_way();
     wanted.retain(|backup| !choice.remove.contains(backup));
     let order = |acts: &[(Act, &BackupId)]| {
         let of = |wanted: Act| acts.iter().filter(move |(act, _)| *act == wanted).map(|(_, backup)| (*backup).clone());
         let copied = of(Act::Upload).chain(of(Act::Download));
         KeepOrder {
-            stores: stores::of(inputs.settings, inputs.cluster, inputs.catalogue.owner.as_deref()),
+            stores: stores::of(
+                inputs.settings,
+                inputs.cluster,
+                Some(inputs.catalogue.owner.as_deref().unwrap_or(&inputs.cluster.uid)),
+            ),
             remove: of(Act::Remove).collect(),
             upload: of(Act::Upload).collect(),
             download: of(Act::Download).collect(),

@@ -64,7 +64,7 @@ struct Bucket {
     /// Who may write here; `None` where nobody asks.
     owner: Option<String>,
     /// Set once that was found to be so.
-    is_ours: OnceCell<()>,
+    is_ours: OnceCell<owner::Since>,
 }
 
 impl S3Bucket {
@@ -209,5 +209,9 @@ impl Store for S3Bucket {
 
     fn sweep(&self, wanted: &[BackupId]) -> Result<Vec<String>, PortError> {
         self.bucket.wait(self.bucket.sweep(wanted))
+    }
+
+    fn mark(&self) -> Result<Option<String>, PortError> {
+        self.bucket.wait(self.bucket.mark())
     }
 }

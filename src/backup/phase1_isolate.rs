@@ -70,12 +70,13 @@ pub fn runner(inputs: &Inputs<'_>) -> RunnerSpec {
 
 fn copy_order(inputs: &Inputs<'_>) -> CopyOrder {
     let settings = inputs.settings;
+    let Observed { catalogue, cluster, .. } = inputs.observed;
     CopyOrder {
         backup: inputs.kind.backup.clone(),
         server: inputs.target.server.clone(),
         datadir: inputs.target.datadir.clone(),
-        stores: stores::of(settings, &inputs.observed.cluster, inputs.observed.catalogue.owner.as_deref()),
-        wanted_uploads: inputs.observed.catalogue.on_their_way(settings.stores),
+        stores: stores::of(settings, cluster, Some(catalogue.owner.as_deref().unwrap_or(&cluster.uid))),
+        wanted_uploads: inputs.observed.catalogue.on_their_way(),
         parent: inputs.kind.parent.clone(),
         parent_sha256: inputs.kind.parent.as_ref().and_then(|parent| manifest_sum(inputs.observed, parent)),
         full_because: inputs.kind.full_because.clone(),

@@ -142,9 +142,13 @@ impl Stock {
 
 /// Enters what is whole and not known, as long as there is room, and copies that were finished.
 pub(super) fn adopt(stock: &Stock, catalogue: &mut Catalogue) {
+    // In a place of another cluster, what is there is that one's, also when it has the same name.
+    let mark = stock.report.s3_mark.as_ref();
+    let is_foreign = mark.is_some_and(|mark| catalogue.owner.as_ref() != Some(mark));
+    let is_ours = |found: &&FoundBackup| found.store == StoreName::Local || !is_foreign;
     for (backup, by_store) in &stock.found {
         let known = Known { files: catalogue.files_of(backup), entry: catalogue.entry(backup) };
-        let whole = || by_store.values().filter(|found| found.trouble.is_none() && has_sums(found));
+        let whole = || by_store.values().filter(|found| found.trouble.is_none() && has_sums(found)).filter(is_ours);
         let Some(found) = believed(whole(), &known) else { continue };
         if known.entry.is_none() && catalogue.has_room() {
             catalogue.files.extend(found.files.clone());

@@ -323,13 +323,10 @@ impl Catalogue {
         self.backups().into_iter().filter(|backup| self.entry(backup).is_some_and(|entry| entry.is_listed())).collect()
     }
 
-    /// Returns the backups whose unfinished uploads to S3 may still be of use: those that lie on the volume
-    /// and are to lie in S3 too.
+    /// Returns the backups whose unfinished uploads to S3 may still be of use, to this run or to a later one
+    /// with other stores: those that lie on the volume and not in S3.
     #[must_use]
-    pub fn on_their_way(&self, stores: StoresWish) -> Vec<BackupId> {
-        if stores != StoresWish::Both {
-            return Vec::new();
-        }
+    pub fn on_their_way(&self) -> Vec<BackupId> {
         let on_its_way = |entry: Entry| entry.local == Presence::Present && entry.s3 != Presence::Present;
         let listed = self.listed().into_iter();
         listed.filter(|backup| self.entry(backup).is_some_and(on_its_way)).collect()

@@ -332,6 +332,9 @@ pub struct InventoryReport {
     pub local_count: Option<u32>,
     /// How many told one in S3, likewise.
     pub s3_count: Option<u32>,
+    /// The mark of the cluster whose place in S3 it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3_mark: Option<String>,
     /// Room on the volume: free and total bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub room: Option<(u64, u64)>,

@@ -14,13 +14,18 @@ use super::settings::StoresWish;
 ///
 /// The newest `keep` good full backups stay, and the newest one always, with everything that builds
 /// on them and everything newer than the oldest of them: what is damaged there is for a person to
-/// judge. What is being removed already is among the answer, with whatever needs it.
+/// judge. A full backup that was set aside stays too. What is being removed already is among the answer, with whatever needs it.
 #[must_use]
 pub fn plan(catalogue: &Catalogue, keep: u32, stores: StoresWish) -> Vec<BackupId> {
     let outlived = oldest_kept(catalogue, keep, stores);
     let goes = |backup: &BackupId| outlived.as_ref().is_some_and(|oldest| chain_name(backup) < oldest);
     let backups = catalogue.backups();
-    let mut removed: Vec<_> = backups.iter().filter(|backup| goes(backup)).cloned().collect();
+    // What was set aside takes a person to judge it, and a person's `delete` to remove it.
+    let is_aside = |backup: &BackupId| {
+        let full = catalogue.entry(&BackupId::Full(chain_name(backup).clone()));
+        full.is_some_and(|entry| entry.quarantined.is_some())
+    };
+    let mut removed: Vec<_> = backups.iter().filter(|backup| goes(backup) && !is_aside(backup)).cloned().collect();
     removed.extend(begun(catalogue));
     children_first(removed)
 }
@@ -130,6 +135,19 @@ mod tests {
         assert_eq!(removed(&catalogue, 2), [full(0)], "what is newer than the oldest kept one is for a person");
         assert_eq!(removed(&catalogue, 1), [full(0), full(1), increment(2, 3), full(2)]);
         assert_eq!(removed(&catalogue, 3), [], "while good ones are fewer than wanted nothing goes");
+    }
+
+    #[test]
+    fn what_was_set_aside_stays_with_its_increments_until_a_person_removes_it() {
+        let aside = || Entry { quarantined: Some(name(9).time()), ..damaged() };
+        let catalogue = catalogue([
+            (full(0), aside()),
+            (increment(0, 1), aside()),
+            (full(2), good()),
+            (increment(2, 3), aside()),
+            (full(4), good()),
+        ]);
+        assert_eq!(removed(&catalogue, 1), [increment(2, 3), full(2)]);
     }
 
     #[test]

@@ -211,6 +211,11 @@ pub trait Store: Send + Sync {
 
     /// Removes unfinished work of dead runs, but for that on `wanted`, and names what it removed.
     fn sweep(&self, wanted: &[BackupId]) -> Result<Vec<String>, PortError>;
+
+    /// Returns the mark of the cluster whose place it is; `None` where there is none.
+    fn mark(&self) -> Result<Option<String>, PortError> {
+        Ok(None)
+    }
 }
 
 /// What can be known of a file without reading it.

@@ -17,6 +17,7 @@ use crate::model::manifest::{DesyncTimes, STREAM_FILE};
 use crate::model::order::CopyOrder;
 use crate::model::outcome::{Failure, Outcome};
 use crate::model::report::CopyReport;
+use crate::ports::PortError;
 use crate::ports::runner::{GoAhead, PendingBackup, RunnerPorts, StoreFile};
 use crate::work::blocking::blocking;
 use crate::work::pipeline::Meter;
@@ -113,17 +114,27 @@ async fn begin(
 async fn prepare(order: &CopyOrder, ports: &RunnerPorts) -> Result<CopyPlan, CopyError> {
     // The conductor holds the gate of this server, so no other run of this cluster writes here.
     // On the volume nothing unfinished is ever of use again; a second store is swept by its own thread.
-    let (store, wanted) = match &ports.volume {
-        Some(_) => (Arc::clone(&ports.store), Vec::new()),
-        None => (Arc::clone(&ports.store), order.wanted_uploads.clone()),
-    };
-    for swept in blocking(move || store.sweep(&wanted)).await.map_err(CopyError::Check)? {
-        ports.events.step(Phase::Copy, format!("removed the unfinished backup {swept} of a run that is gone"));
+    let wanted = if ports.volume.is_some() { Vec::new() } else { order.wanted_uploads.clone() };
+    let store = Arc::clone(&ports.store);
+    match blocking(move || store.sweep(&wanted)).await {
+        Ok(names) => {
+            for swept in names {
+                ports.events.step(Phase::Copy, format!("removed the unfinished backup {swept} of a run that is gone"));
+            }
+        }
+        Err(error) if ports.volume.is_some() => return Err(CopyError::Check(error)),
+        // A bucket may allow to write and not to delete; whether it can be written is told by what follows.
+        Err(error) => warn_of_sweep(&error, ports),
     }
     let found = preflight::observe(order, ports).await?;
     let plan = plan(order, &found).map_err(CopyError::Refused)?;
     ports.events.step(Phase::Copy, told(&plan));
     Ok(plan)
+}
+
+fn warn_of_sweep(error: &PortError, ports: &RunnerPorts) {
+    let message = format!("unfinished work of dead runs stays in {}: {}", ports.store.place(), error::told(error));
+    ports.events.send(Phase::Copy, EventKind::Warned { message });
 }
 
 /// Says what is made, and why it is not what was wished for.

@@ -42,6 +42,9 @@ pub async fn run(ports: &StorePorts, stop: Stop) -> Outcome<InventoryReport> {
     }
 }
 
+/// What stands for a mark that cannot be read: no cluster has it.
+const UNREADABLE: &str = "unreadable";
+
 fn take(ports: &StorePorts, stop: &Stop) -> Result<(InventoryReport, Vec<String>), Failure> {
     let (local, s3) = Side::both(ports);
     let (mut report, mut warnings, mut first_failure) = (InventoryReport::default(), Vec::new(), None);
@@ -65,6 +68,15 @@ fn take(ports: &StorePorts, stop: &Stop) -> Result<(InventoryReport, Vec<String>
             || Failure::new(ExitCode::Usage, "the order names no store"),
             |error| Failure { code: code_of(&error), ..Failure::of(&error) },
         ));
+    }
+    match ports.s3.as_ref().filter(|_| report.s3_count.is_some()).map(|bucket| bucket.mark()) {
+        Some(Ok(mark)) => report.s3_mark = mark,
+        // Whose place it is cannot be told, so it is nobody's to take over.
+        Some(Err(error)) => {
+            warnings.push(error.to_string());
+            report.s3_mark = Some(UNREADABLE.to_owned());
+        }
+        None => {}
     }
     match ports.local.as_ref().map(|volume| volume.room()) {
         Some(Ok(room)) => report.room = Some(room),

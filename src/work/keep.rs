@@ -17,7 +17,7 @@ use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Checksum;
 use crate::model::event::{EventKind, Phase};
 use crate::model::order::{KeepOrder, StoreName};
-use crate::model::outcome::{Failure, Outcome};
+use crate::model::outcome::{Explain, Failure, Outcome};
 use crate::model::report::{KeepReport, Marks};
 use crate::ports::runner::{Store, StorePorts};
 use crate::ports::{EventSink, PortError, Reason};
@@ -148,15 +148,15 @@ impl<'a> Keeper<'a> {
         if self.pace.stop.is_requested() {
             return Err(STOPPED.to_owned());
         }
-        let tried = [&self.s3, &self.local].map(|side| {
-            let side = side.as_ref()?;
-            Some((side.name, self.unless_silent(side, |store| store.remove(backup))))
-        });
         let mut removed = Ok(());
-        for (store, tried) in tried.into_iter().flatten() {
-            match tried {
+        for store in [StoreName::S3, StoreName::Local] {
+            let side = if store == StoreName::S3 { &self.s3 } else { &self.local };
+            let Some(side) = side else { continue };
+            match self.unless_silent(side, |store| store.remove(backup)) {
                 Ok(true) => self.ports.events.step(Phase::Store, format!("{backup} was removed from {}", store.word())),
                 Ok(false) => {}
+                // Where it may not be removed from S3, no other copy of it goes.
+                Err(error) if error.reason == Reason::Forbidden => return Err(self.heard(store, &error)),
                 Err(error) => removed = Err(self.heard(store, &error)),
             }
         }
@@ -180,7 +180,10 @@ impl<'a> Keeper<'a> {
         if matches!(error.reason, Reason::Unreachable | Reason::TimedOut) {
             self.silent.insert(store);
         }
-        chain(error)
+        match error.hint().filter(|_| error.reason == Reason::Forbidden) {
+            Some(hint) => format!("{}; {hint}", chain(error)),
+            None => chain(error),
+        }
     }
 
     /// Takes away what dead runs left. An upload that is wanted goes on from there; on the volume
@@ -247,7 +250,7 @@ impl<'a> Keeper<'a> {
 }
 
 /// Why something was not begun.
-const STOPPED: &str = "stopped before it was begun";
+const STOPPED: &str = "the run was stopped or its time was over; the next one goes on with it";
 
 /// Whether a backup needs another one: increments need their base and what lies between.
 fn builds_on(child: &BackupId, parent: &BackupId) -> bool {

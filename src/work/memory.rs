@@ -61,6 +61,8 @@ pub(super) struct Inside {
     pub stuck: BTreeSet<BackupId>,
     /// Bytes free and in all, unless there are plenty.
     pub room: Option<(u64, u64)>,
+    /// Whether nothing in it may be removed.
+    pub is_anothers: bool,
     /// What was asked of the last sweep.
     pub swept: Option<Vec<BackupId>>,
 }
@@ -184,7 +186,10 @@ impl Store for Memory {
     fn remove(&self, backup: &BackupId) -> Result<bool, PortError> {
         let mut inside = self.up()?;
         if inside.stuck.contains(backup) {
-            return Err(PortError::new(Reason::Forbidden, format!("cannot remove {backup}")));
+            return Err(PortError::new(Reason::Other, format!("cannot remove {backup}")));
+        }
+        if inside.is_anothers {
+            return Err(PortError::new(Reason::Forbidden, "it is the place of another cluster").with_hint("move out"));
         }
         let before = inside.files.len();
         inside.files.retain(|path, _| BackupId::of_path(path).is_none_or(|(id, _)| id != *backup));

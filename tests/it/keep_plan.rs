@@ -164,6 +164,7 @@ fn the_end_of_a_backup_sends_what_one_runner_takes_and_the_next_ones_do_the_rest
     let fulls = [0, 200].map(|day| (full(day), lying(Present, Absent)));
     let plan = plan(&catalogue(chain.chain(fulls)), "both", &Wish::Finish(full(200))).unwrap();
     assert_eq!((plan.upload.len(), plan.batches.len()), (50, 1));
+    assert_eq!(plan.notices, ["71 more backups are not in S3; the next runs send them"]);
     assert_eq!(plan.upload[..3], [full(200), full(0), increment(0, 1)], "parents before children");
     let wanted = &plan.batches[0].order.wanted_uploads;
     assert_eq!(wanted.len(), 121, "what others began is not swept");

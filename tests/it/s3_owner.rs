@@ -77,7 +77,12 @@ fn of_two_clusters_at_once_one_gets_the_place() {
 #[test]
 fn a_place_from_before_there_were_marks_is_taken_by_the_first_who_writes() {
     let (ours, theirs) = two_clusters();
-    make(&open(&S3Store { owner: None, ..ours.clone() }), OURS).unwrap();
-    open(&ours).sweep(&[]).unwrap();
+    let nobodys = open(&S3Store { owner: None, ..ours.clone() });
+    make(&nobodys, OURS).unwrap();
+    let mut unfinished = nobodys.begin(&id(THEIRS), 0).unwrap();
+    unfinished.write(STREAM_FILE, b"bytes").unwrap();
+    assert_eq!(open(&ours).sweep(&[]).unwrap(), [""; 0], "what is unfinished may be of one without a mark");
     is_refused(open(&theirs).remove(&id(OURS)));
+    assert_eq!(open(&ours).sweep(&[]).unwrap(), [THEIRS]);
+    assert_eq!(open(&theirs).mark().unwrap(), ours.owner);
 }

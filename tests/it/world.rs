@@ -65,7 +65,7 @@ pub(crate) enum RunnerScript {
     UploadFails,
     /// It is killed while it uploads.
     KilledUploading,
-    /// It shows no sign of work, and the patience for that is over at once.
+    /// It tells the same progress for ever.
     Mute,
 }
 

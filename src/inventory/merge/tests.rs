@@ -30,6 +30,7 @@ fn stock(found: impl IntoIterator<Item = FoundBackup>) -> Stock {
         stock.add(found);
     }
     stock.report = InventoryReport {
+        s3_mark: None,
         local_count: Some(stock.heard(StoreName::Local)),
         s3_count: Some(stock.heard(StoreName::S3)),
         room: Some((10, 20)),
@@ -147,6 +148,20 @@ fn an_adopted_backup_is_entered_and_a_finished_copy_is_noticed() {
     assert_eq!(known.entry(&full(2)), before.entry(&full(2)), "damage stays");
     assert_eq!((known.entries[&full(3)].local, known.entries[&full(3)].s3), (Presence::Absent, Presence::Present));
     assert_eq!(known.entry(&full(4)), None);
+}
+
+#[test]
+fn nothing_is_adopted_from_a_place_that_bears_the_mark_of_another_cluster() {
+    let mut stock = stock([found(&full(0), StoreName::S3, 'a'), found(&full(1), StoreName::Local, 'a')]);
+    stock.report.s3_mark = Some("theirs".to_owned());
+    for owner in [None, Some("ours".to_owned())] {
+        let mut catalogue = Catalogue { owner, ..Catalogue::default() };
+        adopt(&stock, &mut catalogue);
+        assert_eq!(catalogue.backups(), [full(1)]);
+    }
+    let mut theirs = Catalogue { owner: Some("theirs".to_owned()), ..Catalogue::default() };
+    adopt(&stock, &mut theirs);
+    assert_eq!(theirs.backups(), [full(0), full(1)]);
 }
 
 fn any_presence() -> impl Strategy<Value = Presence> {

@@ -178,7 +178,7 @@ mod tests {
             ("2026-01-02_00-00-00", Present, Absent),
             ("2026-01-03_00-00-00", Present, Absent),
         ]);
-        let told = InventoryReport { local_count: Some(3), s3_count: Some(1), room: None };
+        let told = InventoryReport { local_count: Some(3), s3_count: Some(1), s3_mark: None, room: None };
         let found = [
             found(StoreName::Local, "2026-01-01_00-00-00", None),
             found(StoreName::Local, "2026-01-03_00-00-00", Some("manifest.json cannot be read")),
@@ -207,7 +207,7 @@ mod tests {
     fn what_is_unfinished_or_set_aside_is_not_looked_for() {
         let name = "2026-01-01_00-00-00";
         let mut catalogue = catalogue(&[(name, Presence::Damaged, Presence::Unfinished)]);
-        let told = InventoryReport { local_count: Some(0), s3_count: Some(0), room: None };
+        let told = InventoryReport { local_count: Some(0), s3_count: Some(0), s3_mark: None, room: None };
         let shown = |catalogue: &Catalogue| {
             let live = list(catalogue, &told, &[], "db", "x");
             let now = "2026-01-01T01:00:00Z".parse().unwrap();
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn what_was_not_told_is_not_called_missing() {
         let catalogue = catalogue(&[("2026-01-01_00-00-00", Presence::Present, Presence::Absent)]);
-        let told = InventoryReport { local_count: Some(1), s3_count: None, room: None };
+        let told = InventoryReport { local_count: Some(1), s3_count: None, s3_mark: None, room: None };
         let live = list(&catalogue, &told, &[], "db", "x");
         assert_eq!(live.differences, ["1 backups are in local, but only 0 of them were told; try again"]);
     }
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn a_store_that_was_not_looked_at_is_shown_as_recorded_and_a_tombstone_not_at_all() {
         let mut catalogue = catalogue(&[("2026-01-01_00-00-00", Presence::Present, Presence::Present)]);
-        let told = InventoryReport { local_count: None, s3_count: Some(1), room: None };
+        let told = InventoryReport { local_count: None, s3_count: Some(1), s3_mark: None, room: None };
         let one = [found(StoreName::S3, "2026-01-01_00-00-00", None)];
         assert_eq!(list(&catalogue, &told, &one, "db", "x").differences, [""; 0]);
         catalogue.entries.get_mut(&id("2026-01-01_00-00-00")).unwrap().removing =

@@ -47,6 +47,9 @@ pub(super) fn compare(
     let (local, s3) = at_least_one(local, s3.map_err(|_| CheckError::BrokeOff)?)?;
     let mut local = half(local_wanted, local, StoreName::Local, &mut told);
     let mut s3 = half(s3_wanted, s3, StoreName::S3, &mut told);
+    if order.on_corrupt == OnCorrupt::Quarantine {
+        nothing_is_lost_with_a_store(&local, &s3, ports)?;
+    }
     let mut repaired = 0;
     if let (true, Some(local_side), Some(s3_side)) = (order.repair, &local_side, &s3_side) {
         let mender = Mender { local: local_side, s3: s3_side, pace };
@@ -55,7 +58,6 @@ pub(super) fn compare(
     }
     let mut quarantined = 0;
     if order.on_corrupt == OnCorrupt::Quarantine {
-        some_are_there(&local, &s3, ports)?;
         quarantined = quarantine(&mut local, &mut s3, ports.local.as_deref(), &mut told);
     }
     let mut report = report::make(order, &backups, &local, &s3);
@@ -147,23 +149,23 @@ fn repair(mender: &Mender<'_>, local: &mut Half, s3: &mut Half, told: &mut Told<
     repaired
 }
 
-/// Refuses stores that hold no backup at all of those recorded: that is the wrong volume or bucket far
-/// more often than the loss of everything.
-fn some_are_there(local: &Half, s3: &Half, ports: &StorePorts) -> Result<(), CheckError> {
-    let halves = || local.wanted.iter().zip(&local.found).zip(s3.wanted.iter().zip(&s3.found));
-    let is_gone = |wanted: &Wanted, found: &Found| !wanted.here || found.verdict == Verdict::Missing;
-    let are_all_gone = !local.wanted.is_empty()
-        && halves().all(|((wanted, found), (s3_wanted, s3_found))| {
-            mend::is_lost([wanted, s3_wanted], [found, s3_found])
-                && is_gone(wanted, found)
-                && is_gone(s3_wanted, s3_found)
-        });
-    if !are_all_gone || !local.present.is_empty() || !s3.present.is_empty() {
-        return Ok(());
-    }
-    let local = ports.local.as_ref().map(|volume| format!("the volume {}", volume.place()));
-    let places: Vec<_> = local.into_iter().chain(ports.s3.as_ref().map(|bucket| bucket.place())).collect();
-    Err(CheckError::Emptied { places: places.join(" and ") })
+/// Refuses to give anything up because a store holds no backup at all of those recorded: that is the wrong
+/// volume or bucket far more often than the loss of everything in it.
+fn nothing_is_lost_with_a_store(local: &Half, s3: &Half, ports: &StorePorts) -> Result<(), CheckError> {
+    let lost = |index: usize| {
+        let (wanted, found) = ([&local.wanted[index], &s3.wanted[index]], [&local.found[index], &s3.found[index]]);
+        mend::is_lost(wanted, found)
+    };
+    let is_to_blame = |half: &Half| {
+        let here = || half.wanted.iter().enumerate().filter(|(_, wanted)| wanted.here).map(|(index, _)| index);
+        let is_empty = half.present.is_empty() && here().all(|index| half.found[index].verdict == Verdict::Missing);
+        is_empty && here().any(lost)
+    };
+    let volume = ports.local.as_ref().filter(|_| is_to_blame(local));
+    let bucket = ports.s3.as_ref().filter(|_| is_to_blame(s3));
+    let places = volume.map(|volume| format!("the volume {}", volume.place()));
+    let places: Vec<_> = places.into_iter().chain(bucket.map(|bucket| bucket.place())).collect();
+    if places.is_empty() { Ok(()) } else { Err(CheckError::Emptied { places: places.join(" and ") }) }
 }
 
 /// Sets aside what is bad wherever it should be; returns how many backups.

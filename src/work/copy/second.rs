@@ -8,6 +8,7 @@ use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Presence;
 use crate::model::event::{EventKind, Phase};
 use crate::model::manifest::STREAM_FILE;
+use crate::model::outcome::Explain;
 use crate::model::report::CopyReport;
 use crate::ports::runner::RunnerPorts;
 use crate::ports::{PortError, Reason};
@@ -70,7 +71,9 @@ pub(super) async fn finish(
         Err(NotFollowed { begun, error }) => {
             report.s3 = if begun { Presence::Unfinished } else { Presence::Absent };
             let (backup, place, why) = (&report.backup, second.place(), told(&error));
-            let message = format!("{backup} is not in {place}: {why}; kubectl mariadb-backup sync sends it again");
+            let next = error.hint().filter(|_| error.reason == Reason::Forbidden);
+            let next = next.unwrap_or_else(|| "kubectl mariadb-backup sync sends it again".to_owned());
+            let message = format!("{backup} is not in {place}: {why}; {next}");
             warn(message, ports, warnings);
         }
     }

@@ -23,7 +23,8 @@ async fn every_backup_of_both_stores_is_told_as_a_catalogue_would_hold_it() {
     put_backup(&s3, FULL, b"stream");
     put_original(&local);
     let (outcome, found) = take_stock(Some(&local), Some(&s3)).await;
-    let report = InventoryReport { local_count: Some(2), s3_count: Some(1), room: Some((1 << 40, 1 << 41)) };
+    let report =
+        InventoryReport { local_count: Some(2), s3_count: Some(1), s3_mark: None, room: Some((1 << 40, 1 << 41)) };
     assert_eq!(outcome, Outcome::done(report, Vec::new()));
     let sizes = |size| Checksum { checksum: String::new(), algorithm: None, size: Some(size) };
     let entry = |local, s3| Entry { local, s3, ..Entry::default() };

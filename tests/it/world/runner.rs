@@ -460,7 +460,7 @@ impl World {
             }
         }
         let room = order.stores.local.is_some().then_some((10, 20));
-        Ok(done(InventoryReport { local_count: counts[0], s3_count: counts[1], room }, Vec::new()))
+        Ok(done(InventoryReport { local_count: counts[0], s3_count: counts[1], s3_mark: None, room }, Vec::new()))
     }
 }
 

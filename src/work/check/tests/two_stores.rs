@@ -230,7 +230,23 @@ async fn stores_with_nothing_in_them_are_taken_for_the_wrong_ones_and_nothing_is
     let End::Failed(failure) = outcome.end else { panic!("{outcome:?}") };
     assert_eq!(failure.code, ExitCode::VerificationFailed);
     assert!(failure.message.starts_with("none of the recorded backups is in "), "{}", failure.message);
-    memory::put_backup(&local, "base/2026-02-01_00-00-00", b"bytes");
+    for store in [&local, &s3] {
+        memory::put_backup(store, "base/2026-02-01_00-00-00", b"bytes");
+    }
     let (report, _) = check(&local, &s3, &order).await;
     assert_eq!(report.quarantined_count, 2, "with another backup there, it is these that are lost");
+}
+
+#[tokio::test]
+async fn an_empty_volume_costs_no_backup_that_lay_there_alone_whatever_s3_has() {
+    let (_, s3, mut order) = both();
+    order.on_corrupt = OnCorrupt::Quarantine;
+    let (local, (_stopper, stop)) = (Memory::default(), stop::channel());
+    let outcome = run(order.clone(), &memory::ports(Some(&local), Some(&s3)).0, stop).await;
+    let End::Failed(failure) = outcome.end else { panic!("{outcome:?}") };
+    assert!(failure.message.contains("is in the volume"), "{}", failure.message);
+    assert_eq!(crate::ports::runner::Store::backups(&local).unwrap(), [], "nothing was fetched into it either");
+    order.backups.retain(|expected| expected.s3);
+    let (report, _) = check(&local, &s3, &order).await;
+    assert_eq!((report.repaired_count, report.quarantined_count), (3, 0), "what S3 has is lost with no volume");
 }
