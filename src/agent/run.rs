@@ -68,6 +68,7 @@ async fn try_run(order: &str, out: impl Write + Send + 'static) -> Result<Outcom
             let ports = stores::ports(&order.stores, events);
             inventory::run(&ports, stop).await.map(RunnerReport::Inventory)
         }
+        RunnerTask::Prove(_) => return Err(Failure::new(ExitCode::Error, "this agent does not prove backups yet")),
     })
 }
 

@@ -43,6 +43,8 @@ pub enum Phase {
     Verify,
     /// Copying between the stores, removing, taking stock.
     Store,
+    /// Unpacking a backup, preparing it, and booting a server on it.
+    Prove,
     /// A phase this build does not know.
     #[serde(other)]
     Unknown,

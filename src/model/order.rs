@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::backup_id::BackupId;
 
+mod prove;
+pub use prove::ProveOrder;
+
 /// The version of [`Order`] and [`RunnerOrder`] this build writes and accepts.
 pub const ORDER_VERSION: u32 = 1;
 
@@ -227,6 +230,8 @@ pub enum RunnerTask {
     Keep(KeepOrder),
     /// Tell every backup in the stores, from their manifests.
     Inventory(InventoryOrder),
+    /// Unpack a backup, prepare it, and boot a throwaway server on it.
+    Prove(ProveOrder),
 }
 
 /// Where a runner finds the stores. At least one is there.

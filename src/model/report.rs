@@ -11,6 +11,9 @@ use super::galera::Position;
 use super::manifest::{DesyncTimes, StoredFile};
 use super::order::StoreName;
 
+mod prove;
+pub use prove::{ProveReport, ProvenLogins, QueryResult};
+
 /// The result of a conductor's run, inside its [outcome](super::outcome::Outcome).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -133,6 +133,7 @@ pub fn word(phase: Phase) -> &'static str {
         Phase::Record => "record",
         Phase::Verify => "verify",
         Phase::Store => "store",
+        Phase::Prove => "prove",
         Phase::Unknown => "run",
     }
 }

@@ -91,6 +91,7 @@ impl World {
             RunnerTask::Check(order) => self.check(order),
             RunnerTask::Keep(order) => self.keep(order),
             RunnerTask::Inventory(order) => self.take_stock(name, order),
+            RunnerTask::Prove(_) => panic!("no conductor orders a proof yet"),
         };
         self.end(name, last_word.ok());
     }

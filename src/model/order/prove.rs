@@ -1,0 +1,47 @@
+//! The order to prove a backup: unpack it, prepare it, boot a server on it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{StoreName, Stores};
+use crate::model::backup_id::BackupId;
+use crate::model::catalogue::Checksum;
+
+/// Which chain to take out of the stores and boot a throwaway server on.
+///
+/// What is proven stays in the scratch directory as a data directory that was shut down cleanly; who
+/// ordered it decides what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProveOrder {
+    /// The stores.
+    pub stores: Stores,
+    /// The chain, its base first; the last one is the backup that is proven.
+    pub chain: Vec<BackupId>,
+    /// From which store each member is taken, in the order of the chain.
+    pub from: Vec<StoreName>,
+    /// What the catalogue says of their files.
+    pub expected: BTreeMap<String, Checksum>,
+    /// Directory to unpack into; whatever a dead try left there is removed first.
+    pub scratch: String,
+    /// Directory with `username` and `password` of the account that may desync, to be tried on the
+    /// booted server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator_credentials: Option<String>,
+    /// Directory with `username` and `password` of the account mariadb-backup uses, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_credentials: Option<String>,
+    /// One statement to run on the booted server; its rows are in the report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// Threads that decompress and that write.
+    pub parallel: u32,
+    /// Memory for the preparation; without it, decided by the backup's redo and the container's limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare_memory_bytes: Option<u64>,
+    /// Seconds until the server must answer, and again until it must have ended.
+    pub boot_timeout_secs: u64,
+    /// Seconds one preparation, of the base or of an increment, may take.
+    pub prepare_timeout_secs: u64,
+}
