@@ -70,7 +70,21 @@ pub async fn run<R: DeserializeOwned>(
     ports: &ConductorPorts<'_>,
     hear: impl FnMut(Event) + Send,
 ) -> Result<R, ErrandError> {
-    let done = follow(spec, start, ports, hear).await;
+    run_patiently(spec, start, SILENCE, ports, hear).await
+}
+
+/// The same for work that may show no sign for longer than usual.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_patiently<R: DeserializeOwned>(
+    spec: &RunnerSpec,
+    start: Duration,
+    patience: Duration,
+    ports: &ConductorPorts<'_>,
+    hear: impl FnMut(Event) + Send,
+) -> Result<R, ErrandError> {
+    let done = follow(spec, start, patience, ports, hear).await;
     // Also after a start that failed: an answer may have been lost on its way.
     if let Err(error) = ports.runners.remove(&spec.name).await {
         ports.events.send(Phase::Store, EventKind::Warned { message: error.to_string() });
@@ -89,6 +103,7 @@ pub fn repeat(phase: Phase, kind: EventKind, ports: &ConductorPorts<'_>) {
 async fn follow<R: DeserializeOwned>(
     spec: &RunnerSpec,
     start: Duration,
+    patience: Duration,
     ports: &ConductorPorts<'_>,
     mut hear: impl FnMut(Event) + Send,
 ) -> Result<R, ErrandError> {
@@ -96,14 +111,14 @@ async fn follow<R: DeserializeOwned>(
     let mut runner = ports.runners.start(spec, start).await.map_err(failed)?;
     let (mut heard, mut progress) = (ports.clock.elapsed(), None);
     loop {
-        let patience = SILENCE.saturating_sub(ports.clock.elapsed().saturating_sub(heard));
-        if patience.is_zero() {
-            return Err(silent(spec));
+        let left = patience.saturating_sub(ports.clock.elapsed().saturating_sub(heard));
+        if left.is_zero() {
+            return Err(silent(spec, patience));
         }
         let news = tokio::select! {
             biased;
             news = runner.next() => news.map_err(failed)?,
-            () = ports.clock.sleep(patience) => return Err(silent(spec)),
+            () = ports.clock.sleep(left) => return Err(silent(spec, patience)),
         };
         match news {
             RunnerNews::Event(event) => {
@@ -120,8 +135,8 @@ async fn follow<R: DeserializeOwned>(
     }
 }
 
-fn silent(spec: &RunnerSpec) -> ErrandError {
-    let what = format!("runner {} showed no sign of work for {} h and was ended", spec.name, SILENCE.as_secs() / 3600);
+fn silent(spec: &RunnerSpec, patience: Duration) -> ErrandError {
+    let what = format!("runner {} showed no sign of work for {} h and was ended", spec.name, patience.as_secs() / 3600);
     let hint = "see whether the node, the volume and S3 answer; the next run does what is left";
     ErrandError::Failed(Failure::new(ExitCode::FailedInCluster, what).with_hint(hint))
 }

@@ -106,6 +106,7 @@ pub fn plan(settings: &Settings, cluster: &ClusterView, job: &str) -> InventoryP
         beside: None,
         store_claim: settings.stores.local().then(|| settings.store_claim.clone()),
         s3: stores::mounts(settings),
+        scratch: None,
         operator_secret: None,
         backup_secret: None,
     };

@@ -374,6 +374,7 @@ fn runner(inputs: &Inputs<'_>, number: usize, order: &KeepOrder) -> RunnerSpec {
         beside: None,
         store_claim: settings.stores.local().then(|| settings.store_claim.clone()),
         s3: stores::mounts(settings),
+        scratch: None,
         operator_secret: None,
         backup_secret: None,
     }

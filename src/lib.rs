@@ -35,6 +35,7 @@ pub mod adapters;
 pub mod agent;
 pub mod backup;
 pub mod catalogue;
+pub mod drill;
 pub mod errand;
 pub mod exit_code;
 pub mod inventory;

@@ -10,6 +10,7 @@ mod cli;
 mod connect;
 mod create;
 mod delete;
+mod drill;
 mod duration;
 mod find;
 mod follow;
@@ -147,6 +148,7 @@ async fn dispatch(
         Command::Verify(flags) => Box::pin(verify::run(&flags, session, screen)).await,
         Command::Sync(flags) => Box::pin(sync::run(&flags, session, screen)).await,
         Command::Delete(flags) => Box::pin(delete::run(&flags, session, screen, asking)).await,
+        Command::Drill(flags) => Box::pin(drill::run(&flags, session, screen)).await,
         Command::Prune(flags) => Box::pin(prune::run(&flags, session, screen)).await,
         Command::Recover(flags) => Box::pin(recover::run(&flags, session, screen)).await,
         Command::Schedule(flags) => Box::pin(schedule::run(&flags, session, screen)).await,

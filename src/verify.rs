@@ -216,6 +216,7 @@ fn runner(name: String, order: CheckOrder, settings: &Settings) -> RunnerSpec {
         s3: stores::mounts(settings).filter(|_| order.stores.s3.is_some()),
         order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Check(order) },
         beside: None,
+        scratch: None,
         operator_secret: None,
         backup_secret: None,
     }

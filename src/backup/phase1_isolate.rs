@@ -26,9 +26,6 @@ use crate::ports::conductor::{Beside, ConductorPorts, Gate, Runner, RunnerNews, 
 use crate::ports::{PortError, Reason};
 use crate::stores;
 
-/// Where a runner finds the account mariadb-backup uses.
-pub const BACKUP_CREDENTIALS_PATH: &str = "/etc/mariadb-backup/backup";
-
 /// Where a runner may write what nobody needs after it.
 pub const SCRATCH_PATH: &str = "/tmp";
 
@@ -63,6 +60,7 @@ pub fn runner(inputs: &Inputs<'_>) -> RunnerSpec {
         beside: Some(Beside { pod: target.pod.clone(), claim: target.claim.clone() }),
         store_claim: inputs.settings.stores.local().then(|| inputs.settings.store_claim.clone()),
         s3: stores::mounts(inputs.settings),
+        scratch: None,
         operator_secret: Some(inputs.settings.operator_secret.clone()),
         backup_secret: Some(inputs.settings.backup_secret.clone()),
     }
@@ -85,7 +83,7 @@ fn copy_order(inputs: &Inputs<'_>) -> CopyOrder {
         data_free_bytes: settings.data_free_bytes,
         scratch: SCRATCH_PATH.to_owned(),
         operator_credentials: names::CONDUCTOR_CREDENTIALS.to_owned(),
-        backup_credentials: BACKUP_CREDENTIALS_PATH.to_owned(),
+        backup_credentials: names::BACKUP_CREDENTIALS.to_owned(),
         gate: GATE.to_owned(),
         source: source(inputs),
         allow_unsafe: inputs.request.allow_unsafe,

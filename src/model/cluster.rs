@@ -74,6 +74,8 @@ pub struct ServerSpec {
     pub image_pull_secrets: Vec<String>,
     /// Name of the volumeClaimTemplate the data lies on.
     pub claim_template: String,
+    /// Its storage class; `None` for the cluster's default.
+    pub storage_class: Option<String>,
     /// Where the container mounts it.
     pub mount_path: String,
     /// Which directory of the volume it mounts; empty for the root.

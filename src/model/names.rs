@@ -38,6 +38,9 @@ pub const CONDUCTOR_CONTAINER: &str = "conductor";
 /// Where conductor and runners find `username` and `password` of the account that may desync.
 pub const CONDUCTOR_CREDENTIALS: &str = "/etc/mariadb-backup/operator";
 
+/// Where a runner finds those of the account mariadb-backup uses.
+pub const BACKUP_CREDENTIALS: &str = "/etc/mariadb-backup/backup";
+
 /// Labels with which operators of Galera mark the replica that clients write to, and the value they use.
 pub const ROLE_LABELS: [&str; 2] = ["mariadb_role", "k8s.mariadb.com/role"];
 
@@ -52,6 +55,9 @@ pub const S3_CA_PATH: &str = "/etc/mariadb-backup/s3-ca";
 
 /// Where a runner sees the local store, as in the original.
 pub const STORE_PATH: &str = "/var/backup";
+
+/// Where a runner sees a volume that was made for it and goes with it.
+pub const SCRATCH_VOLUME_PATH: &str = "/var/scratch";
 
 /// Label with the name of the schedule that ordered a Job.
 pub const SCHEDULE_LABEL: &str = "mariadb-backup.io/schedule";

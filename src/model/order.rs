@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::backup_id::BackupId;
 
+mod drill;
 mod prove;
+pub use drill::DrillRequest;
 pub use prove::ProveOrder;
 
 /// The version of [`Order`] and [`RunnerOrder`] this build writes and accepts.
@@ -38,6 +40,8 @@ pub enum Task {
     Backup(BackupRequest),
     /// Compare stored backups with what was recorded.
     Verify(VerifyRequest),
+    /// Boot a stored backup in a throwaway pod.
+    Drill(DrillRequest),
     /// Bring both stores to the same set of backups.
     Sync(SyncRequest),
     /// Remove backups, and the increments that need them.
@@ -59,6 +63,7 @@ impl Task {
         match self {
             Self::Backup(_) => "backup",
             Self::Verify(_) => "verify",
+            Self::Drill(_) => "drill",
             Self::Sync(_) => "sync",
             Self::Delete(_) => "delete",
             Self::Prune(_) => "prune",

@@ -11,7 +11,9 @@ use super::galera::Position;
 use super::manifest::{DesyncTimes, StoredFile};
 use super::order::StoreName;
 
+mod drill;
 mod prove;
+pub use drill::DrillReport;
 pub use prove::{ProveReport, ProvenLogins, QueryResult};
 
 /// The result of a conductor's run, inside its [outcome](super::outcome::Outcome).
@@ -22,6 +24,8 @@ pub enum RunReport {
     Backup(CopyReport),
     /// Stored backups were compared with what was recorded.
     Verify(CheckReport),
+    /// A backup was booted in a throwaway pod.
+    Drill(Box<DrillReport>),
     /// Backups were copied between the stores, or removed.
     Keep(KeepSummary),
     /// What dead runs owed was settled.

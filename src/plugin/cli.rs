@@ -18,7 +18,7 @@ pub(crate) use run::{CreateFlags, LogsFlags, RecoverFlags};
 pub(crate) use schedule::{NamedSchedule, ScheduleCommand, ScheduleCreateFlags, ScheduleFlags, ScheduleListFlags};
 pub(crate) use settings::{S3Flags, SettingFlags};
 pub(crate) use shared::{DocumentForm, DryRun, ListForm, ObjectForm, RunFlags, WaitFlags};
-pub(crate) use store::{DeleteFlags, ListFlags, PruneFlags, SyncFlags, VerifyFlags};
+pub(crate) use store::{DeleteFlags, DrillFlags, ListFlags, PruneFlags, SyncFlags, VerifyFlags};
 pub(crate) use whole::{SetupFlags, StatusFlags, VersionFlags};
 
 const EXAMPLES: &str = "\
@@ -74,6 +74,8 @@ pub(crate) enum Command {
     List(ListFlags),
     /// Compare stored backups with what was recorded
     Verify(VerifyFlags),
+    /// Prove a backup: boot it in a throwaway pod
+    Drill(DrillFlags),
     /// Bring the volume and S3 to the same set of backups
     Sync(SyncFlags),
     /// Remove backups, and the increments that need them

@@ -7,7 +7,7 @@ use super::connect::Session;
 use crate::adapters::kubernetes::preflight::{ClaimAnswer, Preflight};
 use crate::exit_code::ExitCode;
 use crate::model::names::{CONDUCTOR_ACCOUNT, RUNNER_ACCOUNT};
-use crate::model::order::{Order, StoreName, Task};
+use crate::model::order::{DrillRequest, Order, StoreName, Task, VerifyRequest};
 use crate::model::outcome::Failure;
 use crate::model::settings::Settings;
 
@@ -53,7 +53,7 @@ fn stores(task: &Task, settings: &Settings) -> Result<Vec<StoreName>, Failure> {
     let unused = |what: String| Err(Failure::new(ExitCode::NotFound, what));
     match task {
         Task::Recover(_) | Task::Status(_) => Ok(vec![]),
-        Task::Verify(request) => match request.store {
+        Task::Verify(VerifyRequest { store, .. }) | Task::Drill(DrillRequest { store, .. }) => match *store {
             Some(store) if !used.contains(&store) => {
                 unused(format!("store {} is not used by this cluster (setting MARIADB_BACKUP_STORE)", store.word()))
             }

@@ -2,6 +2,7 @@
 
 mod check;
 mod copy;
+mod drill;
 mod keep;
 mod look;
 mod words;
@@ -74,6 +75,7 @@ fn shown(report: &RunReport) -> Shown {
     match report {
         RunReport::Backup(report) => copy::shown(report),
         RunReport::Verify(report) => check::shown(report),
+        RunReport::Drill(report) => drill::shown(report),
         RunReport::Keep(summary) => keep::shown(summary),
         RunReport::Recover(report) => look::recovered(report),
         RunReport::Status(report) => look::replicas(report),

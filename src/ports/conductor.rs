@@ -109,10 +109,21 @@ pub struct RunnerSpec {
     pub store_claim: Option<String>,
     /// What the order's S3 store needs mounted; `None` when S3 is not used.
     pub s3: Option<S3Mounts>,
+    /// A volume that is made for it and goes with its pod.
+    pub scratch: Option<ScratchVolume>,
     /// Secret with the account that may desync, mounted for the runner.
     pub operator_secret: Option<String>,
     /// Secret with the account mariadb-backup uses.
     pub backup_secret: Option<String>,
+}
+
+/// A volume that lives as long as a runner's pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScratchVolume {
+    /// Its size.
+    pub bytes: u64,
+    /// Its storage class; `None` for the cluster's default.
+    pub class: Option<String>,
 }
 
 /// What is mounted for a runner that uses S3.

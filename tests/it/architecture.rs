@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each layer, the layers it may name.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("exit_code", &[]),
     ("model", &["exit_code"]),
     ("ports", &["model", "exit_code"]),
@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
         &["obligations", "stores", "catalogue", "errand", "verify", "keep", "inventory", "ports", "model", "exit_code"],
     ),
     ("verify", &["stores", "catalogue", "errand", "ports", "model", "exit_code"]),
+    ("drill", &["stores", "errand", "ports", "model", "exit_code"]),
     ("keep", &["stores", "catalogue", "errand", "ports", "model", "exit_code"]),
     ("inventory", &["stores", "catalogue", "errand", "ports", "model", "exit_code"]),
     ("work", &["ports", "model", "exit_code"]),
@@ -33,6 +34,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
             "verify",
             "keep",
             "inventory",
+            "drill",
             "work",
             "obligations",
             "adapters",

@@ -40,6 +40,7 @@ fn run<R: DeserializeOwned>(world: &World, task: RunnerTask) -> Option<(R, usize
         beside: None,
         store_claim: None,
         s3: None,
+        scratch: None,
         operator_secret: None,
         backup_secret: None,
     };

@@ -51,6 +51,8 @@ pub struct Owner {
 pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec, template: Option<&PodSpec>) -> Pod {
     let order = serde_json::to_string(&spec.order).expect("an order is plain strings and numbers");
     let group = server.run_as_group.or(server.fs_group).unwrap_or(USUAL_UID);
+    // A fresh volume belongs to root.
+    let fs_group = server.fs_group.or_else(|| spec.scratch.as_ref().map(|_| group));
     let manifest = json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -80,7 +82,7 @@ pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec, te
                 "runAsNonRoot": true,
                 "runAsUser": server.run_as_user.unwrap_or(USUAL_UID),
                 "runAsGroup": group,
-                "fsGroup": server.fs_group,
+                "fsGroup": fs_group,
                 // Never chown -R a volume that a server is using.
                 "fsGroupChangePolicy": "OnRootMismatch",
                 "seccompProfile": {"type": "RuntimeDefault"},
@@ -135,9 +137,13 @@ fn pull_secrets(owner: &Owner, server: &ServerSpec) -> Vec<Value> {
 /// What a secret is called as a volume, and where the order expects it.
 fn secrets(spec: &RunnerSpec) -> Vec<(&'static str, &str, &str)> {
     let s3 = spec.s3.as_ref().and_then(|s3| s3.secret.as_deref()).map(|name| ("s3", name, names::S3_CREDENTIALS_PATH));
-    let RunnerTask::Copy(order) = &spec.order.task else { return s3.into_iter().collect() };
-    let operator = spec.operator_secret.as_deref().map(|name| ("operator", name, order.operator_credentials.as_str()));
-    let backup = spec.backup_secret.as_deref().map(|name| ("backup", name, order.backup_credentials.as_str()));
+    let (operator, backup) = match &spec.order.task {
+        RunnerTask::Copy(order) => (Some(&order.operator_credentials), Some(&order.backup_credentials)),
+        RunnerTask::Prove(order) => (order.operator_credentials.as_ref(), order.backup_credentials.as_ref()),
+        RunnerTask::Check(_) | RunnerTask::Keep(_) | RunnerTask::Inventory(_) => (None, None),
+    };
+    let operator = spec.operator_secret.as_deref().zip(operator).map(|(name, path)| ("operator", name, path.as_str()));
+    let backup = spec.backup_secret.as_deref().zip(backup).map(|(name, path)| ("backup", name, path.as_str()));
     operator.into_iter().chain(backup).chain(s3).collect()
 }
 
@@ -152,6 +158,9 @@ fn mounts(spec: &RunnerSpec, server: &ServerSpec) -> Vec<Value> {
     ];
     if spec.store_claim.is_some() {
         mounts.push(json!({"name": "store", "mountPath": names::STORE_PATH}));
+    }
+    if spec.scratch.is_some() {
+        mounts.push(json!({"name": "scratch", "mountPath": names::SCRATCH_VOLUME_PATH}));
     }
     if ca_config_map(spec).is_some() {
         mounts.push(json!({"name": "s3-ca", "mountPath": names::S3_CA_PATH, "readOnly": true}));
@@ -173,6 +182,14 @@ fn volumes(spec: &RunnerSpec) -> Vec<Value> {
     let mut volumes = vec![json!({"name": "agent", "emptyDir": {}}), json!({"name": "tmp", "emptyDir": {}})];
     if let Some(claim) = &spec.store_claim {
         volumes.push(json!({"name": "store", "persistentVolumeClaim": {"claimName": claim}}));
+    }
+    if let Some(scratch) = &spec.scratch {
+        let claim = json!({
+            "accessModes": ["ReadWriteOnce"],
+            "storageClassName": scratch.class,
+            "resources": {"requests": {"storage": scratch.bytes.to_string()}},
+        });
+        volumes.push(json!({"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": claim}}}));
     }
     if let Some(name) = ca_config_map(spec) {
         volumes.push(json!({"name": "s3-ca", "configMap": {"name": name}}));

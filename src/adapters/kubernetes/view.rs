@@ -37,6 +37,7 @@ pub(crate) fn server(set: &StatefulSet) -> Result<(ServerSpec, DataMount), Strin
         image_pull_policy: container.image_pull_policy.clone(),
         image_pull_secrets: pod.image_pull_secrets.iter().flatten().map(|secret| secret.name.clone()).collect(),
         claim_template: mount.name.clone(),
+        storage_class: storage_class(spec.volume_claim_templates.as_deref().unwrap_or_default(), &mount.name),
         mount_path: mount.mount_path.clone(),
         sub_path: mount.sub_path.clone().unwrap_or_default(),
         port: sql_port(container),
@@ -45,6 +46,11 @@ pub(crate) fn server(set: &StatefulSet) -> Result<(ServerSpec, DataMount), Strin
         fs_group: pod.security_context.as_ref().and_then(|context| context.fs_group),
     };
     Ok((server, DataMount { volume: mount.name.clone() }))
+}
+
+fn storage_class(templates: &[PersistentVolumeClaim], name: &str) -> Option<String> {
+    let template = templates.iter().find(|template| template.name_any() == name)?;
+    template.spec.as_ref()?.storage_class_name.clone()
 }
 
 fn data_mount<'a>(container: &'a Container, templates: &[String]) -> Option<&'a VolumeMount> {

@@ -3,8 +3,9 @@
 use super::{Context, keeping, owed, status};
 use crate::backup;
 use crate::catalogue;
+use crate::drill;
 use crate::keep::Wish;
-use crate::model::order::{BackupRequest, DeleteRequest, SyncRequest, Task, VerifyRequest};
+use crate::model::order::{BackupRequest, DeleteRequest, DrillRequest, SyncRequest, Task, VerifyRequest};
 use crate::model::outcome::{Explain, Failure};
 use crate::model::report::RunReport;
 use crate::verify;
@@ -39,6 +40,7 @@ pub(super) async fn perform(task: &Task, context: &Context<'_>) -> Result<RunRep
     match task {
         Task::Backup(request) => back_up(request, context).await,
         Task::Verify(request) => verify_stores(request, context).await,
+        Task::Drill(request) => drill(request, context).await,
         Task::Sync(SyncRequest { backups, to, .. }) => {
             keep(Wish::Sync { backups: backups.clone(), to: *to }, task, context).await
         }
@@ -71,6 +73,15 @@ async fn back_up(request: &BackupRequest, context: &Context<'_>) -> Result<RunRe
     let Context { job, settings, ports, .. } = *context;
     own(context).await?;
     backup::take(request, settings, job, ports).await.map(RunReport::Backup).map_err(Explain::into_failure)
+}
+
+async fn drill(request: &DrillRequest, context: &Context<'_>) -> Result<RunReport, Failure> {
+    let Context { job, settings, cluster, ports } = *context;
+    let (catalogue, _) = ports.catalogue.read().await.map_err(Explain::into_failure)?;
+    let inputs = drill::Inputs { catalogue: &catalogue, settings, cluster, job };
+    let plan = drill::plan(&inputs, request).map_err(Explain::into_failure)?;
+    let report = drill::run(&plan, ports).await.map_err(Explain::into_failure)?;
+    Ok(RunReport::Drill(Box::new(report)))
 }
 
 async fn verify_stores(request: &VerifyRequest, context: &Context<'_>) -> Result<RunReport, Failure> {

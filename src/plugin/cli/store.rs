@@ -1,4 +1,4 @@
-//! Flags of commands about stored backups: `list`, `verify`, `sync`, `delete`, `prune`.
+//! Flags of commands about stored backups: `list`, `verify`, `drill`, `sync`, `delete`, `prune`.
 
 use std::time::Duration;
 
@@ -44,6 +44,37 @@ pub(crate) struct VerifyFlags {
     /// First make the catalogue again, from the manifests in the stores
     #[arg(long, conflicts_with = "backups")]
     pub(crate) rebuild_catalogue: bool,
+    #[command(flatten)]
+    pub(crate) run: RunFlags,
+}
+
+const DRILL_EXAMPLES: &str = "\
+Examples:
+  # The newest backup, and how many orders are in it
+  kubectl mariadb-backup drill -n db --query 'SELECT COUNT(*), MAX(id) FROM shop.orders'
+
+  # A certain one, from S3, unpacked on a volume that is made for it and goes with it
+  kubectl mariadb-backup drill 2026-01-31_23-59-59 -n db --store s3 --scratch-class fast";
+
+/// Flags of `drill`.
+#[derive(Debug, Args)]
+#[command(after_help = DRILL_EXAMPLES)]
+pub(crate) struct DrillFlags {
+    /// Backup to boot; the newest that can be relied on when none is named
+    #[arg(value_name = "BACKUP")]
+    pub(crate) backup: Option<String>,
+    /// StatefulSet of the cluster; found by itself when it is the only one in the namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) statefulset: Option<String>,
+    /// Take it from this store; from the volume where it lies there when not given
+    #[arg(long, value_enum, value_name = "STORE")]
+    pub(crate) store: Option<StoreChoice>,
+    /// Statement to run on the booted server; its rows are shown
+    #[arg(long, value_name = "SQL")]
+    pub(crate) query: Option<String>,
+    /// Unpack on a volume of this storage class, made for the drill; on the volume of backups when not given
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) scratch_class: Option<String>,
     #[command(flatten)]
     pub(crate) run: RunFlags,
 }
