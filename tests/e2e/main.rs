@@ -9,6 +9,7 @@ mod backup;
 mod buckets;
 mod chains;
 mod damage;
+mod drills;
 mod ground;
 mod interruptions;
 mod keeping;
