@@ -8,6 +8,9 @@ use std::io::{self, Read, Seek, SeekFrom};
 
 use zstd::zstd_safe::{CParameter, compress_bound};
 
+mod stream;
+pub use stream::decompress_stream;
+
 /// Content of one frame: big enough to compress well, small enough to have several in memory.
 pub const FRAME_BYTES: usize = 4 << 20;
 
@@ -152,19 +155,21 @@ pub fn decompress(
         job.input.resize(sizes.compressed as usize, 0);
         file.read_exact(&mut job.input).map(|()| true)
     };
-    let work = || {
-        let mut decompressor = zstd::bulk::Decompressor::new()?;
-        Ok(move |job: &mut Job| {
-            job.output.clear();
-            job.output.reserve(job.expected);
-            let found = decompressor.decompress_to_buffer(&job.input, &mut job.output)?;
-            if found == job.expected {
-                return Ok(());
-            }
-            Err(io::Error::new(io::ErrorKind::InvalidData, "a zstd frame is shorter than the list says"))
-        })
-    };
-    super::lanes::run(workers, read_next, work, |job: &Job| sink(&job.output))
+    super::lanes::run(workers, read_next, decompressor, |job: &Job| sink(&job.output))
+}
+
+/// Makes what decompresses one frame after the other, each with as much content as was said of it.
+fn decompressor() -> io::Result<impl FnMut(&mut Job) -> io::Result<()>> {
+    let mut decompressor = zstd::bulk::Decompressor::new()?;
+    Ok(move |job: &mut Job| {
+        job.output.clear();
+        job.output.reserve(job.expected);
+        let found = decompressor.decompress_to_buffer(&job.input, &mut job.output)?;
+        if found == job.expected {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::InvalidData, "a zstd frame is shorter than was said of it"))
+    })
 }
 
 /// A frame on its way.
@@ -176,7 +181,7 @@ struct Job {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::io::Cursor;
 
     use super::*;
@@ -193,7 +198,7 @@ mod tests {
         frames_of(content, 300)
     }
 
-    fn frames_of(content: &[u8], bytes: usize) -> Vec<u8> {
+    pub(in crate::work) fn frames_of(content: &[u8], bytes: usize) -> Vec<u8> {
         let mut compressor = FrameCompressor::new(1).unwrap();
         let (mut file, mut frame, mut table) = (Vec::new(), Vec::new(), SeekTable::default());
         for part in content.chunks(bytes) {

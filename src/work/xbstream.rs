@@ -4,6 +4,7 @@
 //! an offset and a CRC-32. [`Checker`] is fed the bytes in pieces of any size, checks every CRC,
 //! every offset and every path, and keeps the list of members and the tool's own small files. It
 //! never copies payload, allocates nothing by a length it was told, and treats the stream as hostile.
+//! Who unpacks a stream listens to it as [`Members`].
 //!
 //! A stream cut at the end of a chunk is well-formed, and the stock unpacker is content with it.
 //! [`Checker::finish`] therefore also demands that every member was closed and that the members
@@ -115,6 +116,65 @@ struct Member {
     closed: bool,
 }
 
+/// Who wants to know what a stream does to its members, beside what [`Checker`] keeps of it.
+///
+/// It is told in the order of the stream, only of paths that stay inside a directory, and of payload
+/// before its checksum is known: what it makes of it is worth nothing until the stream has passed.
+pub trait Members {
+    /// What can go wrong: with the stream, and with what is made of it.
+    type Error: From<StreamError>;
+
+    /// A member begins; `anew` when it takes the place of one that was closed.
+    fn begin(&mut self, path: &str, anew: bool) -> Result<(), Self::Error>;
+
+    /// Bytes of a member.
+    fn write(&mut self, path: &str, offset: u64, bytes: &[u8]) -> Result<(), Self::Error>;
+
+    /// A member is whole, with that length.
+    fn close(&mut self, path: &str, length: u64) -> Result<(), Self::Error>;
+
+    /// A member gets another name.
+    fn rename(&mut self, path: &str, to: &str) -> Result<(), Self::Error>;
+
+    /// A member is removed.
+    fn remove(&mut self, path: &str) -> Result<(), Self::Error>;
+}
+
+/// Wants to know nothing.
+struct Nobody;
+
+impl Members for Nobody {
+    type Error = StreamError;
+
+    fn begin(&mut self, _: &str, _: bool) -> Result<(), StreamError> {
+        Ok(())
+    }
+
+    fn write(&mut self, _: &str, _: u64, _: &[u8]) -> Result<(), StreamError> {
+        Ok(())
+    }
+
+    fn close(&mut self, _: &str, _: u64) -> Result<(), StreamError> {
+        Ok(())
+    }
+
+    fn rename(&mut self, _: &str, _: &str) -> Result<(), StreamError> {
+        Ok(())
+    }
+
+    fn remove(&mut self, _: &str) -> Result<(), StreamError> {
+        Ok(())
+    }
+}
+
+/// What a payload met where its member is.
+#[derive(Clone, Copy, Debug)]
+enum Opened {
+    New,
+    Anew,
+    Already,
+}
+
 /// The payload being read.
 #[derive(Debug)]
 struct Payload {
@@ -152,11 +212,16 @@ impl Checker {
     }
 
     /// Takes the next bytes of the stream, as many as there are.
-    pub fn feed(&mut self, mut input: &[u8]) -> Result<(), StreamError> {
+    pub fn feed(&mut self, input: &[u8]) -> Result<(), StreamError> {
+        self.feed_to(input, &mut Nobody)
+    }
+
+    /// Takes the next bytes of the stream, and tells `members` what they do.
+    pub fn feed_to<M: Members>(&mut self, mut input: &[u8], members: &mut M) -> Result<(), M::Error> {
         while !input.is_empty() {
             let taken = match self.payload.take() {
-                Some(payload) => self.feed_payload(payload, input)?,
-                None => self.feed_header(input)?,
+                Some(payload) => self.feed_payload(payload, input, members)?,
+                None => self.feed_header(input, members)?,
             };
             input = &input[taken..];
         }
@@ -187,21 +252,25 @@ impl Checker {
         Some(format!("{} is missing", absent.stored_name()))
     }
 
-    fn feed_header(&mut self, input: &[u8]) -> Result<usize, StreamError> {
+    fn feed_header<M: Members>(&mut self, input: &[u8], members: &mut M) -> Result<usize, M::Error> {
         let at = self.bytes.saturating_sub(self.header.len() as u64);
         let (taken, header) = self.header.feed(input, at)?;
         self.bytes += taken as u64;
         if let Some(header) = header {
-            self.begin(header)?;
+            self.begin(header, members)?;
         }
         Ok(taken)
     }
 
     /// Acts on a header that is complete.
-    fn begin(&mut self, header: Header) -> Result<(), StreamError> {
+    fn begin<M: Members>(&mut self, header: Header, members: &mut M) -> Result<(), M::Error> {
         match header {
             Header::Payload { path, length, offset, checksum, rewrite } => {
-                self.open(&path, offset, rewrite)?;
+                match self.open(&path, offset, rewrite)? {
+                    Opened::New => members.begin(&path, false)?,
+                    Opened::Anew => members.begin(&path, true)?,
+                    Opened::Already => {}
+                }
                 let tool_file = ToolFile::of_member(&path);
                 let hasher = crc32fast::Hasher::new();
                 let payload = Payload { path, left: length, offset, checksum, hasher, tool_file };
@@ -209,14 +278,17 @@ impl Checker {
                 self.payload = self.close_payload_if_done(payload)?;
             }
             Header::Seek { path, position } => self.member(path)?.position = position,
-            Header::End { path } => self.end(path)?,
+            Header::End { path } => self.end(path, members)?,
             Header::Rename { path, to } => {
                 let member = *self.member(path.clone())?;
+                members.rename(&path, &to)?;
                 self.members.remove(&path);
                 self.members.insert(to, member);
             }
             Header::Remove { path } => {
-                self.members.remove(&path);
+                if self.members.remove(&path).is_some() {
+                    members.remove(&path)?;
+                }
             }
             Header::Skipped { length } => {
                 let hasher = crc32fast::Hasher::new();
@@ -235,20 +307,24 @@ impl Checker {
     }
 
     /// Finds or makes the member a payload goes to, and checks that it continues it.
-    fn open(&mut self, path: &str, offset: u64, rewrite: bool) -> Result<(), StreamError> {
+    fn open(&mut self, path: &str, offset: u64, rewrite: bool) -> Result<Opened, StreamError> {
         let too_many = self.members.len() >= MEMBER_LIMIT;
-        match self.members.get_mut(path) {
-            Some(member) if member.closed && rewrite => *member = Member::default(),
+        let opened = match self.members.get_mut(path) {
+            Some(member) if member.closed && rewrite => {
+                *member = Member::default();
+                Opened::Anew
+            }
             Some(member) if member.closed => return Err(StreamError::NotOpen { path: path.to_owned() }),
-            Some(_) => {}
+            Some(_) => Opened::Already,
             None if too_many => return Err(StreamError::TooMuch { what: "the list of members".to_owned() }),
             None => {
                 self.members.insert(path.to_owned(), Member::default());
+                Opened::New
             }
-        }
+        };
         let expected = self.members.get(path).map_or(0, |member| member.position);
         if expected == offset {
-            return Ok(());
+            return Ok(opened);
         }
         Err(StreamError::OutOfOrder { path: path.to_owned(), expected, found: offset })
     }
@@ -258,29 +334,39 @@ impl Checker {
     }
 
     /// Closes a member; one that never had payload is an empty file.
-    fn end(&mut self, path: String) -> Result<(), StreamError> {
+    fn end<M: Members>(&mut self, path: String, members: &mut M) -> Result<(), M::Error> {
         if self.members.len() >= MEMBER_LIMIT {
-            return Err(StreamError::TooMuch { what: "the list of members".to_owned() });
+            return Err(StreamError::TooMuch { what: "the list of members".to_owned() }.into());
         }
-        let tool_file = ToolFile::of_member(&path);
-        self.members.entry(path).or_default().closed = true;
-        if let Some(file) = tool_file {
+        if let Some(file) = ToolFile::of_member(&path) {
             self.tool_files.entry(file).or_default();
         }
-        Ok(())
+        if !self.members.contains_key(&path) {
+            members.begin(&path, false)?;
+        }
+        let member = self.members.entry(path.clone()).or_default();
+        let was_closed = std::mem::replace(&mut member.closed, true);
+        // Where it ends with a hole, its length is where that ends.
+        if was_closed { Ok(()) } else { members.close(&path, member.length.max(member.position)) }
     }
 
-    fn feed_payload(&mut self, mut payload: Payload, input: &[u8]) -> Result<usize, StreamError> {
+    fn feed_payload<M: Members>(
+        &mut self,
+        mut payload: Payload,
+        input: &[u8],
+        members: &mut M,
+    ) -> Result<usize, M::Error> {
         let taken = usize::try_from(payload.left).map_or(input.len(), |left| left.min(input.len()));
         let part = &input[..taken];
         self.bytes += taken as u64;
         if !payload.path.is_empty() {
             payload.hasher.update(part);
+            members.write(&payload.path, payload.offset, part)?;
         }
         if let Some(file) = payload.tool_file {
             let kept = self.tool_files.entry(file).or_default();
             if kept.len() + taken > TOOL_FILE_LIMIT {
-                return Err(StreamError::TooMuch { what: payload.path });
+                return Err(StreamError::TooMuch { what: payload.path }.into());
             }
             kept.extend_from_slice(part);
         }
