@@ -4,6 +4,7 @@
 //! needs. Adapters implement them; tests put a simulated world behind them.
 
 pub mod conductor;
+pub mod prove;
 pub mod runner;
 
 use std::error::Error;

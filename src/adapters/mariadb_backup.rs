@@ -16,6 +16,7 @@ use crate::ports::runner::{Engine, EngineEnd, EngineRun};
 use crate::ports::{PortError, Reason};
 
 mod lock;
+pub mod prepare;
 
 /// The tool's name now and in older images.
 const PROGRAMS: [&str; 2] = ["mariadb-backup", "mariabackup"];

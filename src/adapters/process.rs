@@ -35,10 +35,30 @@ pub struct Process {
 impl Process {
     /// Starts a program with nothing on its standard input.
     pub fn start(program: &str, arguments: &[OsString]) -> io::Result<Self> {
+        Self::spawn(program, arguments, Stdio::piped())
+    }
+
+    /// Starts one whose standard output nobody reads.
+    pub fn start_quiet(program: &str, arguments: &[OsString]) -> io::Result<Self> {
+        Self::spawn(program, arguments, Stdio::null())
+    }
+
+    /// Starts whichever of the programs there is; `None` when there is none of them.
+    pub fn start_first(programs: &[String], arguments: &[OsString]) -> io::Result<Option<Self>> {
+        for program in programs {
+            match Self::start_quiet(program, arguments) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                started => return started.map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    fn spawn(program: &str, arguments: &[OsString], stdout: Stdio) -> io::Result<Self> {
         let mut child = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
@@ -65,6 +85,11 @@ impl Process {
     /// Sends SIGKILL; nothing happens when the process has ended.
     pub fn kill(&self) {
         self.signal(Signal::KILL);
+    }
+
+    /// Sends SIGTERM; nothing happens when the process has ended.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
     }
 
     fn signal(&self, signal: Signal) {
