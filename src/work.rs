@@ -19,6 +19,7 @@ mod manifest_file;
 mod memory;
 mod parallel;
 pub mod pipeline;
+pub mod prove;
 pub mod stop;
 mod sums;
 mod transfer;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use super::process::{Process, words};
-use crate::ports::prove::{ServerEnd, Throwaway, ThrowawayRun};
+use crate::ports::prove::{RUN_DIRECTORY, ServerEnd, Throwaway, ThrowawayRun};
 use crate::ports::{PortError, Reason};
 
 /// The server's name now and in older images, and where it may be without being on the path.
@@ -34,9 +34,6 @@ const PROVIDERS: [&str; 7] = [
     "/usr/lib64/libgalera_smm.so",
     "/opt/bitnami/mariadb/lib/libgalera_smm.so",
 ];
-
-/// The directory in the scratch for everything of the server that is not data.
-pub const RUN_DIRECTORY: &str = "run";
 
 /// The account that only the memory of this server knows.
 pub const ACCOUNT: &str = "mariadb-backup-proof";
@@ -133,18 +130,18 @@ impl ThrowawayServer {
         arguments.extend(fixed.map(OsString::from));
         match provider {
             Some(provider) => arguments.extend(galera_arguments(provider, &run)),
-            None => arguments.push("--wsrep-on=OFF".into()),
+            None => arguments.push("--loose-wsrep-on=OFF".into()),
         }
         arguments
     }
 
-    fn make_run_directory(&self) -> io::Result<()> {
+    fn make_run_directory(&self, has_galera: bool) -> io::Result<()> {
         let run = self.run_directory();
         for directory in [&run, &run.join("tmp")] {
             DirBuilder::new().mode(0o700).create(directory)?;
         }
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.init_file())?;
-        file.write_all(init_text(&self.door.password).as_bytes())
+        file.write_all(init_text(&self.door.password, has_galera).as_bytes())
     }
 }
 
@@ -172,8 +169,8 @@ fn galera_arguments(provider: &Path, run: &Path) -> Vec<OsString> {
 /// killed in the middle: a server that begins again without its own files reads this nowhere.
 ///
 /// `--skip-grant-tables` would need no account, but would accept every other one too.
-fn init_text(password: &str) -> String {
-    let local = "SET SESSION sql_log_bin=0;\nSET SESSION wsrep_on=OFF;\n";
+fn init_text(password: &str, has_galera: bool) -> String {
+    let local = if has_galera { "SET SESSION wsrep_on=OFF;\n" } else { "" };
     format!(
         "{local}CREATE OR REPLACE USER `{ACCOUNT}`@localhost IDENTIFIED BY '{password}';\n\
          GRANT ALL ON *.* TO `{ACCOUNT}`@localhost;\n\
@@ -188,12 +185,12 @@ impl Throwaway for ThrowawayServer {
             let what = format!("the path of the socket {} is too long for the system", self.door.socket.display());
             return Err(PortError::new(Reason::Other, what).with_hint("choose a scratch directory with a shorter path"));
         }
-        self.make_run_directory().map_err(|error| {
+        let provider = self.provider();
+        self.make_run_directory(provider.is_some()).map_err(|error| {
             let run = self.run_directory();
             PortError::new(Reason::Other, format!("cannot make {} for the throwaway server", run.display()))
                 .caused_by(error)
         })?;
-        let provider = self.provider();
         let started = Process::start_first(&self.programs, &self.arguments(directory, provider.map(PathBuf::as_path)));
         let failed = |error| PortError::new(Reason::Other, "cannot start mariadbd").caused_by(error);
         match started.map_err(failed)? {
@@ -265,7 +262,7 @@ mod tests {
             argument.contains("=/") && !argument.contains("=/s/")
         };
         assert_eq!(arguments.iter().find(outside), None);
-        assert_eq!(arguments.last().unwrap(), "--wsrep-on=OFF");
+        assert_eq!(arguments.last().unwrap(), "--loose-wsrep-on=OFF");
     }
 
     #[test]
@@ -273,17 +270,18 @@ mod tests {
         let arguments = server().arguments("base", Some(Path::new("/lib/g.so")));
         let options = "--wsrep-provider-options=gcache.size=1M;gcache.recover=no;gcache.dir=/s/run;\
                        gmcast.listen_addr=tcp://127.0.0.1:0";
-        for wanted in ["--wsrep-provider=/lib/g.so", options, "--wsrep-new-cluster", "--wsrep-cluster-address=gcomm://"] {
+        for wanted in ["--wsrep-provider=/lib/g.so", options, "--wsrep-new-cluster", "--wsrep-cluster-address=gcomm://"]
+        {
             assert!(arguments.iter().any(|argument| argument == wanted), "{wanted}");
         }
     }
 
     #[test]
     fn the_account_is_out_of_the_files_before_anybody_is_let_in() {
-        let text = init_text("secret");
+        let text = init_text("secret", true);
         let last = text.lines().last().unwrap();
         assert_eq!(last, "DELETE FROM mysql.global_priv WHERE User = 'mariadb-backup-proof';");
-        assert!(text.starts_with("SET SESSION sql_log_bin=0;\nSET SESSION wsrep_on=OFF;\nCREATE OR REPLACE USER"));
+        assert!(text.starts_with("SET SESSION wsrep_on=OFF;\nCREATE OR REPLACE USER"));
     }
 
     #[test]

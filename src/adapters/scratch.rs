@@ -49,7 +49,9 @@ impl ScratchDirectory {
 
 fn names_in(path: &Path) -> io::Result<Vec<String>> {
     // A name that is no text is not one of ours.
-    fs::read_dir(path)?.filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose()).collect()
+    fs::read_dir(path)?
+        .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
+        .collect()
 }
 
 fn failed(what: &str, path: &Path, error: io::Error) -> PortError {
@@ -79,7 +81,8 @@ impl Scratch for ScratchDirectory {
     }
 
     fn free_bytes(&self) -> Result<u64, PortError> {
-        let room = rustix::fs::statvfs(&self.0).map_err(|error| failed("ask for the room in", &self.0, error.into()))?;
+        let room =
+            rustix::fs::statvfs(&self.0).map_err(|error| failed("ask for the room in", &self.0, error.into()))?;
         Ok(room.f_bavail.saturating_mul(room.f_frsize))
     }
 

@@ -10,20 +10,25 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::stores;
 use crate::adapters::data_directory::LocalData;
 use crate::adapters::events::JsonLines;
+use crate::adapters::mariadb_backup::prepare::MariadbPrepare;
 use crate::adapters::mariadb_backup::{MariadbBackup, Options};
+use crate::adapters::mariadbd::{ACCOUNT, Door, ThrowawayServer};
+use crate::adapters::mysql::proof::SocketSql;
 use crate::adapters::mysql::server::ServerBeside;
 use crate::adapters::mysql::session::Credentials;
+use crate::adapters::scratch::ScratchDirectory;
 use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
-use crate::model::order::{CopyOrder, ORDER_VERSION, RunnerOrder, RunnerTask};
+use crate::model::order::{CopyOrder, ORDER_VERSION, ProveOrder, RunnerOrder, RunnerTask};
 use crate::model::outcome::{Explain, Failure, Outcome};
-use crate::model::report::{CheckReport, CopyReport, InventoryReport, KeepReport};
+use crate::model::report::{CheckReport, CopyReport, InventoryReport, KeepReport, ProveReport};
 use crate::ports::EventSink;
+use crate::ports::prove::ProvePorts;
 use crate::ports::runner::{RunnerPorts, Store};
 use crate::work::check;
 use crate::work::copy;
 use crate::work::stop::{self, Stop};
-use crate::work::{inventory, keep};
+use crate::work::{inventory, keep, prove};
 
 /// What came of a runner's order. As JSON it is the report alone: the one who ordered knows which.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,6 +42,8 @@ pub enum RunnerReport {
     Keep(KeepReport),
     /// Of taking stock.
     Inventory(InventoryReport),
+    /// Of proving a backup.
+    Prove(ProveReport),
 }
 
 /// Carries an order out and returns how it ended; SIGTERM and SIGINT end it early and cleanly.
@@ -68,7 +75,10 @@ async fn try_run(order: &str, out: impl Write + Send + 'static) -> Result<Outcom
             let ports = stores::ports(&order.stores, events);
             inventory::run(&ports, stop).await.map(RunnerReport::Inventory)
         }
-        RunnerTask::Prove(_) => return Err(Failure::new(ExitCode::Error, "this agent does not prove backups yet")),
+        RunnerTask::Prove(order) => {
+            let ports = prove_ports(&order, events)?;
+            prove::run(&order, &ports, stop).await.map(RunnerReport::Prove)
+        }
     })
 }
 
@@ -82,8 +92,27 @@ fn parse(order: &str) -> Result<RunnerOrder, Failure> {
     Err(Failure::new(ExitCode::Usage, what).with_hint("use one version of the agent image for the whole run"))
 }
 
+/// Reads a mounted Secret.
+fn credentials(directory: &str) -> Result<Credentials, Failure> {
+    Credentials::read(Path::new(directory)).map_err(|error| Failure::of(&error))
+}
+
+fn prove_ports(order: &ProveOrder, events: Arc<dyn EventSink>) -> Result<ProvePorts, Failure> {
+    let operator = order.operator_credentials.as_deref().map(credentials).transpose()?;
+    let backup = order.backup_credentials.as_deref().map(credentials).transpose()?;
+    let scratch = Path::new(&order.scratch);
+    let door = Door::new(scratch).map_err(|error| Failure::of(&error))?;
+    let own = Credentials::new(ACCOUNT, &door.password);
+    Ok(ProvePorts {
+        stores: stores::ports(&order.stores, events),
+        scratch: Arc::new(ScratchDirectory::new(scratch)),
+        preparer: Arc::new(MariadbPrepare::new(scratch)),
+        sql: Arc::new(SocketSql::new(&door.socket, own, operator, backup)),
+        throwaway: Arc::new(ThrowawayServer::new(scratch, door)),
+    })
+}
+
 fn copy_ports(order: &CopyOrder, events: Arc<dyn EventSink>) -> Result<RunnerPorts, Failure> {
-    let credentials = |directory: &str| Credentials::read(Path::new(directory)).map_err(Explain::into_failure);
     let operator = credentials(&order.operator_credentials)?;
     let backup = credentials(&order.backup_credentials)?;
     let (volume, bucket) = (stores::volume(&order.stores), stores::bucket(&order.stores));

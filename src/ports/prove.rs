@@ -8,6 +8,9 @@ use async_trait::async_trait;
 use super::PortError;
 use super::runner::{Account, EngineEnd, StorePorts};
 
+/// The directory in the scratch for everything of the throwaway server that is not data.
+pub const RUN_DIRECTORY: &str = "run";
+
 /// Everything a proving runner needs, in one place.
 pub struct ProvePorts {
     /// The stores, the time, and where reports go.

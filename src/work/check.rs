@@ -21,7 +21,7 @@ use crate::ports::{PortError, Reason};
 use crate::work::stop::Stop;
 
 mod compare;
-mod digest;
+pub(super) mod digest;
 pub(super) mod flaw;
 pub(super) mod list;
 pub(super) mod look;

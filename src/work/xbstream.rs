@@ -278,7 +278,7 @@ impl Checker {
                 self.payload = self.close_payload_if_done(payload)?;
             }
             Header::Seek { path, position } => self.member(path)?.position = position,
-            Header::End { path } => self.end(path, members)?,
+            Header::End { path } => self.end(&path, members)?,
             Header::Rename { path, to } => {
                 let member = *self.member(path.clone())?;
                 members.rename(&path, &to)?;
@@ -334,20 +334,20 @@ impl Checker {
     }
 
     /// Closes a member; one that never had payload is an empty file.
-    fn end<M: Members>(&mut self, path: String, members: &mut M) -> Result<(), M::Error> {
+    fn end<M: Members>(&mut self, path: &str, members: &mut M) -> Result<(), M::Error> {
         if self.members.len() >= MEMBER_LIMIT {
             return Err(StreamError::TooMuch { what: "the list of members".to_owned() }.into());
         }
-        if let Some(file) = ToolFile::of_member(&path) {
+        if let Some(file) = ToolFile::of_member(path) {
             self.tool_files.entry(file).or_default();
         }
-        if !self.members.contains_key(&path) {
-            members.begin(&path, false)?;
+        if !self.members.contains_key(path) {
+            members.begin(path, false)?;
         }
-        let member = self.members.entry(path.clone()).or_default();
+        let member = self.members.entry(path.to_owned()).or_default();
         let was_closed = std::mem::replace(&mut member.closed, true);
         // Where it ends with a hole, its length is where that ends.
-        if was_closed { Ok(()) } else { members.close(&path, member.length.max(member.position)) }
+        if was_closed { Ok(()) } else { members.close(path, member.length.max(member.position)) }
     }
 
     fn feed_payload<M: Members>(

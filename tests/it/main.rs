@@ -20,6 +20,7 @@ mod runner_chain;
 mod runner_check;
 mod runner_copy;
 mod runner_keep;
+mod runner_prove;
 mod runner_stores;
 mod s3_faults;
 mod s3_owner;

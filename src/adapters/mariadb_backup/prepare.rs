@@ -100,7 +100,12 @@ mod tests {
     fn the_backups_own_options_come_first_and_an_increment_last() {
         let tool = MariadbPrepare::new("/scratch");
         let mut step = Preparation { base: "base".to_owned(), increment: None, memory_bytes: 7 };
-        let full = ["--defaults-file=/scratch/base/backup-my.cnf", "--prepare", "--target-dir=/scratch/base", "--use-memory=7"];
+        let full = [
+            "--defaults-file=/scratch/base/backup-my.cnf",
+            "--prepare",
+            "--target-dir=/scratch/base",
+            "--use-memory=7",
+        ];
         assert_eq!(tool.arguments(&step), full);
         step.increment = Some("inc-1".to_owned());
         assert_eq!(tool.arguments(&step)[full.len()..], ["--incremental-dir=/scratch/inc-1"]);

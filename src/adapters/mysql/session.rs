@@ -66,6 +66,12 @@ impl Credentials {
         Ok(Self { username: file("username")?, password: file("password")? })
     }
 
+    /// Makes them of what is known already.
+    #[must_use]
+    pub fn new(username: &str, password: &str) -> Self {
+        Self { username: username.to_owned(), password: password.to_owned() }
+    }
+
     /// The password, for a file that only its reader may see.
     #[must_use]
     pub fn password(&self) -> &str {
@@ -249,7 +255,7 @@ impl SqlSession {
     }
 }
 
-fn sql_error(what: String, error: &mysql_async::Error) -> PortError {
+pub(super) fn sql_error(what: String, error: &mysql_async::Error) -> PortError {
     let reason = match error {
         mysql_async::Error::Server(server) if ACCESS_DENIED.contains(&server.code) => Reason::Credentials,
         mysql_async::Error::Server(_) => Reason::Other,

@@ -34,7 +34,7 @@ pub(super) fn compare_all(mut jobs: Vec<Job>, side: &Side<'_>, pace: &Pace<'_>) 
 }
 
 /// Compares one file.
-pub(super) fn compare(
+pub(in crate::work) fn compare(
     path: &str,
     expected: &Checksum,
     side: &Side<'_>,

@@ -1,0 +1,223 @@
+//! Why a backup could not be proven, and what to do about it.
+
+use std::io;
+
+use crate::exit_code::ExitCode;
+use crate::model::backup_id::BackupId;
+use crate::model::outcome::Explain;
+use crate::ports::{PortError, Reason};
+use crate::work::check::flaw::Flaw;
+use crate::work::check::look::Side;
+
+/// Why a backup was not proven.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ProveError {
+    /// The order makes no sense.
+    #[error("{0}")]
+    Order(String),
+    /// A backup without a manifest.
+    #[error("{backup} has no manifest, as backups of the original have none, so it cannot be proven")]
+    OfTheOriginal {
+        /// The backup.
+        backup: BackupId,
+    },
+    /// The backups do not build on one another.
+    #[error("the backups are no chain: {backup} {what}")]
+    NoChain {
+        /// The first that does not fit.
+        backup: BackupId,
+        /// Why, as a sentence about it.
+        what: String,
+    },
+    /// A file is not what was recorded.
+    #[error("{file} {what}")]
+    Damaged {
+        /// The store and the path in it.
+        file: String,
+        /// What is wrong, as a sentence about the file.
+        what: String,
+    },
+    /// A file could not be read.
+    #[error("{file} {what}")]
+    Unread {
+        /// The store and the path in it.
+        file: String,
+        /// Why, as a sentence about the file.
+        what: String,
+    },
+    /// The scratch directory could not be used.
+    #[error(transparent)]
+    Scratch(PortError),
+    /// There is not enough room to unpack.
+    #[error("{needed_bytes} bytes do not fit into {place}, which has {free_bytes} left")]
+    NoRoom {
+        /// The scratch directory.
+        place: String,
+        /// What the backups and the server take.
+        needed_bytes: u64,
+        /// What is left.
+        free_bytes: u64,
+    },
+    /// A file could not be written.
+    #[error("cannot write {file} in the scratch directory")]
+    Writing {
+        /// The file.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A program could not be started or waited for.
+    #[error(transparent)]
+    Start(PortError),
+    /// The tool failed.
+    #[error("cannot prepare {backup}: mariadb-backup ended with {how}{}", joined(.complaints))]
+    Prepare {
+        /// The backup it prepared or applied.
+        backup: BackupId,
+        /// Exit code or signal.
+        how: String,
+        /// What it said.
+        complaints: Vec<String>,
+    },
+    /// The tool took too long.
+    #[error("mariadb-backup was not done preparing after {secs} seconds")]
+    PreparedTooLong {
+        /// How long.
+        secs: u64,
+    },
+    /// The server ended by itself.
+    #[error("the throwaway server ended with {how}{}", joined(.complaints))]
+    Died {
+        /// Exit code or signal.
+        how: String,
+        /// What it said.
+        complaints: Vec<String>,
+    },
+    /// The server did not come up.
+    #[error("the throwaway server did not answer within {secs} seconds{}", joined(.complaints))]
+    NoAnswer {
+        /// How long.
+        secs: u64,
+        /// What it said.
+        complaints: Vec<String>,
+        /// What came of asking it last.
+        #[source]
+        why: PortError,
+    },
+    /// The server did not end well.
+    #[error("the throwaway server ended with {how} when it was shut down{}", joined(.complaints))]
+    EndedBadly {
+        /// Exit code or signal.
+        how: String,
+        /// What it said.
+        complaints: Vec<String>,
+    },
+    /// The server did not end at all.
+    #[error("the throwaway server did not shut down within {secs} seconds{}", joined(.complaints))]
+    DoesNotEnd {
+        /// How long.
+        secs: u64,
+        /// What it said.
+        complaints: Vec<String>,
+    },
+    /// The backup has no such account.
+    #[error("the backup has no account {username}, which the Secret of the {account} account names today")]
+    NoAccount {
+        /// Which account.
+        account: &'static str,
+        /// Its name.
+        username: String,
+    },
+    /// The account of today does not fit the backup.
+    #[error("the password of the {account} account {username} in today's Secret is not the one in the backup")]
+    WrongPassword {
+        /// Which account.
+        account: &'static str,
+        /// Its name.
+        username: String,
+    },
+    /// The server did not answer a question.
+    #[error(transparent)]
+    Sql(PortError),
+    /// Tables do not open.
+    #[error("{count} tables of the backup do not open, such as {}", .named.join(", "))]
+    Tables {
+        /// Some of them.
+        named: Vec<String>,
+        /// How many they are.
+        count: u32,
+        /// What the server said of the first.
+        #[source]
+        source: PortError,
+    },
+    /// The query failed.
+    #[error(transparent)]
+    Query(PortError),
+    /// It was asked for.
+    #[error("stopped before the backup was proven")]
+    Stopped,
+    /// A thread ended without its result.
+    #[error("a thread that unpacks broke off")]
+    BrokeOff,
+}
+
+fn joined(lines: &[String]) -> String {
+    lines.iter().fold(String::new(), |text, line| text + "; " + line)
+}
+
+/// What is wrong with a file, as an error.
+pub(super) fn bad_file(side: &Side<'_>, path: &str, flaw: &Flaw) -> ProveError {
+    let (file, what) = (format!("{}/{path}", side.store.place()), flaw.sentence().to_owned());
+    if flaw.is_damage() { ProveError::Damaged { file, what } } else { ProveError::Unread { file, what } }
+}
+
+impl Explain for ProveError {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Order(_) => ExitCode::Usage,
+            Self::OfTheOriginal { .. } | Self::NoRoom { .. } => ExitCode::Refused,
+            Self::NoChain { .. } | Self::Damaged { .. } => ExitCode::VerificationFailed,
+            Self::NoAccount { .. } | Self::WrongPassword { .. } => ExitCode::Credentials,
+            Self::Unread { .. }
+            | Self::Scratch(_)
+            | Self::Writing { .. }
+            | Self::Start(_)
+            | Self::Prepare { .. }
+            | Self::PreparedTooLong { .. }
+            | Self::Died { .. }
+            | Self::NoAnswer { .. }
+            | Self::EndedBadly { .. }
+            | Self::DoesNotEnd { .. }
+            | Self::Sql(_)
+            | Self::Tables { .. }
+            | Self::Query(_)
+            | Self::Stopped
+            | Self::BrokeOff => ExitCode::FailedInCluster,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let more_room = || Some("give the scratch directory more room".to_owned());
+        match self {
+            Self::Scratch(error) if error.reason == Reason::NoSpace => more_room(),
+            Self::Scratch(error) | Self::Start(error) => error.hint(),
+            Self::NoRoom { .. } => more_room(),
+            Self::Writing { source, .. } if source.kind() == io::ErrorKind::StorageFull => more_room(),
+            Self::OfTheOriginal { .. } => Some("restore it by hand, as the original does".to_owned()),
+            Self::NoChain { .. } | Self::Damaged { .. } => {
+                Some("see which backups are good: kubectl mariadb-backup verify --deep".to_owned())
+            }
+            Self::NoAccount { .. } | Self::WrongPassword { .. } => Some(
+                "after a restore of this backup nobody gets in with that Secret; compare it with the one of that time, \
+                 or choose a backup taken since it was changed: kubectl mariadb-backup list"
+                    .to_owned(),
+            ),
+            Self::Prepare { .. } | Self::Died { .. } | Self::NoAnswer { .. } => Some(
+                "run the runner in the image of the server the backup was made of; where that is so, choose another \
+                 backup: kubectl mariadb-backup list"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}

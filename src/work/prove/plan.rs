@@ -1,0 +1,172 @@
+//! What is decided without touching anything: whether the backups are a chain, and how much of what.
+
+use std::collections::BTreeMap;
+
+use super::error::ProveError;
+use crate::model::backup_id::BackupId;
+use crate::model::catalogue::Checksum;
+use crate::model::galera::Position;
+use crate::model::manifest::{LsnRange, Parent};
+use crate::model::order::{ProveOrder, StoreName};
+use crate::model::report::QueryResult;
+use crate::ports::prove::{Most, Rows};
+
+/// The directory in the scratch that becomes the data directory.
+pub(super) const BASE: &str = "base";
+
+/// The names of the directories with increments begin with this.
+const INCREMENT: &str = "inc-";
+
+/// A query's result takes no more than so many bytes of the report, which has 4 KiB in all.
+const QUERY_BYTES: usize = 1500;
+
+/// What is read of a query's result.
+pub(super) const MOST: Most = Most { rows: 50, chars: 200 };
+
+/// Longer texts of the server are cut.
+const TEXT_CHARS: usize = 80;
+
+/// The tool's own default, below which it is not worth asking for less.
+const LEAST_MEMORY: u64 = 96 << 20;
+
+/// More memory than this gains nothing that anybody waits for.
+const MOST_MEMORY: u64 = 4 << 30;
+
+/// As much where nobody says what may be taken.
+const MOST_UNLIMITED: u64 = 1 << 30;
+
+/// Of a container's memory this is for the agent, for the tool beside its pages, and for the files' cache.
+const OTHER_MEMORY: u64 = 256 << 20;
+
+/// One backup of the chain.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    /// The backup.
+    pub backup: BackupId,
+    /// Its directory in the scratch.
+    pub directory: String,
+    /// The store it is taken from.
+    pub from: StoreName,
+    /// What its files must be, by path inside the store; without the manifest, which was read already.
+    pub files: BTreeMap<String, Checksum>,
+    /// The stream's length before compression, in bytes.
+    pub stream_bytes: u64,
+    /// The length of the redo in it, in bytes.
+    pub redo_bytes: u64,
+    /// SHA-256 of its manifest.
+    pub manifest_sha256: String,
+    /// What it builds on.
+    pub parent: Option<Parent>,
+    /// The stretch of redo it covers.
+    pub lsn: LsnRange,
+    /// The Galera position it stands at.
+    pub position: Position,
+}
+
+/// Refuses an order that makes no sense.
+pub(super) fn check_order(order: &ProveOrder) -> Result<(), ProveError> {
+    let wrong = |what: &str| Err(ProveError::Order(what.to_owned()));
+    match order.chain.split_first() {
+        None => return wrong("the order names no backup"),
+        Some((BackupId::Incremental { .. }, _)) => return wrong("the order's chain does not begin with a full backup"),
+        Some((_, increments)) if increments.iter().any(|backup| backup.base().is_none()) => {
+            return wrong("the order's chain has a second full backup");
+        }
+        Some(_) => {}
+    }
+    if order.from.len() != order.chain.len() {
+        return wrong("the order does not say of each backup from which store it is taken");
+    }
+    for from in &order.from {
+        let is_there = match from {
+            StoreName::Local => order.stores.local.is_some(),
+            StoreName::S3 => order.stores.s3.is_some(),
+        };
+        if !is_there {
+            return Err(ProveError::Order(format!(
+                "the order takes a backup from {} and does not name it",
+                from.word()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The directory for the backup at that place of the chain.
+pub(super) fn directory(number: usize) -> String {
+    if number == 0 { BASE.to_owned() } else { format!("{INCREMENT}{number}") }
+}
+
+/// Whether a name in the scratch is one of ours.
+pub(super) fn is_ours(name: &str) -> bool {
+    let is_increment = |number: &str| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    name == BASE || name == crate::ports::prove::RUN_DIRECTORY || name.strip_prefix(INCREMENT).is_some_and(is_increment)
+}
+
+/// Refuses backups that do not build on one another in this order.
+///
+/// The tool would not notice every time: with equal numbers of redo it applies an increment to the wrong
+/// backup, says that all is well, and rows are missing.
+pub(super) fn check_chain(links: &[Link]) -> Result<(), ProveError> {
+    let broken = |link: &Link, what: String| Err(ProveError::NoChain { backup: link.backup.clone(), what });
+    if let Some(base) = links.first()
+        && let Some(parent) = &base.parent
+    {
+        return broken(base, format!("builds on {}, which is not below it", parent.backup));
+    }
+    for (below, link) in links.iter().zip(links.iter().skip(1)) {
+        match &link.parent {
+            None => return broken(link, "builds on nothing, by its manifest".to_owned()),
+            Some(parent) if parent.backup != below.backup => {
+                return broken(link, format!("builds on {}, not on {}", parent.backup, below.backup));
+            }
+            Some(parent) if !parent.manifest_sha256.eq_ignore_ascii_case(&below.manifest_sha256) => {
+                return broken(link, format!("builds on another {} than the one that is there", below.backup));
+            }
+            Some(_) if link.lsn.from != below.lsn.to => {
+                let (from, to) = (link.lsn.from, below.lsn.to);
+                return broken(link, format!("begins at {from} of the redo, and {} ends at {to}", below.backup));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Decides how much memory a preparation uses.
+///
+/// With room for all of the redo's records, each page is read and written once; they take more in memory
+/// than in the file.
+pub(super) fn memory(wish: Option<u64>, redo_bytes: u64, limit: Option<u64>) -> u64 {
+    if let Some(wish) = wish {
+        return wish;
+    }
+    let most = limit.map_or(MOST_UNLIMITED, |limit| limit.saturating_sub(OTHER_MEMORY) / 4 * 3);
+    redo_bytes.saturating_mul(3).min(MOST_MEMORY).min(most).max(LEAST_MEMORY)
+}
+
+/// Cuts a text of the server to what a report has room for.
+pub(super) fn short(text: &str) -> String {
+    text.chars().take(TEXT_CHARS).collect()
+}
+
+/// Keeps of a result as many whole rows as the report has room for.
+pub(super) fn bounded(rows: Rows) -> QueryResult {
+    let mut result = QueryResult { rows: Vec::new(), truncated: rows.has_more };
+    let mut left = QUERY_BYTES;
+    for row in rows.rows {
+        // As JSON, in which one character can take up to six bytes, with brackets, quotes and commas.
+        let bytes =
+            row.iter().map(|value| serde_json::Value::from(value.as_str()).to_string().len() + 1).sum::<usize>() + 3;
+        if bytes > left {
+            result.truncated = true;
+            break;
+        }
+        left -= bytes;
+        result.rows.push(row);
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Finding out what the chain consists of, and whether there is room for it, before a byte is unpacked.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use super::Gauge;
+use super::error::{ProveError, bad_file};
+use super::plan::{self, Link};
+use crate::model::backup_id::BackupId;
+use crate::model::catalogue::Checksum;
+use crate::model::manifest::{MANIFEST_FILE, STREAM_FILE};
+use crate::model::order::{ProveOrder, StoreName};
+use crate::ports::prove::Scratch;
+use crate::ports::runner::StorePorts;
+use crate::work::check::flaw::Flaw;
+use crate::work::check::list;
+use crate::work::check::look::Side;
+use crate::work::stop::Stop;
+
+/// Beside the backup the server needs room for its redo, its temporary files, and Galera's cache.
+const ROOM_TO_RUN: u64 = 64 << 20;
+
+/// The member of a stream with the redo.
+const REDO: &str = "ib_logfile0";
+
+/// Reads the manifests and makes room.
+pub(super) fn survey(
+    order: &ProveOrder,
+    stores: &StorePorts,
+    scratch: &dyn Scratch,
+    gauge: &Gauge,
+    stop: &Stop,
+) -> Result<Vec<Link>, ProveError> {
+    let mut links = Vec::new();
+    for (number, (backup, from)) in order.chain.iter().zip(&order.from).enumerate() {
+        if stop.is_requested() {
+            return Err(ProveError::Stopped);
+        }
+        links.push(link(number, backup, *from, order, &side(stores, *from)?)?);
+    }
+    plan::check_chain(&links)?;
+    let total_bytes: u64 = links.iter().flat_map(|link| link.files.values()).filter_map(|sum| sum.size).sum();
+    gauge.total.store(total_bytes, Ordering::Relaxed);
+    for name in scratch.names().map_err(ProveError::Scratch)?.iter().filter(|name| plan::is_ours(name)) {
+        scratch.remove(name).map_err(ProveError::Scratch)?;
+    }
+    check_room(&links, scratch)?;
+    Ok(links)
+}
+
+/// The store a backup is taken from.
+pub(super) fn side(stores: &StorePorts, from: StoreName) -> Result<Side<'_>, ProveError> {
+    let side = match from {
+        StoreName::Local => stores.local.as_deref().map(Side::local),
+        StoreName::S3 => stores.s3.as_deref().map(Side::s3),
+    };
+    side.ok_or_else(|| ProveError::Order(format!("the order does not name the store {}", from.word())))
+}
+
+fn link(
+    number: usize,
+    backup: &BackupId,
+    from: StoreName,
+    order: &ProveOrder,
+    side: &Side<'_>,
+) -> Result<Link, ProveError> {
+    let list = list::make(backup, &expected(backup, &order.expected), side);
+    if let Some((path, flaw)) = list.flaws.first_key_value() {
+        return Err(bad_file(side, path, flaw));
+    }
+    let Some(file) = list.manifest else { return Err(ProveError::OfTheOriginal { backup: backup.clone() }) };
+    let path = format!("{}/{MANIFEST_FILE}", backup.directory());
+    let manifest = file.parse(backup).map_err(|what| bad_file(side, &path, &Flaw::Wrong(what)))?;
+    let mut files = list.files;
+    files.remove(&path);
+    let stream = format!("{}/{STREAM_FILE}", backup.directory());
+    if !files.contains_key(&stream) {
+        return Err(bad_file(side, &path, &Flaw::Wrong(format!("does not list {STREAM_FILE}"))));
+    }
+    Ok(Link {
+        backup: backup.clone(),
+        directory: plan::directory(number),
+        from,
+        files,
+        stream_bytes: manifest.stream.bytes,
+        redo_bytes: manifest.stream.members.get(REDO).copied().unwrap_or_default(),
+        manifest_sha256: file.stored.sha256,
+        parent: manifest.parent,
+        lsn: manifest.origin.lsn,
+        position: manifest.origin.position,
+    })
+}
+
+/// What the catalogue says of one backup's files.
+fn expected(backup: &BackupId, all: &BTreeMap<String, Checksum>) -> BTreeMap<String, Checksum> {
+    let is_of = |path: &str| BackupId::of_path(path).is_some_and(|(of, _)| of == *backup);
+    all.iter().filter(|(path, _)| is_of(path)).map(|(path, sum)| (path.clone(), sum.clone())).collect()
+}
+
+fn check_room(links: &[Link], scratch: &dyn Scratch) -> Result<(), ProveError> {
+    let free_bytes = scratch.free_bytes().map_err(ProveError::Scratch)?;
+    let unpacked = links.iter().map(|link| link.stream_bytes).fold(0, u64::saturating_add);
+    let needed_bytes = unpacked.saturating_add(ROOM_TO_RUN);
+    if needed_bytes <= free_bytes {
+        return Ok(());
+    }
+    Err(ProveError::NoRoom { place: scratch.place(), needed_bytes, free_bytes })
+}
