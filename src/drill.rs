@@ -223,6 +223,7 @@ fn runner(
         prepare_memory_bytes: None,
         boot_timeout_secs: BOOT_LIMIT.as_secs(),
         prepare_timeout_secs: settings.copy_timeout.as_secs(),
+        discard: true,
     };
     Ok(RunnerSpec {
         name: format!("{job}-prove"),

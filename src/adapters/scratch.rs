@@ -66,6 +66,13 @@ fn failed(what: &str, path: &Path, error: io::Error) -> PortError {
     if wrong_user { error.with_hint("the scratch directory must belong to the user the server runs as") } else { error }
 }
 
+fn remove_all(path: &Path) -> Result<(), PortError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(|error| failed("remove", path, error)),
+    }
+}
+
 fn is_of_session(name: &str) -> bool {
     OF_SESSION.contains(&name) || name.starts_with(CACHE_PAGE)
 }
@@ -94,12 +101,11 @@ impl Scratch for ScratchDirectory {
     }
 
     fn remove(&self, directory: &str) -> Result<(), PortError> {
-        let path = self.0.join(directory);
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(failed("remove", &path, error)),
-            Ok(()) => Ok(()),
-        }
+        remove_all(&self.0.join(directory))
+    }
+
+    fn discard(&self) -> Result<(), PortError> {
+        remove_all(&self.0)
     }
 
     fn make_durable(&self) -> Result<(), PortError> {

@@ -94,14 +94,14 @@ fn parse(order: &str) -> Result<RunnerOrder, Failure> {
 
 /// Reads a mounted Secret.
 fn credentials(directory: &str) -> Result<Credentials, Failure> {
-    Credentials::read(Path::new(directory)).map_err(|error| Failure::of(&error))
+    Credentials::read(Path::new(directory)).map_err(Explain::into_failure)
 }
 
 fn prove_ports(order: &ProveOrder, events: Arc<dyn EventSink>) -> Result<ProvePorts, Failure> {
     let operator = order.operator_credentials.as_deref().map(credentials).transpose()?;
     let backup = order.backup_credentials.as_deref().map(credentials).transpose()?;
     let scratch = Path::new(&order.scratch);
-    let door = Door::new(scratch).map_err(|error| Failure::of(&error))?;
+    let door = Door::new(scratch).map_err(Explain::into_failure)?;
     let own = Credentials::new(ACCOUNT, &door.password);
     Ok(ProvePorts {
         stores: stores::ports(&order.stores, events),

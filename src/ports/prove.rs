@@ -44,6 +44,9 @@ pub trait Scratch: Send + Sync {
     /// Removes a directory with all in it; nothing happens when it is not there.
     fn remove(&self, directory: &str) -> Result<(), PortError>;
 
+    /// Removes it with all in it; nothing happens when it is not there.
+    fn discard(&self) -> Result<(), PortError>;
+
     /// Returns once everything in it would survive a power loss.
     fn make_durable(&self) -> Result<(), PortError>;
 

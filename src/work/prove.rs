@@ -49,7 +49,11 @@ pub async fn run(order: &ProveOrder, ports: &ProvePorts, stop: Stop) -> Outcome<
     let events = &ports.stores.events;
     events.send(Phase::Prove, EventKind::Started);
     let mut warnings = Vec::new();
-    match prove(order, ports, stop, &mut warnings).await {
+    let proven = prove(order, ports, stop, &mut warnings).await;
+    if order.discard {
+        discard(ports, &mut warnings).await;
+    }
+    match proven {
         Ok(report) => {
             events.send(Phase::Prove, EventKind::Finished);
             Outcome::done(report, warnings)
@@ -58,6 +62,16 @@ pub async fn run(order: &ProveOrder, ports: &ProvePorts, stop: Stop) -> Outcome<
             events.send(Phase::Prove, EventKind::Failed { message: error.to_string() });
             Outcome::failed(Failure::of(&error), warnings)
         }
+    }
+}
+
+/// Removes what was unpacked. When even that fails, a later run's sweep does it.
+async fn discard(ports: &ProvePorts, warnings: &mut Vec<String>) {
+    let scratch = Arc::clone(&ports.scratch);
+    if let Err(error) = blocking(move || scratch.discard()).await {
+        let message = format!("what was unpacked is left behind: {error}");
+        ports.stores.events.send(Phase::Prove, EventKind::Warned { message: message.clone() });
+        warnings.push(message);
     }
 }
 

@@ -66,6 +66,7 @@ fn order(chain: &Chain) -> ProveOrder {
         prepare_memory_bytes: None,
         boot_timeout_secs: 60,
         prepare_timeout_secs: 120,
+        discard: false,
     }
 }
 

@@ -44,4 +44,7 @@ pub struct ProveOrder {
     pub boot_timeout_secs: u64,
     /// Seconds one preparation, of the base or of an increment, may take.
     pub prepare_timeout_secs: u64,
+    /// Whether the scratch directory goes at the end, whatever came of it.
+    #[serde(default)]
+    pub discard: bool,
 }
