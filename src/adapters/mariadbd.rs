@@ -41,8 +41,8 @@ pub const ACCOUNT: &str = "mariadb-backup-proof";
 /// A socket's path may not be longer.
 const MOST_SOCKET_BYTES: usize = 107;
 
-/// So many complaints are repeated.
-const COMPLAINTS: usize = 4;
+/// So many complaints are repeated from the first ones, and as many from the last ones.
+const COMPLAINTS: usize = 2;
 
 /// Where a throwaway server is reached, and how. Has no `Debug`, which would show the password.
 #[derive(Clone)]
@@ -232,13 +232,13 @@ impl ThrowawayRun for Run {
     }
 }
 
-/// The last errors, or where there are none the last lines.
+/// The first errors, of which the others follow, and the last ones; where there are none the last lines.
 fn complaints(lines: &[String]) -> Vec<String> {
-    let said = || lines.iter().rev().filter(|line| !line.is_empty());
-    let errors: Vec<_> = said().filter(|line| line.contains("[ERROR]")).take(COMPLAINTS).cloned().collect();
-    let mut last = if errors.is_empty() { said().take(COMPLAINTS).cloned().collect() } else { errors };
-    last.reverse();
-    last
+    let said: Vec<_> = lines.iter().filter(|line| !line.is_empty()).collect();
+    let errors: Vec<_> = said.iter().copied().filter(|line| line.contains("[ERROR]")).collect();
+    let (first, told) = if errors.is_empty() { (0, said) } else { (COMPLAINTS.min(errors.len()), errors) };
+    let last = told.len().saturating_sub(2 * COMPLAINTS - first).max(first);
+    told[..first].iter().chain(&told[last..]).map(|line| (*line).clone()).collect()
 }
 
 #[cfg(test)]
@@ -285,10 +285,12 @@ mod tests {
     }
 
     #[test]
-    fn the_last_errors_tell_why_and_without_any_the_last_lines() {
+    fn the_first_and_the_last_errors_tell_why_and_without_any_the_last_lines() {
         let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
         let text = "[ERROR] a\n[Note] x\n[ERROR] b\n[Note] y";
         assert_eq!(complaints(&lines(text)), ["[ERROR] a", "[ERROR] b"]);
+        let many: Vec<_> = (0..9).map(|n| format!("[ERROR] {n}")).collect();
+        assert_eq!(complaints(&many), ["[ERROR] 0", "[ERROR] 1", "[ERROR] 7", "[ERROR] 8"]);
         assert_eq!(complaints(&lines("1\n2\n3\n4\n5\n")), ["2", "3", "4", "5"]);
     }
 

@@ -8,9 +8,8 @@ use std::path::PathBuf;
 use mariadb_backup::model::catalogue::{Catalogue, Checksum};
 use mariadb_backup::model::order::{CopyOrder, ProveOrder, RunnerTask, StoreName, Stores};
 use mariadb_backup::model::report::{CopyReport, ProveReport, ProvenLogins};
-use serde_json::Value;
 
-use crate::real_server::{Agent, Image, RealServer, image, old_image, wait_for};
+use crate::real_server::{Agent, Image, RealServer, image, old_image};
 
 const BASE: &str = "base/2026-01-31_00-00-00";
 
@@ -48,7 +47,9 @@ fn take_chain(server: &RealServer, changes: &[&str]) -> Chain {
         reports.push(take(server, order));
     }
     let mut catalogue = Catalogue::default();
-    reports.iter().for_each(|report| catalogue.enter(report));
+    for report in &reports {
+        catalogue.enter(report);
+    }
     Chain { reports, files: catalogue.files }
 }
 
@@ -155,4 +156,208 @@ fn a_chain_with_ddl_in_between_is_proven_with_its_rows() {
 #[test]
 fn the_released_agent_proves_a_chain_in_an_old_image() {
     chain_with_ddl_is_proven(old_image());
+}
+
+#[test]
+fn a_flipped_bit_anywhere_in_a_chain_is_named_and_nothing_is_booted() {
+    let server = RealServer::start(image());
+    let chain = take_chain(&server, &["INSERT INTO orders (text) SELECT text FROM orders LIMIT 9000"]);
+    for number in [0, 1] {
+        let stream = stored(&server, &chain, number, "backup.mbstream.zst");
+        flip(stream.clone());
+        let (code, why) = failed(&server, order(&chain));
+        assert_eq!(code, VERIFICATION, "{why}");
+        let report = &chain.reports[number];
+        let path = format!("/mnt/store/{}/backup.mbstream.zst", report.backup.directory());
+        assert!(why.contains(&format!("{path} its bytes are not the ones that were recorded (SHA-256 ")), "{why}");
+        assert!(why.contains(&format!("not {}", &report.stream.sha256[..12])), "{why}");
+        assert!(!server.path("scratch/proof/run").exists());
+        // Nothing was prepared either.
+        let checkpoints = fs::read_to_string(server.path("scratch/proof/base/xtrabackup_checkpoints"));
+        assert!(!checkpoints.unwrap_or_default().contains("log-applied"));
+        flip(stream);
+    }
+    proven(&server, order(&chain));
+}
+
+#[test]
+fn what_a_dead_try_left_is_removed_and_nothing_else_in_the_scratch() {
+    let server = RealServer::start(image());
+    let chain = take_chain(&server, &[]);
+    server.shell(
+        "mkdir -p /mnt/scratch/proof/base/shop /mnt/scratch/proof/inc-7 /mnt/scratch/proof/run /mnt/scratch/proof/kept
+         echo stale > /mnt/scratch/proof/base/ibdata1; chown -R mysql:mysql /mnt/scratch/proof",
+    );
+    proven(&server, order(&chain));
+    let mut names: Vec<_> =
+        fs::read_dir(server.path("scratch/proof")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["base", "kept"]);
+}
+
+/// A stand-in for a program that does something before the real one.
+fn stand_in(server: &RealServer, program: &str, script: &str) -> String {
+    server.shell("mkdir -p /mnt/bin");
+    let path = server.path(&format!("bin/{program}"));
+    fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    server.shell("chmod -R 755 /mnt/bin");
+    "PATH=/mnt/bin:$PATH".to_owned()
+}
+
+#[test]
+fn a_tool_that_is_killed_is_told_and_the_next_try_begins_anew() {
+    let server = RealServer::start(image());
+    let chain = take_chain(&server, &["DELETE FROM orders WHERE id % 2 = 0"]);
+    let dies =
+        "case \"$*\" in *--incremental-dir*) /usr/bin/mariadb-backup \"$@\" & sleep 0.05; kill -9 $!; kill -9 $$;; esac
+                exec /usr/bin/mariadb-backup \"$@\"";
+    let before = stand_in(&server, "mariadb-backup", dies);
+    let (code, word) = server.agent(RunnerTask::Prove(order(&chain)), &before).end();
+    assert_eq!(code, FAILED, "{word}");
+    let message = word["failed"]["message"].as_str().unwrap();
+    let increment = &chain.reports[1].backup;
+    assert!(message.starts_with(&format!("cannot prepare {increment}: mariadb-backup ended with signal 9")), "{word}");
+    proven(&server, order(&chain));
+}
+
+#[test]
+fn a_tool_without_its_mark_of_success_has_failed() {
+    let server = RealServer::start(image());
+    let chain = take_chain(&server, &[]);
+    let before = stand_in(&server, "mariadb-backup", "/usr/bin/mariadb-backup \"$@\"; echo more >&2");
+    let (code, word) = server.agent(RunnerTask::Prove(order(&chain)), &before).end();
+    assert_eq!(code, FAILED, "{word}");
+    assert!(word["failed"]["message"].as_str().unwrap().contains("without its mark of success"), "{word}");
+}
+
+#[test]
+fn a_full_scratch_is_said_before_and_while_it_is_filled() {
+    let server = RealServer::start(image());
+    let chain = take_chain(&server, &[]);
+    server.shell("mkdir /mnt/scratch/proof; mount -t tmpfs -o size=30m,mode=777 tmpfs /mnt/scratch/proof");
+    let (code, why) = failed(&server, order(&chain));
+    assert_eq!(code, REFUSED, "{why}");
+    assert!(why.contains("do not fit into /mnt/scratch/proof") && why.contains("more room"), "{why}");
+
+    // Enough when it is looked at, and taken by somebody else then.
+    server.shell("mount -o remount,size=160m /mnt/scratch/proof");
+    let mut agent = agent(&server, order(&chain));
+    assert!(agent.wait_until_event(|event| event["message"].as_str().is_some_and(|m| m.starts_with("preparing"))));
+    server.shell(
+        "mount -o remount,size=1m /mnt/scratch/proof || dd if=/dev/zero of=/mnt/scratch/proof/fill bs=1M || true",
+    );
+    let (code, word) = agent.end();
+    assert_eq!(code, FAILED, "{word}");
+}
+
+#[test]
+fn a_password_that_was_changed_since_is_told_and_so_is_an_account_that_is_not_there() {
+    let server = RealServer::start(image());
+    let chain = take_chain(&server, &[]);
+    fs::write(server.path("backup/password"), "new").unwrap();
+    let (code, why) = failed(&server, order(&chain));
+    assert_eq!(code, CREDENTIALS, "{why}");
+    assert!(
+        why.contains("the password of the backup account backup in today's Secret is not the one in the backup"),
+        "{why}"
+    );
+    fs::write(server.path("backup/username"), "somebody").unwrap();
+    let (code, why) = failed(&server, order(&chain));
+    assert_eq!(code, CREDENTIALS, "{why}");
+    assert!(why.contains("the backup has no account somebody"), "{why}");
+    // Without any account its tables are opened all the same.
+    let without = ProveOrder { operator_credentials: None, backup_credentials: None, ..order(&chain) };
+    let report = proven(&server, without);
+    assert_eq!((report.tables, report.logins), (1, ProvenLogins::default()));
+}
+
+#[test]
+fn an_account_that_no_socket_reaches_is_a_warning() {
+    let server = RealServer::start(image());
+    server.sql("RENAME USER backup@'%' TO backup@'127.0.0.1'");
+    let chain = take_chain(&server, &[]);
+    let (code, word) = agent(&server, order(&chain)).end();
+    assert_eq!(code, 3, "{word}");
+    assert!(word["warnings"].to_string().contains("it may only come from 127.0.0.1"), "{word}");
+    assert_eq!(word["done"]["logins"]["operator"], "operator");
+}
+
+#[test]
+fn a_query_that_would_change_the_backup_is_refused() {
+    let server = RealServer::start(image());
+    let chain = take_chain(&server, &[]);
+    let (code, why) =
+        failed(&server, ProveOrder { query: Some("DELETE FROM shop.orders".to_owned()), ..order(&chain) });
+    assert_eq!(code, FAILED, "{why}");
+    assert!(why.contains("READ ONLY transaction"), "{why}");
+}
+
+#[test]
+fn a_long_result_is_cut_and_still_fits() {
+    let server = RealServer::start(image());
+    let chain = take_chain(&server, &[]);
+    let query = "SELECT seq, REPEAT('\"', 300) FROM shop.seq_1_to_1000".to_owned();
+    let report = proven(&server, ProveOrder { query: Some(query), ..order(&chain) });
+    let result = report.query_result.unwrap();
+    assert!(result.truncated && !result.rows.is_empty());
+    assert!(fs::metadata(server.path("message")).unwrap().len() <= 4096);
+}
+
+#[test]
+fn a_chain_in_another_order_or_with_a_gap_is_refused() {
+    let server = RealServer::start(image());
+    let chain = take_chain(&server, &["DELETE FROM orders WHERE id = 1", "DELETE FROM orders WHERE id = 2"]);
+    let good = order(&chain);
+    for wrong in [vec![0, 2, 1], vec![0, 2], vec![0, 1, 1]] {
+        let members: Vec<_> = wrong.iter().map(|number| good.chain[*number].clone()).collect();
+        let from = vec![StoreName::Local; members.len()];
+        let (code, why) = failed(&server, ProveOrder { chain: members, from, ..good.clone() });
+        assert_eq!(code, VERIFICATION, "{wrong:?} {why}");
+        assert!(why.contains("the backups are no chain"), "{why}");
+    }
+}
+
+/// Runs a proof that is stopped in the middle, and returns its code and what it left running.
+fn stopped_at(server: &RealServer, order: ProveOrder, step: &str) -> (i32, String) {
+    let count = "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline | grep -e '^[^ ]*mariadb' || true; done > /mnt/left; exit $code";
+    let run = "code=0; setpriv --reuid=mysql --regid=mysql --clear-groups /mnt/agent run \
+               --termination-message /mnt/message --order \"$0\" & pid=$!
+               while ! test -e /mnt/stop; do sleep 0.05; done; kill -TERM $pid; wait $pid || code=$?";
+    server.shell("rm -f /mnt/stop");
+    let mut agent = server.agent(RunnerTask::Prove(order), &format!("{run}\n{count}"));
+    assert!(agent.wait_until_event(|event| event["message"].as_str().is_some_and(|m| m.starts_with(step))), "{step}");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    fs::write(server.path("stop"), "").unwrap();
+    let (code, word) = agent.end();
+    assert_eq!(word["failed"]["message"], "stopped before the backup was proven", "{step}");
+    (code, fs::read_to_string(server.path("left")).unwrap())
+}
+
+#[test]
+fn a_stop_at_any_step_leaves_nothing_running() {
+    let server = RealServer::start(image());
+    let chain = take_chain(&server, &["DELETE FROM orders WHERE id % 2 = 0"]);
+    let slow = "case \"$*\" in *--prepare*) sleep 1;; esac; exec /usr/bin/mariadb-backup \"$@\"";
+    stand_in(&server, "mariadb-backup", slow);
+    let query = ProveOrder { query: Some("SELECT SLEEP(50)".to_owned()), ..order(&chain) };
+    for step in ["unpacking", "preparing", "booting", "opened"] {
+        assert_eq!(stopped_at(&server, query.clone(), step), (FAILED, String::new()), "{step}");
+    }
+    proven(&server, order(&chain));
+}
+
+#[test]
+fn a_server_that_cannot_start_tells_its_last_errors() {
+    let server = RealServer::start(image());
+    let chain = take_chain(&server, &[]);
+    let before = stand_in(&server, "mariadbd", "exec /usr/sbin/mariadbd \"$@\" --innodb-page-size=64k");
+    let (code, word) = server.agent(RunnerTask::Prove(order(&chain)), &before).end();
+    assert_eq!(code, FAILED, "{word}");
+    let message = word["failed"]["message"].as_str().unwrap();
+    assert!(message.contains("the throwaway server ended with ") && message.contains("[ERROR] InnoDB: "), "{word}");
+    let before = stand_in(&server, "mariadbd", "exec sleep 50");
+    let patient = ProveOrder { boot_timeout_secs: 1, ..order(&chain) };
+    let (code, word) = server.agent(RunnerTask::Prove(patient), &before).end();
+    assert_eq!(code, FAILED, "{word}");
+    assert!(word["failed"]["message"].as_str().unwrap().contains("did not answer within 1 seconds"), "{word}");
 }

@@ -1,1 +1,82 @@
+//! Tables for what is decided.
 
+use super::*;
+
+fn link(number: u64, parent: Option<u64>) -> Link {
+    let id = |number: u64| -> BackupId {
+        let name = format!("2026-01-31_00-00-0{number}");
+        let path = if number == 0 { format!("base/{name}") } else { format!("incr/2026-01-31_00-00-00/{name}") };
+        path.parse().unwrap()
+    };
+    Link {
+        backup: id(number),
+        directory: directory(usize::try_from(number).unwrap()),
+        from: StoreName::Local,
+        files: BTreeMap::new(),
+        stream_bytes: 1,
+        redo_bytes: 1,
+        manifest_sha256: format!("sum{number}"),
+        parent: parent.map(|parent| Parent { backup: id(parent), manifest_sha256: format!("sum{parent}") }),
+        lsn: LsnRange { from: parent.map_or(0, |parent| parent * 10 + 10), to: number * 10 + 10, last: 99 },
+        position: "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002:1".parse().unwrap(),
+    }
+}
+
+fn refusal(links: &[Link]) -> String {
+    check_chain(links).map_err(|error| error.to_string()).err().unwrap_or_default()
+}
+
+#[test]
+fn a_chain_is_one_only_link_by_link() {
+    let (base, one, two) = (link(0, None), link(1, Some(0)), link(2, Some(1)));
+    assert_eq!(refusal(std::slice::from_ref(&base)), "");
+    assert_eq!(refusal(&[base.clone(), one.clone(), two.clone()]), "");
+    assert!(refusal(&[base.clone(), two.clone()]).contains("not on 2026-01-31_00-00-00"));
+    assert!(refusal(&[base.clone(), two.clone(), one.clone()]).contains("no chain"));
+    assert!(refusal(&[base.clone(), one.clone(), one.clone()]).contains("no chain"));
+    assert!(refusal(std::slice::from_ref(&one)).contains("which is not below it"));
+    let mut other = one.clone();
+    other.lsn.from = 11;
+    assert!(refusal(&[base.clone(), other]).contains("begins at 11 of the redo"));
+    let mut other = base.clone();
+    other.manifest_sha256 = "made again".to_owned();
+    assert!(refusal(&[other, one.clone()]).contains("builds on another"));
+    let mut other = one;
+    other.parent = None;
+    assert!(refusal(&[base, other]).contains("builds on nothing"));
+}
+
+#[test]
+fn memory_goes_by_the_redo_and_never_beyond_the_container() {
+    const MIB: u64 = 1 << 20;
+    assert_eq!(memory(Some(7), 1, None), 7);
+    assert_eq!(memory(None, MIB, None), 96 * MIB);
+    assert_eq!(memory(None, 200 * MIB, None), 600 * MIB);
+    assert_eq!(memory(None, 8000 * MIB, None), 1024 * MIB);
+    assert_eq!(memory(None, 8000 * MIB, Some(2304 * MIB)), 1536 * MIB);
+    assert_eq!(memory(None, 8000 * MIB, Some(1 << 40)), 4096 * MIB);
+    assert_eq!(memory(None, 8000 * MIB, Some(100 * MIB)), 96 * MIB);
+}
+
+#[test]
+fn only_names_of_this_work_are_ours() {
+    for ours in ["base", "run", "inc-1", "inc-42"] {
+        assert!(is_ours(ours), "{ours}");
+    }
+    for other in ["", "inc-", "inc-1a", "incr", "lost+found", "data", "base2", ".."] {
+        assert!(!is_ours(other), "{other}");
+    }
+}
+
+#[test]
+fn a_result_keeps_as_many_whole_rows_as_fit() {
+    let rows = |count: usize, text: &str| Rows { rows: vec![vec![text.to_owned()]; count], has_more: false };
+    let few = bounded(rows(3, "x"));
+    assert_eq!((few.rows.len(), few.truncated), (3, false));
+    for text in ["x", "\u{1}\u{1}\u{1}", &"\"".repeat(200)] {
+        let many = bounded(rows(2000, text));
+        assert!(many.truncated && !many.rows.is_empty());
+        assert!(serde_json::to_string(&many.rows).unwrap().len() <= QUERY_BYTES + 2);
+    }
+    assert_eq!(bounded(rows(1, &"\u{1}".repeat(2000))), QueryResult { rows: Vec::new(), truncated: true });
+}

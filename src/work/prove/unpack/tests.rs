@@ -1,1 +1,208 @@
+//! Streams that are cut, flipped and hostile, in stores that lie.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::exit_code::ExitCode;
+use crate::model::backup_id::BackupId;
+use crate::model::manifest::LsnRange;
+use crate::model::order::StoreName;
+use crate::model::outcome::Explain;
+use crate::ports::PortError;
+use crate::work::frames::tests::frames_of;
+use crate::work::memory::{self, FULL, Memory, stored};
+use crate::work::stop;
+use crate::work::xbstream::tests::{end, payload, whole_stream};
+
+/// A directory in memory, which refuses what a real one would: a file that is there, a file for a directory.
+#[derive(Clone, Default)]
+struct Files(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+
+use std::collections::BTreeMap;
+
+impl Scratch for Files {
+    fn place(&self) -> String {
+        String::new()
+    }
+
+    fn names(&self) -> Result<Vec<String>, PortError> {
+        Ok(Vec::new())
+    }
+
+    fn free_bytes(&self) -> Result<u64, PortError> {
+        Ok(u64::MAX)
+    }
+
+    fn make(&self, _: &str) -> Result<Box<dyn Unpacked>, PortError> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn remove(&self, _: &str) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    fn make_durable(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    fn forget_cluster(&self, _: &str) -> Result<(), PortError> {
+        Ok(())
+    }
+
+    fn forget_session(&self, _: &str) -> Result<(), PortError> {
+        Ok(())
+    }
+}
+
+impl Unpacked for Files {
+    fn begin(&mut self, path: &str, anew: bool) -> io::Result<()> {
+        let mut files = self.0.lock().unwrap();
+        let is_there = files.contains_key(path);
+        let is_below_a_file = path.match_indices('/').any(|(at, _)| files.contains_key(&path[..at]));
+        if is_there != anew || is_below_a_file {
+            return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+        }
+        files.insert(path.to_owned(), Vec::new());
+        Ok(())
+    }
+
+    fn write(&mut self, path: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut files = self.0.lock().unwrap();
+        let file = files.get_mut(path).ok_or(io::ErrorKind::NotFound)?;
+        file.resize(usize::try_from(offset).unwrap(), 0);
+        file.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn close(&mut self, path: &str, length: u64) -> io::Result<()> {
+        let mut files = self.0.lock().unwrap();
+        files.get_mut(path).ok_or(io::ErrorKind::NotFound)?.resize(usize::try_from(length).unwrap(), 0);
+        Ok(())
+    }
+
+    fn rename(&mut self, path: &str, to: &str) -> io::Result<()> {
+        let mut files = self.0.lock().unwrap();
+        let file = files.remove(path).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &str) -> io::Result<()> {
+        self.0.lock().unwrap().remove(path);
+        Ok(())
+    }
+}
+
+/// Unpacks a file that was recorded as another one, perhaps.
+fn unpack_of(
+    found: &[u8],
+    recorded: &[u8],
+    stream_bytes: usize,
+) -> (Result<(), ProveError>, BTreeMap<String, Vec<u8>>) {
+    let store = Memory::default();
+    let path = format!("{FULL}/{STREAM_FILE}");
+    store.put(&path, found);
+    let link = Link {
+        backup: FULL.parse::<BackupId>().unwrap(),
+        directory: "base".to_owned(),
+        from: StoreName::Local,
+        files: BTreeMap::from([(path, Checksum::of(&stored(recorded)))]),
+        stream_bytes: stream_bytes as u64,
+        redo_bytes: 0,
+        manifest_sha256: String::new(),
+        parent: None,
+        lsn: LsnRange { from: 0, to: 1, last: 1 },
+        position: "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002:1".parse().unwrap(),
+    };
+    let (files, gauge, stop) = (Files::default(), Gauge::default(), stop::channel().1);
+    let result = unpack(&link, &memory::ports(Some(&store), None).0, &files, 2, &Pace::new(&gauge, &stop));
+    let files = std::mem::take(&mut *files.0.lock().unwrap());
+    (result, files)
+}
+
+fn content() -> Vec<u8> {
+    let rows: Vec<u8> = (0..3000_u32).map(|n| u8::try_from(n * n % 251).unwrap()).collect();
+    let table =
+        [payload("shop/orders.ibd", 0, &rows[..1000]), payload("shop/orders.ibd", 1000, &rows[1000..])].concat();
+    whole_stream(&[table, end("shop/orders.ibd"), end("shop/empty.frm")].concat())
+}
+
+#[test]
+fn what_was_streamed_becomes_the_files_it_was() {
+    let content = content();
+    let stored = frames_of(&content, 500);
+    let (result, files) = unpack_of(&stored, &stored, content.len());
+    result.unwrap();
+    assert_eq!(files["shop/orders.ibd"].len(), 3000);
+    assert_eq!((files["shop/empty.frm"].len(), &files["ibdata1"][..]), (0, &b"tablespace"[..]));
+}
+
+#[test]
+fn a_backup_whose_sum_is_right_and_whose_content_is_not_is_no_backup_either() {
+    let whole = content();
+    let bad = [
+        whole[..whole.len() - 10].to_vec(),
+        whole_stream(&payload("../escape", 0, b"x")),
+        whole_stream(&payload("/etc/passwd", 0, b"x")),
+        whole_stream(&[payload("a", 0, b"x"), end("a"), payload("a", 0, b"y"), end("a")].concat()),
+        whole_stream(&[payload("a", 0, b"x"), end("a"), payload("a/b", 0, b"y"), end("a/b")].concat()),
+        Vec::new(),
+    ];
+    for content in bad {
+        let stored = frames_of(&content, 500);
+        let (result, files) = unpack_of(&stored, &stored, content.len());
+        let error = result.unwrap_err();
+        assert!(matches!(error, ProveError::Damaged { .. } | ProveError::Writing { .. }), "{error}");
+        assert!(files.keys().all(|path| !path.contains("..") && !path.starts_with('/')));
+    }
+    let stored = frames_of(&whole, 500);
+    assert!(unpack_of(&stored, &stored, whole.len() - 1).0.unwrap_err().to_string().contains("bytes were unpacked"));
+    assert!(unpack_of(&whole, &whole, whole.len()).0.unwrap_err().to_string().contains("no whole backup"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_file_that_is_cut_or_flipped_anywhere_is_named_with_both_sums(at in 0..5000_usize, bit in 0..8_u8, is_cut: bool) {
+        let content = content();
+        let recorded = frames_of(&content, 500);
+        let at = at % recorded.len();
+        let mut found = recorded.clone();
+        if is_cut {
+            found.truncate(at);
+        } else {
+            found[at] ^= 1 << bit;
+        }
+        let error = unpack_of(&found, &recorded, content.len()).0.unwrap_err();
+        prop_assert_eq!(error.code(), ExitCode::VerificationFailed);
+        let told = error.to_string();
+        let wanted = if is_cut { "bytes long, not" } else { "its bytes are not the ones that were recorded (SHA-256 " };
+        prop_assert!(told.starts_with(&format!("memory/{FULL}/{STREAM_FILE} ")) && told.contains(wanted), "{}", told);
+    }
+
+    #[test]
+    fn a_hostile_stream_with_a_right_sum_stays_inside(
+        paths in prop::collection::vec("(\\.\\./|/|a/|\\./)?[ab]{1,2}(/\\.\\.|/[ab])?", 1..6),
+        cut in prop::option::of(0..2000_usize),
+    ) {
+        let mut extra = Vec::new();
+        for path in &paths {
+            extra.extend(payload(path, 0, b"x"));
+            extra.extend(end(path));
+        }
+        let mut content = whole_stream(&extra);
+        content.truncate(cut.unwrap_or(content.len()));
+        let stored = frames_of(&content, 100);
+        let (result, files) = unpack_of(&stored, &stored, content.len());
+        let is_inside = |path: &String| !path.starts_with('/') && path.split('/').all(|part| !["", ".", ".."].contains(&part));
+        prop_assert!(files.keys().all(is_inside));
+        if result.is_ok() {
+            let names: BTreeSet<_> = paths.iter().map(|path| path.trim_start_matches("./").to_owned()).collect();
+            prop_assert!(names.iter().all(|name| files.contains_key(name)));
+        }
+    }
+}
