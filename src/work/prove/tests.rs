@@ -65,6 +65,7 @@ fn order(expected: BTreeMap<String, Checksum>) -> ProveOrder {
         prepare_memory_bytes: None,
         boot_timeout_secs: 5,
         prepare_timeout_secs: 5,
+        discard: false,
     }
 }
 
@@ -81,6 +82,10 @@ struct Ran {
 }
 
 fn run_in(store: &Memory, expected: BTreeMap<String, Checksum>, change: impl FnOnce(&mut State)) -> Ran {
+    run_order(store, &order(expected), change)
+}
+
+fn run_order(store: &Memory, order: &ProveOrder, change: impl FnOnce(&mut State)) -> Ran {
     let sim = Sim::default();
     let (stopper, stop) = stop::channel();
     {
@@ -99,7 +104,7 @@ fn run_in(store: &Memory, expected: BTreeMap<String, Checksum>, change: impl FnO
         throwaway: Arc::new(sim.clone()),
         sql: Arc::new(sim.clone()),
     };
-    let outcome = wait(run(&order(expected), &ports, stop));
+    let outcome = wait(run(order, &ports, stop));
     let mut state = sim.lock();
     let (journal, directories) = (std::mem::take(&mut state.journal), std::mem::take(&mut state.directories));
     Ran { outcome, journal, alive: state.alive, effects: state.effects, directories }
@@ -286,4 +291,17 @@ fn what_a_refused_login_means_goes_by_the_accounts_in_the_backup() {
     assert_eq!(judge(&[known("10.%", false), known("%", false)]), Denial::WrongPassword);
     assert!(matches!(judge(&[known("10.%", false)]), Denial::Unreachable(why) if why.contains("10.%")));
     assert!(matches!(judge(&[known("localhost", true)]), Denial::Unreachable(why) if why.contains("TLS")));
+}
+
+#[test]
+fn what_was_unpacked_goes_at_the_end_when_that_is_wished_whatever_came_of_it() {
+    let store = Memory::default();
+    let order = ProveOrder { discard: true, ..order(put_chain(&store)) };
+    let whole = run_order(&store, &order, |_| {});
+    assert!(matches!(whole.outcome.end, End::Done(_)) && whole.directories.is_empty(), "{:?}", whole.directories);
+    let mut damaged = order;
+    damaged.expected.values_mut().for_each(|sum| sum.checksum = "0".repeat(64));
+    let failed = run_order(&store, &damaged, |_| {});
+    assert_eq!(failure(&failed).0, ExitCode::VerificationFailed);
+    assert_eq!((failed.directories, failed.journal.last().map(String::as_str)), (vec![], Some("discard")));
 }

@@ -119,6 +119,12 @@ impl Scratch for Sim {
         Ok(())
     }
 
+    fn discard(&self) -> Result<(), PortError> {
+        self.effect("discard")?;
+        self.lock().directories.clear();
+        Ok(())
+    }
+
     fn make_durable(&self) -> Result<(), PortError> {
         self.effect("durable")
     }
