@@ -44,6 +44,10 @@ impl Scratch for Files {
         Ok(())
     }
 
+    fn discard(&self) -> Result<(), PortError> {
+        Ok(())
+    }
+
     fn make_durable(&self) -> Result<(), PortError> {
         Ok(())
     }
