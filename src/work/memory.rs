@@ -61,8 +61,8 @@ pub(super) struct Inside {
     pub stuck: BTreeSet<BackupId>,
     /// Bytes free and in all, unless there are plenty.
     pub room: Option<(u64, u64)>,
-    /// Whether nothing in it may be removed.
-    pub is_anothers: bool,
+    /// Why nothing in it may be removed, and what to do about it.
+    pub forbidden: Option<(&'static str, &'static str)>,
     /// What was asked of the last sweep.
     pub swept: Option<Vec<BackupId>>,
 }
@@ -188,8 +188,8 @@ impl Store for Memory {
         if inside.stuck.contains(backup) {
             return Err(PortError::new(Reason::Other, format!("cannot remove {backup}")));
         }
-        if inside.is_anothers {
-            return Err(PortError::new(Reason::Forbidden, "it is the place of another cluster").with_hint("move out"));
+        if let Some((why, next)) = inside.forbidden {
+            return Err(PortError::new(Reason::Forbidden, why).with_hint(next));
         }
         let before = inside.files.len();
         inside.files.retain(|path, _| BackupId::of_path(path).is_none_or(|(id, _)| id != *backup));

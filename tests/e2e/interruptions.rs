@@ -18,7 +18,7 @@ const ENDS: [(Who, Signal); 5] = [
 ///
 /// Each next run is the one that settles what the last one owes.
 #[must_use]
-fn ended_in_every_way<'a>(cluster: &'a Cluster, reach: impl Fn(&Run<'_>) -> String) -> Oracle<'a> {
+fn ended_in_every_way(cluster: &Cluster, reach: impl Fn(&Run<'_>) -> String) -> Oracle<'_> {
     let ledger = Ledger::start(cluster);
     let oracle = Oracle::new(cluster);
     for (who, signal) in ENDS {

@@ -153,7 +153,7 @@ async fn what_is_over_its_limit_is_left_to_the_next_run_and_said() {
 #[tokio::test]
 async fn what_may_not_be_removed_from_s3_stays_on_the_volume_too_and_the_next_step_is_said() {
     let (local, s3, order) = world();
-    s3.inside().is_anothers = true;
+    s3.inside().forbidden = Some(("it is the place of another cluster", "move out"));
     let report = keep(&local, &s3, KeepOrder { remove: vec![id(SECOND)], ..order }).await;
     assert_eq!((report.removed, left(&local).contains(&id(SECOND))), (Marks(vec![false]), true));
     assert!(report.failed[0].ends_with("it is the place of another cluster; move out"), "{:?}", report.failed);
