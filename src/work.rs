@@ -1,4 +1,5 @@
-//! What a runner does next to one volume: copy a replica, and check, keep and count what is stored.
+//! What a runner does next to one volume: copy a replica, check, keep and count what is stored, and prove
+//! that it can be restored.
 //!
 //! Each action is one call that returns its report. The bytes flow through [`pipeline`], one pass
 //! from mariadb-backup's stream to a durable, compressed and hashed file; [`copy`] holds what must

@@ -33,6 +33,9 @@ mod unpack;
 /// How often progress is reported.
 const TICK: Duration = Duration::from_millis(300);
 
+/// With less room than this, that is what a program has failed for.
+const LEAST_ROOM: u64 = 16 << 20;
+
 /// How far everything is.
 #[derive(Default)]
 struct Gauge {
@@ -59,6 +62,7 @@ pub async fn run(order: &ProveOrder, ports: &ProvePorts, stop: Stop) -> Outcome<
             Outcome::done(report, warnings)
         }
         Err(error) => {
+            let error = with_room(error, ports).await;
             events.send(Phase::Prove, EventKind::Failed { message: error.to_string() });
             Outcome::failed(Failure::of(&error), warnings)
         }
@@ -123,6 +127,21 @@ async fn prove(
         boot_millis: millis(prepared, booted),
         check_millis: millis(booted, done),
     })
+}
+
+/// Says it when there is no room left where the programs work: few of them say it themselves.
+async fn with_room(error: ProveError, ports: &ProvePorts) -> ProveError {
+    if !error.may_be_for_room() {
+        return error;
+    }
+    let scratch = Arc::clone(&ports.scratch);
+    match blocking(move || scratch.free_bytes()).await {
+        Ok(free_bytes) if free_bytes < LEAST_ROOM => {
+            ProveError::Full { place: ports.scratch.place(), free_bytes, why: Box::new(error) }
+        }
+        // What cannot be asked for either is no better cause.
+        _ => error,
+    }
 }
 
 /// What every step needs.

@@ -241,13 +241,18 @@ fn a_full_scratch_is_said_before_and_while_it_is_filled() {
 
     // Enough when it is looked at, and taken by somebody else then.
     server.shell("mount -o remount,size=160m /mnt/scratch/proof");
-    let mut agent = agent(&server, order(&chain));
+    // A server without room waits for some.
+    let impatient = ProveOrder { boot_timeout_secs: 10, ..order(&chain) };
+    let mut agent = agent(&server, impatient);
     assert!(agent.wait_until_event(|event| event["message"].as_str().is_some_and(|m| m.starts_with("preparing"))));
     server.shell(
         "mount -o remount,size=1m /mnt/scratch/proof || dd if=/dev/zero of=/mnt/scratch/proof/fill bs=1M || true",
     );
     let (code, word) = agent.end();
     assert_eq!(code, FAILED, "{word}");
+    let message = word["failed"]["message"].as_str().unwrap();
+    assert!(message.starts_with("only ") && message.ends_with(" bytes are left in /mnt/scratch/proof"), "{word}");
+    assert!(word["failed"]["hint"].as_str().unwrap().contains("more room"), "{word}");
 }
 
 #[test]
@@ -320,12 +325,15 @@ fn a_chain_in_another_order_or_with_a_gap_is_refused() {
 /// Runs a proof that is stopped in the middle, and returns its code and what it left running.
 fn stopped_at(server: &RealServer, order: ProveOrder, step: &str) -> (i32, String) {
     let count = "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline | grep -e '^[^ ]*mariadb' || true; done > /mnt/left; exit $code";
-    let run = "code=0; setpriv --reuid=mysql --regid=mysql --clear-groups /mnt/agent run \
+    // One that is left on purpose shows that what is left is seen.
+    let run = "PATH=/mnt/bin:$PATH; code=0; cp /bin/sleep /mnt/bin/mariadb-control; /mnt/bin/mariadb-control 99 &
+               setpriv --reuid=mysql --regid=mysql --clear-groups /mnt/agent run \
                --termination-message /mnt/message --order \"$0\" & pid=$!
                while ! test -e /mnt/stop; do sleep 0.05; done; kill -TERM $pid; wait $pid || code=$?";
     server.shell("rm -f /mnt/stop");
     let mut agent = server.agent(RunnerTask::Prove(order), &format!("{run}\n{count}"));
     assert!(agent.wait_until_event(|event| event["message"].as_str().is_some_and(|m| m.starts_with(step))), "{step}");
+    // Into the middle of the step.
     std::thread::sleep(std::time::Duration::from_millis(100));
     fs::write(server.path("stop"), "").unwrap();
     let (code, word) = agent.end();
@@ -341,7 +349,11 @@ fn a_stop_at_any_step_leaves_nothing_running() {
     stand_in(&server, "mariadb-backup", slow);
     let query = ProveOrder { query: Some("SELECT SLEEP(50)".to_owned()), ..order(&chain) };
     for step in ["unpacking", "preparing", "booting", "opened"] {
-        assert_eq!(stopped_at(&server, query.clone(), step), (FAILED, String::new()), "{step}");
+        assert_eq!(
+            stopped_at(&server, query.clone(), step),
+            (FAILED, "/mnt/bin/mariadb-control 99 \n".to_owned()),
+            "{step}"
+        );
     }
     proven(&server, order(&chain));
 }

@@ -10,8 +10,8 @@ use crate::model::catalogue::Checksum;
 
 /// Which chain to take out of the stores and boot a throwaway server on.
 ///
-/// What is proven stays in the scratch directory as a data directory that was shut down cleanly; who
-/// ordered it decides what becomes of it.
+/// What is proven stays in `base` below the scratch directory, as a data directory that was shut down
+/// cleanly and whose `grastate.dat` names the fresh history; who ordered it decides what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ProveOrder {

@@ -66,6 +66,17 @@ pub(super) enum ProveError {
         /// Why.
         source: io::Error,
     },
+    /// The room was used up meanwhile, of which the programs tell in many ways.
+    #[error("only {free_bytes} bytes are left in {place}")]
+    Full {
+        /// The scratch directory.
+        place: String,
+        /// What is left.
+        free_bytes: u64,
+        /// What failed then.
+        #[source]
+        why: Box<ProveError>,
+    },
     /// A program could not be started or waited for.
     #[error(transparent)]
     Start(PortError),
@@ -165,6 +176,24 @@ fn joined(lines: &[String]) -> String {
     lines.iter().fold(String::new(), |text, line| text + "; " + line)
 }
 
+impl ProveError {
+    /// Whether a scratch directory without room may be what it comes from.
+    pub(super) fn may_be_for_room(&self) -> bool {
+        matches!(
+            self,
+            Self::Prepare { .. }
+                | Self::Died { .. }
+                | Self::NoAnswer { .. }
+                | Self::EndedBadly { .. }
+                | Self::DoesNotEnd { .. }
+                | Self::Start(_)
+                | Self::Sql(_)
+                | Self::Tables { .. }
+                | Self::Query(_)
+        )
+    }
+}
+
 /// What is wrong with a file, as an error.
 pub(super) fn bad_file(side: &Side<'_>, path: &str, flaw: &Flaw) -> ProveError {
     let (file, what) = (format!("{}/{path}", side.store.place()), flaw.sentence().to_owned());
@@ -181,6 +210,7 @@ impl Explain for ProveError {
             Self::Unread { .. }
             | Self::Scratch(_)
             | Self::Writing { .. }
+            | Self::Full { .. }
             | Self::Start(_)
             | Self::Prepare { .. }
             | Self::PreparedTooLong { .. }
@@ -201,7 +231,7 @@ impl Explain for ProveError {
         match self {
             Self::Scratch(error) if error.reason == Reason::NoSpace => more_room(),
             Self::Scratch(error) | Self::Start(error) => error.hint(),
-            Self::NoRoom { .. } => more_room(),
+            Self::NoRoom { .. } | Self::Full { .. } => more_room(),
             Self::Writing { source, .. } if source.kind() == io::ErrorKind::StorageFull => more_room(),
             Self::OfTheOriginal { .. } => Some("restore it by hand, as the original does".to_owned()),
             Self::NoChain { .. } | Self::Damaged { .. } => {

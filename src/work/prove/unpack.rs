@@ -3,7 +3,7 @@
 //! One thread reads and hashes, some decompress, one checks and writes. What was written is worth nothing
 //! until the sum of the whole is right, which is known last.
 
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Gauge;
@@ -90,7 +90,7 @@ impl Unpacking<'_> {
         }
         let sum = Sum::new(self.expected.algorithm().unwrap_or(Algorithm::Sha256));
         // One byte more than there should be tells a file that grows from one that is whole.
-        let reader = reader.take(length.saturating_add(1));
+        let reader = BufReader::with_capacity(BLOCK_BYTES, reader.take(length.saturating_add(1)));
         let mut source = Source { reader, sum, read: 0, pace: self.pace, broken: None };
         let is_full = self.link.parent.is_none();
         let required: &'static [&'static str] = if is_full { &REQUIRED_DATA_MEMBERS } else { &REQUIRED_DELTA_MEMBERS };
@@ -152,7 +152,8 @@ impl Unpacking<'_> {
 
 /// The stored bytes, hashed as they are read.
 struct Source<'a> {
-    reader: io::Take<Box<dyn Read + Send>>,
+    /// Frames are read in small pieces, which no store should see.
+    reader: BufReader<io::Take<Box<dyn Read + Send>>>,
     sum: Sum,
     read: u64,
     pace: &'a Pace<'a>,

@@ -239,3 +239,65 @@ proptest! {
         prop_assert!(check(&[&whole[..cut], &bytes].concat()).is_err());
     }
 }
+
+/// Writes down what it is told.
+#[derive(Default)]
+struct Told(Vec<String>);
+
+impl Members for Told {
+    type Error = StreamError;
+
+    fn begin(&mut self, path: &str, anew: bool) -> Result<(), StreamError> {
+        self.0.push(format!("{} {path}", if anew { "anew" } else { "begin" }));
+        Ok(())
+    }
+
+    fn write(&mut self, path: &str, offset: u64, bytes: &[u8]) -> Result<(), StreamError> {
+        self.0.push(format!("write {path} {offset}+{}", bytes.len()));
+        Ok(())
+    }
+
+    fn close(&mut self, path: &str, length: u64) -> Result<(), StreamError> {
+        self.0.push(format!("close {path} {length}"));
+        Ok(())
+    }
+
+    fn rename(&mut self, path: &str, to: &str) -> Result<(), StreamError> {
+        self.0.push(format!("rename {path} {to}"));
+        Ok(())
+    }
+
+    fn remove(&mut self, path: &str) -> Result<(), StreamError> {
+        self.0.push(format!("remove {path}"));
+        Ok(())
+    }
+}
+
+#[test]
+fn whoever_unpacks_is_told_everything_once_and_in_order() {
+    let mut rewritten = payload("r", 0, b"new");
+    rewritten[8] = REWRITE;
+    let stream = [
+        payload("a", 0, b"abc"),
+        chunk(0, b'S', "a", &7_u64.to_le_bytes()),
+        payload("a", 7, b"d"),
+        end("a"),
+        end("a"),
+        chunk(0, b'R', "a", &[&1u32.to_le_bytes()[..], b"b"].concat()),
+        payload("r", 0, b"old"),
+        end("r"),
+        rewritten,
+        end("r"),
+        end("empty"),
+        payload("hole", 0, b"x"),
+        chunk(0, b'S', "hole", &9_u64.to_le_bytes()),
+        end("hole"),
+        chunk(0, b'D', "b", &[]),
+        chunk(0, b'D', "never", &[]),
+    ];
+    let mut told = Told::default();
+    Checker::demanding(&[]).feed_to(&stream.concat(), &mut told).unwrap();
+    let expected = "begin a, write a 0+3, write a 7+1, close a 8, rename a b, begin r, write r 0+3, close r 3, anew r, \
+                    write r 0+3, close r 3, begin empty, close empty 0, begin hole, write hole 0+1, close hole 9, remove b";
+    assert_eq!(told.0.join(", "), expected);
+}

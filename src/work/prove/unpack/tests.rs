@@ -1,6 +1,6 @@
 //! Streams that are cut, flipped and hostile, in stores that lie.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
@@ -20,8 +20,6 @@ use crate::work::xbstream::tests::{end, payload, whole_stream};
 /// A directory in memory, which refuses what a real one would: a file that is there, a file for a directory.
 #[derive(Clone, Default)]
 struct Files(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
-
-use std::collections::BTreeMap;
 
 impl Scratch for Files {
     fn place(&self) -> String {
