@@ -10,12 +10,12 @@
 //! ```text
 //! bin → plugin ─┬→ render ─────────────────────┐
 //!               ├→ adapters ───→ ports ────────┤
-//! bin → agent ──┴→ backup │ verify │ keep │ inventory │ work → ports → model
+//! bin → agent ──┴→ backup │ verify │ drill │ keep │ inventory │ work → ports → model
 //! ```
 //!
 //! - [`model`] knows nothing but values. [`ports`] says what is needed of the world in its words.
-//! - [`backup`], [`verify`], [`keep`], [`inventory`] and [`work`] are the workflows; a backup uses
-//!   the three between, at its begin and its end, the others never import each other. What
+//! - [`backup`], [`verify`], [`drill`], [`keep`], [`inventory`] and [`work`] are the workflows; a backup
+//!   uses `verify`, `keep` and `inventory` at its begin and its end, the others never import each other. What
 //!   workflows share stands beside them: [`obligations`], [`stores`], [`catalogue`], [`errand`].
 //! - [`adapters`] implement the ports, one outside library a file, and never call their siblings.
 //! - [`plugin`] and [`agent`] are the only ones that name an adapter, and never import each other:
