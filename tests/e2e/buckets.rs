@@ -1,7 +1,7 @@
 //! S3 beside the volume or instead of it: slow, full, failing, away; never does it cost the local backup.
 
 use crate::ground::{Cluster, Ledger, ground};
-use crate::oracle::{Oracle, in_bucket, item, on_volume};
+use crate::oracle::{Oracle, bucket_keys, in_bucket, item, on_volume};
 use crate::run::{Run, Signal, Who};
 use crate::stock_tools::StockServer;
 
@@ -22,6 +22,22 @@ fn a_backup_lies_in_both_stores_whole() {
     assert!(in_bucket(&cluster).contains(&name));
     assert_eq!((&item(&cluster, &name)["local"], &item(&cluster, &name)["s3"]), (&"present".into(), &"present".into()));
     oracle.nothing_is_left();
+}
+
+#[test]
+fn a_place_with_the_mark_of_another_cluster_is_not_written_to() {
+    let cluster = with_both();
+    let oracle = Oracle::new(&cluster);
+    cluster.created(&["create"]);
+    let mark = bucket_keys(&cluster).into_iter().find(|key| key.ends_with("/.owner")).expect("the place is marked");
+    let before = in_bucket(&cluster);
+    ground(&["s3", "damage", &mark]);
+    let ran = cluster.plugin(&["create"]).ends_with(3);
+    ran.says("it is the place of another cluster").says("MARIADB_BACKUP_S3_PREFIX");
+    assert_eq!(in_bucket(&cluster), before);
+    ground(&["s3", "remove", &mark]);
+    cluster.plugin(&["sync"]).ends_with(0);
+    oracle.all_is_well();
 }
 
 /// With S3 broken in some way in the middle of an upload, the local backup is whole and `sync` ends
