@@ -30,7 +30,7 @@ binaries: prerequisites ## Plugin and agent for release, linked against an old C
 	@mkdir -p target/agent
 	@install -m 755 -t target/agent $(AGENT_OUT)/mariadb-backup-agent $(AGENT_OUT)/kubectl-mariadb_backup
 
-demo: prerequisites ground-program ## From nothing: a real cluster, a real backup, verified; leaves the cluster up
+demo: prerequisites ground-program ## From nothing: a real cluster, a real backup, verified and booted; leaves the cluster up
 	@tests/demo.sh
 
 check: lint ring12 ## The fast loop: format, lints, docs, licences, rings 1 and 2
