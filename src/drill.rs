@@ -269,7 +269,8 @@ fn told(plan: &DrillPlan) -> String {
     let backup = plan.chain.last().map(ToString::to_string).unwrap_or_default();
     let with = match plan.chain.len() {
         0 | 1 => String::new(),
-        more => format!(" with the {} below it", more - 1),
+        2 => " with the one it builds on".to_owned(),
+        more => format!(" with the {} it builds on", more - 1),
     };
     format!("booting {backup}{with} in a throwaway pod, from {}", places.join(" and "))
 }

@@ -69,7 +69,7 @@ fn the_newest_backup_that_can_be_relied_on_is_taken_each_member_from_where_it_li
     assert_eq!(order(&plan).expected.len(), 2);
     assert_eq!(
         told(&plan),
-        "booting 2026-01-01_00-00-00/2026-01-02_00-00-00 with the 1 below it in a throwaway pod, from local and s3"
+        "booting 2026-01-01_00-00-00/2026-01-02_00-00-00 with the one it builds on in a throwaway pod, from local and s3"
     );
 }
 

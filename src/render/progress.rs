@@ -118,7 +118,8 @@ impl Picture {
             }
         }
         if written > 0 {
-            parts.push(format!("({} stored)", bytes::human(written)));
+            let what = if self.phase == Some(Phase::Prove) { "unpacked" } else { "stored" };
+            parts.push(format!("({} {what})", bytes::human(written)));
         }
         parts.join(" ")
     }
@@ -164,6 +165,13 @@ mod tests {
         let line = picture.progress_line().unwrap();
         assert_eq!(line, "copy: 400MiB/0.98GiB 100MiB/s ETA 6s (100MiB stored)");
         assert_eq!(picture.gauge().unwrap().share, Some((400 << 20, 1000 << 20)));
+    }
+
+    #[test]
+    fn what_is_written_of_a_backup_that_is_proven_is_not_stored() {
+        let mut picture = Picture::default();
+        picture.take(&event(1, 0, Phase::Prove, progress(100, 100)));
+        assert_eq!(picture.progress_line().unwrap(), "prove: 100MiB (25MiB unpacked)");
     }
 
     #[test]
