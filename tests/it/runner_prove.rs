@@ -295,6 +295,8 @@ fn a_query_that_would_change_the_backup_is_refused() {
         failed(&server, ProveOrder { query: Some("DELETE FROM shop.orders".to_owned()), ..order(&chain) });
     assert_eq!(code, FAILED, "{why}");
     assert!(why.contains("READ ONLY transaction"), "{why}");
+    let (code, why) = failed(&server, ProveOrder { query: Some("SELECT 1; SELECT 2".to_owned()), ..order(&chain) });
+    assert_eq!((code, why.contains("1064")), (FAILED, true), "of two statements one would be told to nobody: {why}");
 }
 
 #[test]

@@ -135,9 +135,18 @@ fn take_row(row: Row, most: Most, into: &mut Rows) {
 }
 
 /// Reads rows until there are enough; the rest is left where it is.
+/// Server error of a statement that older series run but do not prepare.
+const NOT_PREPARABLE: u16 = 1295;
+
 async fn first_rows(connection: &mut Conn, statement: &str, most: Most) -> Result<Rows, mysql_async::Error> {
     // A statement that would change what is proven is refused by the server.
     connection.query_drop("START TRANSACTION READ ONLY").await?;
+    // One statement only: of several, what became of the later ones would be told to nobody.
+    match connection.prep(statement).await {
+        Ok(prepared) => connection.close(prepared).await?,
+        Err(mysql_async::Error::Server(error)) if error.code == NOT_PREPARABLE => {}
+        Err(error) => return Err(error),
+    }
     let mut result = connection.query_iter(statement).await?;
     let mut rows = Rows::default();
     while let Some(row) = result.next().await? {

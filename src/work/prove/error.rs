@@ -247,6 +247,11 @@ impl Explain for ProveError {
                  backup: kubectl mariadb-backup list"
                     .to_owned(),
             ),
+            Self::Query(_) => Some(
+                "the backup itself booted and all its tables opened; mind the statement: one, with the schema named, and \
+                 quoted for your shell"
+                    .to_owned(),
+            ),
             _ => None,
         }
     }
