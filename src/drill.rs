@@ -10,15 +10,15 @@ use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::{Catalogue, Presence};
 use crate::model::chain::{self, BrokenChain};
-use crate::model::cluster::ClusterView;
 use crate::model::event::{Event, EventKind, Phase};
 use crate::model::names::{BACKUP_CREDENTIALS, CONDUCTOR_CREDENTIALS, SCRATCH_VOLUME_PATH, STORE_PATH};
 use crate::model::order::{DrillRequest, ORDER_VERSION, ProveOrder, RunnerOrder, RunnerTask, StoreName};
 use crate::model::outcome::{Explain, Failure};
 use crate::model::report::{DrillReport, ProveReport};
-use crate::model::settings::{Settings, StoresWish};
+use crate::model::settings::StoresWish;
 use crate::ports::conductor::{ConductorPorts, RunnerSpec, ScratchVolume};
 use crate::stores;
+pub use crate::stores::Inputs;
 
 /// What an unpacked backup grows by while it is prepared and served: logs, temporary tables.
 const GROWTH_BYTES: u64 = 1 << 30;
@@ -107,19 +107,6 @@ impl Explain for DrillError {
     }
 }
 
-/// What the plan is made from.
-#[derive(Clone, Copy)]
-pub struct Inputs<'a> {
-    /// What backups there are.
-    pub catalogue: &'a Catalogue,
-    /// The cluster's settings.
-    pub settings: &'a Settings,
-    /// The cluster.
-    pub cluster: &'a ClusterView,
-    /// The Job's name.
-    pub job: &'a str,
-}
-
 /// Decides which backup is booted, from which stores it is taken, and where it is unpacked.
 ///
 /// # Errors
@@ -159,10 +146,7 @@ fn place(
     backup: &BackupId,
 ) -> Result<StoreName, DrillError> {
     let Inputs { catalogue, settings, .. } = *inputs;
-    let is_used = |store: &StoreName| match store {
-        StoreName::Local => settings.stores.local(),
-        StoreName::S3 => settings.stores.s3(),
-    };
+    let is_used = |store: &StoreName| settings.stores.uses(*store);
     let is_there =
         |store: &StoreName| catalogue.entry(member).is_some_and(|entry| entry.presence(*store) == Presence::Present);
     let may_be = |store: &StoreName| wanted.is_none_or(|wanted| wanted == *store) && is_used(store);
@@ -205,7 +189,7 @@ fn runner(
         Scratch::OnStore => (format!("{STORE_PATH}/.unfinished/drill_{job}"), None),
         Scratch::Made(volume) => (format!("{SCRATCH_VOLUME_PATH}/drill"), Some(volume)),
     };
-    let mut used = stores::of(settings, cluster, None);
+    let mut used = stores::of(settings, cluster);
     let uses_s3 = from.contains(&StoreName::S3);
     used.s3 = used.s3.filter(|_| uses_s3);
     let uses_volume = from.contains(&StoreName::Local) || volume.is_none();

@@ -99,7 +99,7 @@ impl Explain for InventoryError {
 /// Decides where is looked: into every store that is used.
 #[must_use]
 pub fn plan(settings: &Settings, cluster: &ClusterView, job: &str) -> InventoryPlan {
-    let order = InventoryOrder { stores: stores::of(settings, cluster, None) };
+    let order = InventoryOrder { stores: stores::of(settings, cluster) };
     let runner = RunnerSpec {
         name: format!("{job}-inventory"),
         order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Inventory(order) },

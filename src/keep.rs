@@ -14,15 +14,15 @@ use crate::exit_code::ExitCode;
 use crate::model::backup_id::{BackupId, BackupName};
 use crate::model::catalogue::{Catalogue, Entry, Presence};
 use crate::model::chain;
-use crate::model::cluster::ClusterView;
 use crate::model::order::{KeepOrder, ORDER_VERSION, RunnerOrder, RunnerTask, StoreName};
 use crate::model::outcome::{Explain, Failure};
 use crate::model::report::{KeepSummary, NAMED_BACKUPS};
 use crate::model::retention;
-use crate::model::settings::{Settings, StoresWish};
+use crate::model::settings::StoresWish;
 use crate::ports::PortError;
 use crate::ports::conductor::RunnerSpec;
 use crate::stores;
+pub use crate::stores::Inputs;
 
 pub use run::run;
 
@@ -46,19 +46,6 @@ pub enum Wish {
     },
     /// What is left to do after this backup: retention, and what should be in S3 and is not.
     Finish(BackupId),
-}
-
-/// What the plan is made from.
-#[derive(Clone, Copy)]
-pub struct Inputs<'a> {
-    /// What should be there.
-    pub catalogue: &'a Catalogue,
-    /// The cluster's settings.
-    pub settings: &'a Settings,
-    /// The cluster.
-    pub cluster: &'a ClusterView,
-    /// The Job's name.
-    pub job: &'a str,
 }
 
 /// Everything decided.
@@ -336,11 +323,7 @@ fn batches(inputs: &Inputs<'_>, choice: &Choice, wish: &Wish) -> Vec<Batch> {
         let of = |wanted: Act| acts.iter().filter(move |(act, _)| *act == wanted).map(|(_, backup)| (*backup).clone());
         let copied = of(Act::Upload).chain(of(Act::Download));
         KeepOrder {
-            stores: stores::of(
-                inputs.settings,
-                inputs.cluster,
-                Some(inputs.catalogue.owner.as_deref().unwrap_or(&inputs.cluster.uid)),
-            ),
+            stores: stores::to_write(inputs.settings, inputs.cluster, inputs.catalogue),
             remove: of(Act::Remove).collect(),
             upload: of(Act::Upload).collect(),
             download: of(Act::Download).collect(),

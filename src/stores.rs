@@ -2,16 +2,39 @@
 //!
 //! Pure, and shared by every workflow that starts a runner on the stores.
 
+use crate::model::catalogue::Catalogue;
 use crate::model::cluster::ClusterView;
 use crate::model::names::{S3_CA_PATH, S3_CREDENTIALS_PATH, STORE_PATH};
 use crate::model::order::{S3Store, Stores};
 use crate::model::settings::Settings;
 use crate::ports::conductor::S3Mounts;
 
-/// Returns where a runner finds the stores that are used. In S3 it writes only to a place of that owner's,
-/// or of nobody's; the catalogue knows which.
+/// What plans of work on stored backups are made from.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// What backups there should be.
+    pub catalogue: &'a Catalogue,
+    /// The cluster's settings.
+    pub settings: &'a Settings,
+    /// The cluster.
+    pub cluster: &'a ClusterView,
+    /// The Job's name.
+    pub job: &'a str,
+}
+
+/// Returns where a runner that only reads finds the stores that are used.
 #[must_use]
-pub fn of(settings: &Settings, cluster: &ClusterView, owner: Option<&str>) -> Stores {
+pub fn of(settings: &Settings, cluster: &ClusterView) -> Stores {
+    used(settings, cluster, None)
+}
+
+/// The same for one that also writes: in S3 only to a place of this catalogue's cluster, or of nobody's.
+#[must_use]
+pub fn to_write(settings: &Settings, cluster: &ClusterView, catalogue: &Catalogue) -> Stores {
+    used(settings, cluster, Some(catalogue.owner.as_deref().unwrap_or(&cluster.uid)))
+}
+
+fn used(settings: &Settings, cluster: &ClusterView, owner: Option<&str>) -> Stores {
     Stores {
         local: settings.stores.local().then(|| STORE_PATH.to_owned()),
         s3: settings.stores.s3().then(|| s3(settings, cluster, owner)),

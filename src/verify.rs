@@ -12,7 +12,6 @@ use std::time::Duration;
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::{Catalogue, Entry, Presence};
-use crate::model::cluster::ClusterView;
 use crate::model::event::{EventKind, Phase};
 use crate::model::order::{
     CheckOrder, Depth, ExpectedBackup, ORDER_VERSION, OnCorrupt, RunnerOrder, RunnerTask, StoreName, Stores,
@@ -24,6 +23,7 @@ use crate::model::settings::{Settings, StoresWish};
 use crate::ports::PortError;
 use crate::ports::conductor::{ConductorPorts, RunnerSpec};
 use crate::stores;
+pub use crate::stores::Inputs;
 
 pub use examine::{Examined, Judged, examine};
 
@@ -108,19 +108,6 @@ impl Explain for VerifyError {
     }
 }
 
-/// What the plan is made from.
-#[derive(Clone, Copy)]
-pub struct Inputs<'a> {
-    /// What should be there.
-    pub catalogue: &'a Catalogue,
-    /// The cluster's settings.
-    pub settings: &'a Settings,
-    /// The cluster.
-    pub cluster: &'a ClusterView,
-    /// The Job's name.
-    pub job: &'a str,
-}
-
 /// What is done with what is found, and how much is looked at.
 struct Manner {
     stores: Stores,
@@ -135,7 +122,7 @@ struct Manner {
 /// Names a backup that the catalogue does not have, and a store that is not used.
 pub fn plan(inputs: &Inputs<'_>, request: &VerifyRequest) -> Result<VerifyPlan, VerifyError> {
     let Inputs { catalogue, settings, cluster, .. } = *inputs;
-    let all = stores::of(settings, cluster, None);
+    let all = stores::of(settings, cluster);
     let stores = match request.store {
         None => all,
         Some(StoreName::Local) => Stores { s3: None, ..all },
@@ -165,7 +152,7 @@ pub fn plan(inputs: &Inputs<'_>, request: &VerifyRequest) -> Result<VerifyPlan, 
 pub fn plan_before_backup(inputs: &Inputs<'_>) -> VerifyPlan {
     let settings = inputs.settings;
     let manner = Manner {
-        stores: stores::of(settings, inputs.cluster, None),
+        stores: stores::of(settings, inputs.cluster),
         depth: settings.verify,
         repair: settings.stores == StoresWish::Both,
         on_corrupt: settings.on_corrupt,

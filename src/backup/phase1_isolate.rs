@@ -73,7 +73,7 @@ fn copy_order(inputs: &Inputs<'_>) -> CopyOrder {
         backup: inputs.kind.backup.clone(),
         server: inputs.target.server.clone(),
         datadir: inputs.target.datadir.clone(),
-        stores: stores::of(settings, cluster, Some(catalogue.owner.as_deref().unwrap_or(&cluster.uid))),
+        stores: stores::to_write(settings, cluster, catalogue),
         wanted_uploads: inputs.observed.catalogue.on_their_way(),
         parent: inputs.kind.parent.clone(),
         parent_sha256: inputs.kind.parent.as_ref().and_then(|parent| manifest_sum(inputs.observed, parent)),

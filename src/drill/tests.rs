@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::model::catalogue::{Checksum, Entry};
-use crate::model::cluster::ServerSpec;
+use crate::model::cluster::{ClusterView, ServerSpec};
+use crate::model::settings::Settings;
 
 const BASE: &str = "base/2026-01-01_00-00-00";
 const CHILD: &str = "incr/2026-01-01_00-00-00/2026-01-02_00-00-00";

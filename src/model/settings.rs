@@ -4,6 +4,7 @@
 //! and a second operator agree. Keys are named as the original's environment where it has the
 //! setting. An order may override any of them for one run, with the same keys and the same texts.
 
+use super::order::StoreName;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -92,6 +93,15 @@ impl StoresWish {
     #[must_use]
     pub fn s3(self) -> bool {
         self != Self::Local
+    }
+
+    /// Whether that store is used.
+    #[must_use]
+    pub fn uses(self, store: StoreName) -> bool {
+        match store {
+            StoreName::Local => self.local(),
+            StoreName::S3 => self.s3(),
+        }
     }
 }
 

@@ -45,10 +45,7 @@ pub(crate) async fn check(session: &Session, order: &Order, settings: &Settings)
 
 /// The stores that a task works on.
 fn stores(task: &Task, settings: &Settings) -> Result<Vec<StoreName>, Failure> {
-    let is_used = |store: &StoreName| match store {
-        StoreName::Local => settings.stores.local(),
-        StoreName::S3 => settings.stores.s3(),
-    };
+    let is_used = |store: &StoreName| settings.stores.uses(*store);
     let used: Vec<StoreName> = [StoreName::Local, StoreName::S3].into_iter().filter(is_used).collect();
     let unused = |what: String| Err(Failure::new(ExitCode::NotFound, what));
     match task {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::model::catalogue::Checksum;
+use crate::model::cluster::ClusterView;
 use crate::model::outcome::Outcome;
 
 #[test]

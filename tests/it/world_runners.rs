@@ -29,7 +29,7 @@ fn both() -> World {
 }
 
 fn places(world: &World) -> Stores {
-    stores::of(&world.settings(), &world.cluster(), None)
+    stores::of(&world.settings(), &world.cluster())
 }
 
 /// Has a runner do something and returns its last word, and how many events came before.
