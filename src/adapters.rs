@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "adapters are where effects live")]
 
 pub mod data_directory;
+pub mod data_files;
 pub mod events;
 pub mod kubernetes;
 pub mod mariadb_backup;

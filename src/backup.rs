@@ -7,7 +7,7 @@
 mod error;
 mod existing;
 pub mod findings;
-mod observe;
+pub mod observe;
 pub mod phase1_isolate;
 pub mod phase2_copy;
 pub mod phase3_record;

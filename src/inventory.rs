@@ -104,6 +104,7 @@ pub fn plan(settings: &Settings, cluster: &ClusterView, job: &str) -> InventoryP
         name: format!("{job}-inventory"),
         order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Inventory(order) },
         beside: None,
+        data: None,
         store_claim: settings.stores.local().then(|| settings.store_claim.clone()),
         s3: stores::mounts(settings),
         scratch: None,

@@ -355,6 +355,7 @@ fn runner(inputs: &Inputs<'_>, number: usize, order: &KeepOrder) -> RunnerSpec {
         name: format!("{}-keep-{number}", inputs.job),
         order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Keep(order.clone()) },
         beside: None,
+        data: None,
         store_claim: settings.stores.local().then(|| settings.store_claim.clone()),
         s3: stores::mounts(settings),
         scratch: None,

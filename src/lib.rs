@@ -10,13 +10,13 @@
 //! ```text
 //! bin → plugin ─┬→ render ─────────────────────┐
 //!               ├→ adapters ───→ ports ────────┤
-//! bin → agent ──┴→ backup │ verify │ drill │ keep │ inventory │ work → ports → model
+//! bin → agent ──┴→ backup │ restore │ drill │ verify │ keep │ inventory │ work → ports → model
 //! ```
 //!
 //! - [`model`] knows nothing but values. [`ports`] says what is needed of the world in its words.
-//! - [`backup`], [`verify`], [`drill`], [`keep`], [`inventory`] and [`work`] are the workflows; a backup
-//!   uses `verify`, `keep` and `inventory` at its begin and its end, the others never import each other. What
-//!   workflows share stands beside them: [`obligations`], [`stores`], [`catalogue`], [`errand`].
+//! - [`backup`], [`restore`], [`drill`], [`verify`], [`keep`], [`inventory`] and [`work`] are the workflows; a
+//!   backup uses `verify`, `keep` and `inventory` at its begin and its end, the others never import each other.
+//!   What workflows share stands beside them: [`obligations`], [`stores`], [`proof`], [`catalogue`], [`errand`].
 //! - [`adapters`] implement the ports, one outside library a file, and never call their siblings.
 //! - [`plugin`] and [`agent`] are the only ones that name an adapter, and never import each other:
 //!   they meet in [`model::order`] and [`model::event`].
@@ -26,6 +26,8 @@
 //! # Invariants
 //!
 //! - The library neither prints nor exits nor reads the environment: the two binaries' entry points do.
+//! - No volume of data is written while any pod may hold it, and nothing on it is given up before the copy
+//!   that takes its place was booted once.
 //! - A replica is never desynced without an [obligation](model::obligation) recorded before.
 //! - Nothing is called a backup before its [manifest](model::manifest) lies beside it, and that is
 //!   written last.
@@ -45,7 +47,9 @@ pub mod obligations;
 mod patience;
 pub mod plugin;
 pub mod ports;
+pub mod proof;
 pub mod render;
+pub mod restore;
 pub mod stores;
 pub mod verify;
 pub mod work;

@@ -20,3 +20,4 @@ pub mod retention;
 pub mod settings;
 pub mod space;
 pub mod version;
+pub mod workload;

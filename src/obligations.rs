@@ -7,9 +7,10 @@
 use std::time::Duration;
 
 use crate::exit_code::ExitCode;
+use crate::model::backup_id::BackupId;
 use crate::model::cluster::{ClusterView, PodView};
 use crate::model::event::{EventKind, Phase};
-use crate::model::obligation::{Debt, Obligation};
+use crate::model::obligation::{Debt, Desync, Obligation, Stage};
 use crate::model::order::ServerAddress;
 use crate::model::outcome::Explain;
 use crate::patience::patiently;
@@ -46,6 +47,16 @@ pub enum SettleError {
         #[source]
         source: PortError,
     },
+    /// It is a restore that is owed.
+    #[error("run {run} did not bring the restore of {backup} to its end; it was {}", .stage.words())]
+    Restore {
+        /// The run that owes.
+        run: String,
+        /// The backup.
+        backup: BackupId,
+        /// How far it came.
+        stage: Stage,
+    },
     /// Kubernetes could not be asked or told.
     #[error("cannot settle the obligation of run {run}")]
     Cluster {
@@ -61,6 +72,7 @@ impl Explain for SettleError {
     fn code(&self) -> ExitCode {
         match self {
             Self::NotBack { source, .. } if source.reason == Reason::Credentials => ExitCode::Credentials,
+            Self::Restore { .. } => ExitCode::Refused,
             _ => ExitCode::FailedInCluster,
         }
     }
@@ -74,6 +86,9 @@ impl Explain for SettleError {
             }
             Self::NotBack { pod, .. } => {
                 format!("see kubectl logs {pod}; the next kubectl mariadb-backup create tries again")
+            }
+            Self::Restore { .. } => {
+                "kubectl mariadb-backup recover finishes it, or brings the old cluster back".to_owned()
             }
             Self::Cluster { .. } => "the next kubectl mariadb-backup create tries again".to_owned(),
         };
@@ -106,13 +121,23 @@ fn judge(view: &ClusterView, pod: &str, pod_uid: &str) -> Settlement {
 /// Settles an obligation and clears its record.
 ///
 /// # Errors
-/// Says what is in the way; the record stays.
+/// Says what is in the way; the record stays. It always does for a restore, which only its own workflow
+/// can bring to an end.
 pub async fn settle(obligation: &Obligation, limit: Duration, ports: &ConductorPorts<'_>) -> Result<(), SettleError> {
-    let Debt::Desync { runner, .. } = &obligation.debt;
+    let runner = &desync(obligation)?.runner;
     patiently(ports, || ports.runners.remove(runner))
         .await
         .map_err(|source| SettleError::RunnerLeft { runner: runner.clone(), source })?;
     settle_beside_runner(obligation, limit, ports).await
+}
+
+fn desync(obligation: &Obligation) -> Result<&Desync, SettleError> {
+    match &obligation.debt {
+        Debt::Desync(desync) => Ok(desync),
+        Debt::Restore(debt) => {
+            Err(SettleError::Restore { run: obligation.run.clone(), backup: debt.backup.clone(), stage: debt.stage })
+        }
+    }
 }
 
 /// Settles an obligation and clears its record while its runner, which has said that it is done with
@@ -125,18 +150,16 @@ pub async fn settle_beside_runner(
     limit: Duration,
     ports: &ConductorPorts<'_>,
 ) -> Result<(), SettleError> {
-    let Debt::Desync { pod, .. } = &obligation.debt;
-    bring_back(&obligation.debt, limit, ports)
-        .await
-        .map_err(|source| SettleError::NotBack { pod: pod.clone(), source })?;
+    let owed = desync(obligation)?;
+    bring_back(owed, limit, ports).await.map_err(|source| SettleError::NotBack { pod: owed.pod.clone(), source })?;
     patiently(ports, || ports.cluster.clear_obligation(&obligation.run))
         .await
         .map_err(|source| SettleError::Cluster { run: obligation.run.clone(), source })
 }
 
 /// Brings the replica back, looking at its pod anew as long as its server does not answer.
-async fn bring_back(debt: &Debt, limit: Duration, ports: &ConductorPorts<'_>) -> Result<(), PortError> {
-    let Debt::Desync { pod, pod_uid, gcomm_uuid, .. } = debt;
+async fn bring_back(owed: &Desync, limit: Duration, ports: &ConductorPorts<'_>) -> Result<(), PortError> {
+    let Desync { pod, pod_uid, gcomm_uuid, .. } = owed;
     let deadline = ports.clock.elapsed() + limit;
     loop {
         let view = patiently(ports, || ports.cluster.view()).await?;

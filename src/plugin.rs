@@ -23,6 +23,7 @@ mod preflight;
 mod prune;
 mod recover;
 mod report;
+mod restore;
 mod rights;
 mod schedule;
 mod setup;
@@ -149,6 +150,7 @@ async fn dispatch(
         Command::Sync(flags) => Box::pin(sync::run(&flags, session, screen)).await,
         Command::Delete(flags) => Box::pin(delete::run(&flags, session, screen, asking)).await,
         Command::Drill(flags) => Box::pin(drill::run(&flags, session, screen)).await,
+        Command::Restore(flags) => Box::pin(restore::run(&flags, session, screen, asking)).await,
         Command::Prune(flags) => Box::pin(prune::run(&flags, session, screen)).await,
         Command::Recover(flags) => Box::pin(recover::run(&flags, session, screen)).await,
         Command::Schedule(flags) => Box::pin(schedule::run(&flags, session, screen)).await,

@@ -5,6 +5,8 @@
 
 pub mod conductor;
 pub mod prove;
+pub mod refill;
+pub mod restore;
 pub mod runner;
 
 use std::error::Error;

@@ -203,6 +203,7 @@ fn runner(name: String, order: CheckOrder, settings: &Settings) -> RunnerSpec {
         s3: stores::mounts(settings).filter(|_| order.stores.s3.is_some()),
         order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Check(order) },
         beside: None,
+        data: None,
         scratch: None,
         operator_secret: None,
         backup_secret: None,

@@ -21,6 +21,7 @@ mod memory;
 mod parallel;
 pub mod pipeline;
 pub mod prove;
+pub mod refill;
 pub mod stop;
 mod sums;
 mod transfer;

@@ -20,3 +20,5 @@ pub mod runner_pod;
 pub mod runners;
 pub mod schedules;
 mod view;
+pub mod workload;
+mod workload_view;

@@ -12,6 +12,8 @@ use super::process::{Process, words};
 use crate::ports::prove::{RUN_DIRECTORY, ServerEnd, Throwaway, ThrowawayRun};
 use crate::ports::{PortError, Reason};
 
+pub mod recover;
+
 /// The server's name now and in older images, and where it may be without being on the path.
 const PROGRAMS: [&str; 8] = [
     "mariadbd",

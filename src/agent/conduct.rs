@@ -15,6 +15,7 @@ use crate::adapters::kubernetes::cluster::KubernetesCluster;
 use crate::adapters::kubernetes::lease;
 use crate::adapters::kubernetes::runner_pod::Owner;
 use crate::adapters::kubernetes::runners::RunnerPods;
+use crate::adapters::kubernetes::workload::KubernetesWorkload;
 use crate::adapters::mysql::members::GaleraMembers;
 use crate::adapters::mysql::session::Credentials;
 use crate::adapters::system_clock::SystemClock;
@@ -27,10 +28,12 @@ use crate::model::outcome::{Explain, Failure, Outcome};
 use crate::model::report::RunReport;
 use crate::model::settings::Settings;
 use crate::ports::conductor::{Cluster, ConductorPorts, Lease};
+use crate::ports::restore::WorkloadControl;
 use crate::ports::{EventSink, PortError, Reason};
 
 mod keeping;
 mod owed;
+mod restoring;
 mod signals;
 mod status;
 mod tasks;
@@ -67,6 +70,8 @@ struct Context<'a> {
     cluster: &'a ClusterView,
     /// The world.
     ports: &'a ConductorPorts<'a>,
+    /// The StatefulSet, for a restore to stop and start.
+    workload: &'a dyn WorkloadControl,
 }
 
 /// Carries an order out and returns how it ended.
@@ -107,7 +112,9 @@ async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) ->
         clock: &SystemClock,
         events,
     };
-    let context = Context { job: &identity.job, settings: &settings, cluster: &view, ports: &ports };
+    let workload = KubernetesWorkload::new(client.clone(), &identity.namespace, &order.statefulset, &cluster);
+    let context =
+        Context { job: &identity.job, settings: &settings, cluster: &view, ports: &ports, workload: &workload };
     if tasks::only_looks(&order.task) {
         return tokio::select! {
             done = tasks::perform(&order.task, &context) => done,

@@ -9,9 +9,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::stores;
 use crate::adapters::data_directory::LocalData;
+use crate::adapters::data_files::VolumeFiles;
 use crate::adapters::events::JsonLines;
 use crate::adapters::mariadb_backup::prepare::MariadbPrepare;
 use crate::adapters::mariadb_backup::{MariadbBackup, Options};
+use crate::adapters::mariadbd::recover::ServerRecovery;
 use crate::adapters::mariadbd::{ACCOUNT, Door, ThrowawayServer};
 use crate::adapters::mysql::proof::SocketSql;
 use crate::adapters::mysql::server::ServerBeside;
@@ -19,16 +21,17 @@ use crate::adapters::mysql::session::Credentials;
 use crate::adapters::scratch::ScratchDirectory;
 use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
-use crate::model::order::{CopyOrder, ORDER_VERSION, ProveOrder, RunnerOrder, RunnerTask};
+use crate::model::order::{CopyOrder, ORDER_VERSION, ProveOrder, RefillOrder, RunnerOrder, RunnerTask};
 use crate::model::outcome::{Explain, Failure, Outcome};
-use crate::model::report::{CheckReport, CopyReport, InventoryReport, KeepReport, ProveReport};
+use crate::model::report::{CheckReport, CopyReport, InventoryReport, KeepReport, ProveReport, VolumeReport};
 use crate::ports::EventSink;
 use crate::ports::prove::ProvePorts;
+use crate::ports::refill::RefillPorts;
 use crate::ports::runner::{RunnerPorts, Store};
 use crate::work::check;
 use crate::work::copy;
 use crate::work::stop::{self, Stop};
-use crate::work::{inventory, keep, prove};
+use crate::work::{inventory, keep, prove, refill};
 
 /// What came of a runner's order. As JSON it is the report alone: the one who ordered knows which.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,6 +47,8 @@ pub enum RunnerReport {
     Inventory(InventoryReport),
     /// Of proving a backup.
     Prove(ProveReport),
+    /// Of work on a data volume.
+    Refill(VolumeReport),
 }
 
 /// Carries an order out and returns how it ended; SIGTERM and SIGINT end it early and cleanly.
@@ -79,6 +84,10 @@ async fn try_run(order: &str, out: impl Write + Send + 'static) -> Result<Outcom
             let ports = prove_ports(&order, events)?;
             prove::run(&order, &ports, stop).await.map(RunnerReport::Prove)
         }
+        RunnerTask::Refill(order) => {
+            let ports = refill_ports(&order, events);
+            refill::run(&order, &ports, stop).await.map(RunnerReport::Refill)
+        }
     })
 }
 
@@ -110,6 +119,15 @@ fn prove_ports(order: &ProveOrder, events: Arc<dyn EventSink>) -> Result<ProvePo
         sql: Arc::new(SocketSql::new(&door.socket, own, operator, backup)),
         throwaway: Arc::new(ThrowawayServer::new(scratch, door)),
     })
+}
+
+fn refill_ports(order: &RefillOrder, events: Arc<dyn EventSink>) -> RefillPorts {
+    RefillPorts {
+        volume: Arc::new(VolumeFiles::new(&order.volume)),
+        recovery: Arc::new(ServerRecovery::new(&order.volume)),
+        clock: Arc::new(SystemClock),
+        events,
+    }
 }
 
 fn copy_ports(order: &CopyOrder, events: Arc<dyn EventSink>) -> Result<RunnerPorts, Failure> {

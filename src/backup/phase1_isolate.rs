@@ -16,7 +16,7 @@ use crate::model::catalogue::Algorithm;
 use crate::model::event::{EventKind, Phase};
 use crate::model::manifest::{MANIFEST_FILE, Source};
 use crate::model::names;
-use crate::model::obligation::{Debt, OBLIGATION_SCHEMA, Obligation};
+use crate::model::obligation::{Debt, Desync, OBLIGATION_SCHEMA, Obligation};
 use crate::model::order::{BackupRequest, CopyOrder, ORDER_VERSION, RunnerOrder, RunnerTask};
 use crate::model::outcome::{End, Failure, Outcome};
 use crate::model::report::CopyReport;
@@ -58,6 +58,7 @@ pub fn runner(inputs: &Inputs<'_>) -> RunnerSpec {
         name: format!("{}-runner-{}", inputs.run.job, target.ordinal),
         order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Copy(Box::new(copy_order(inputs))) },
         beside: Some(Beside { pod: target.pod.clone(), claim: target.claim.clone() }),
+        data: None,
         store_claim: inputs.settings.stores.local().then(|| inputs.settings.store_claim.clone()),
         s3: stores::mounts(inputs.settings),
         scratch: None,
@@ -125,12 +126,12 @@ fn source(inputs: &Inputs<'_>) -> Source {
 pub fn obligation(inputs: &Inputs<'_>, runner: &str) -> Obligation {
     Obligation {
         schema: OBLIGATION_SCHEMA,
-        debt: Debt::Desync {
+        debt: Debt::Desync(Desync {
             pod: inputs.target.pod.clone(),
             pod_uid: inputs.target.pod_uid.clone(),
             gcomm_uuid: inputs.target.gcomm_uuid.clone(),
             runner: runner.to_owned(),
-        },
+        }),
         run: inputs.run.job.clone(),
         since: inputs.run.now,
     }

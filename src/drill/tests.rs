@@ -1,5 +1,6 @@
 //! Which backup, from where, and onto what: as tables.
 
+use crate::model::catalogue::Presence;
 use std::collections::BTreeMap;
 
 use super::*;
@@ -65,8 +66,8 @@ fn order(plan: &DrillPlan) -> &ProveOrder {
 #[test]
 fn the_newest_backup_that_can_be_relied_on_is_taken_each_member_from_where_it_lies_nearest() {
     let plan = planned("both", &DrillRequest::default()).unwrap();
-    assert_eq!(plan.chain, [id(BASE), id(CHILD)]);
-    assert_eq!(plan.from, [StoreName::Local, StoreName::S3]);
+    assert_eq!(plan.chain.members, [id(BASE), id(CHILD)]);
+    assert_eq!(plan.chain.from, [StoreName::Local, StoreName::S3]);
     assert_eq!(order(&plan).expected.len(), 2);
     assert_eq!(
         told(&plan),

@@ -82,6 +82,8 @@ pub struct ServerSpec {
     pub sub_path: String,
     /// SQL port.
     pub port: u16,
+    /// What its pods tolerate, as Kubernetes writes it.
+    pub tolerations: serde_json::Value,
     /// User the server runs as.
     pub run_as_user: Option<i64>,
     /// Group the server runs as.

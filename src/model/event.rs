@@ -43,8 +43,16 @@ pub enum Phase {
     Verify,
     /// Copying between the stores, removing, taking stock.
     Store,
-    /// Unpacking a backup, preparing it, and booting a server on it.
+    /// Restore phase 1, and a drill: unpacking a backup, preparing it, and booting a server on it.
     Prove,
+    /// Restore phase 1, its end: the cluster stops.
+    Stop,
+    /// Restore phase 2: the restored data get into place.
+    Refill,
+    /// Restore phase 3: one replica starts, the others join.
+    Start,
+    /// The old cluster is brought back.
+    RollBack,
     /// A phase this build does not know.
     #[serde(other)]
     Unknown,

@@ -60,6 +60,46 @@ impl fmt::Display for Position {
     }
 }
 
+/// What Galera keeps of a data directory, in its `grastate.dat`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SavedState {
+    /// The history; of zeros when it is none.
+    pub uuid: String,
+    /// The last write-set; -1 when the server did not end cleanly, or runs.
+    pub seqno: i64,
+    /// Whether the cluster may be started from here.
+    pub safe_to_bootstrap: bool,
+}
+
+impl SavedState {
+    /// Reads the file; `None` when it makes no sense, which Galera takes for none at all.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let value = |key: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+            line.strip_prefix(':').map(str::trim)
+        };
+        let uuid = value("uuid").filter(|uuid| is_uuid(uuid))?.to_owned();
+        let seqno = value("seqno").and_then(|seqno| seqno.parse().ok()).unwrap_or(-1);
+        Some(Self { uuid, seqno, safe_to_bootstrap: value("safe_to_bootstrap") == Some("1") })
+    }
+
+    /// Whether it names a history at all.
+    #[must_use]
+    pub fn has_history(&self) -> bool {
+        self.uuid.bytes().any(|byte| byte != b'0' && byte != b'-')
+    }
+}
+
+impl fmt::Display for SavedState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { uuid, seqno, safe_to_bootstrap } = self;
+        let safe = u8::from(*safe_to_bootstrap);
+        writeln!(f, "# GALERA saved state\nversion: 2.1\nuuid:    {uuid}\nseqno:   {seqno}\nsafe_to_bootstrap: {safe}")
+    }
+}
+
 /// What one member reports: its `wsrep_%` status and the few variables that matter here.
 #[expect(clippy::struct_excessive_bools, reason = "each is one of the server's own ON/OFF values")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -170,6 +210,17 @@ mod tests {
         for wrong in ["", "x:1", "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002", "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002:x"] {
             assert!(wrong.parse::<Position>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_saved_state_is_read_back_as_written() {
+        let uuid = "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002".to_owned();
+        let state = SavedState { uuid, seqno: 4711, safe_to_bootstrap: true };
+        assert_eq!(SavedState::parse(&state.to_string()), Some(state.clone()));
+        assert!(state.has_history());
+        let none = "uuid:    00000000-0000-0000-0000-000000000000\nseqno:   -1\n";
+        assert!(!SavedState::parse(none).unwrap().has_history());
+        assert_eq!(SavedState::parse("uuid: \nseqno: 5"), None);
     }
 
     #[test]

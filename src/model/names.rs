@@ -59,5 +59,14 @@ pub const STORE_PATH: &str = "/var/backup";
 /// Where a runner sees a volume that was made for it and goes with it.
 pub const SCRATCH_VOLUME_PATH: &str = "/var/scratch";
 
+/// Where a runner sees the root of a replica's data volume.
+pub const DATA_VOLUME_PATH: &str = "/var/data";
+
+/// The directory on a data volume, beside the data, for everything of a restore.
+pub const RESTORE_DIRECTORY: &str = ".mariadb-backup";
+
+/// In it, the scratch a backup is proven in.
+pub const PREPARED_DIRECTORY: &str = "prepared";
+
 /// Label with the name of the schedule that ordered a Job.
 pub const SCHEDULE_LABEL: &str = "mariadb-backup.io/schedule";

@@ -6,6 +6,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+mod restore;
+pub use restore::{RestoreDebt, ScratchPlace, Stage};
+
 /// The annotation on the StatefulSet.
 pub const OBLIGATION_ANNOTATION: &str = "mariadb-backup.io/obligation";
 
@@ -28,18 +31,36 @@ pub struct Obligation {
 
 /// What can be owed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Debt {
     /// A replica was, or was about to be, desynced.
-    Desync {
-        /// Its pod.
-        pod: String,
-        /// The UID of that pod: another one has another server, which starts in sync.
-        pod_uid: String,
-        /// The server's id within the group, new with each start: another one is another server,
-        /// whose desync, if any, is not ours to end.
-        gcomm_uuid: String,
-        /// The runner's pod, which must be gone before anybody else acts.
-        runner: String,
-    },
+    Desync(Desync),
+    /// A restore is under way.
+    Restore(Box<RestoreDebt>),
+}
+
+/// A replica that was, or was about to be, desynced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Desync {
+    /// Its pod.
+    pub pod: String,
+    /// The UID of that pod: another one has another server, which starts in sync.
+    pub pod_uid: String,
+    /// The server's id within the group, new with each start: another one is another server,
+    /// whose desync, if any, is not ours to end.
+    pub gcomm_uuid: String,
+    /// The runner's pod, which must be gone before anybody else acts.
+    pub runner: String,
+}
+
+impl Debt {
+    /// Returns the desync that is owed, if it is one.
+    #[must_use]
+    pub fn desync(&self) -> Option<&Desync> {
+        match self {
+            Self::Desync(desync) => Some(desync),
+            Self::Restore(_) => None,
+        }
+    }
 }

@@ -11,8 +11,12 @@ use super::backup_id::BackupId;
 
 mod drill;
 mod prove;
+mod refill;
+mod restore;
 pub use drill::DrillRequest;
 pub use prove::ProveOrder;
+pub use refill::{DataPlace, RefillAct, RefillOrder};
+pub use restore::{Bootstrap, RestoreRequest};
 
 /// The version of [`Order`] and [`RunnerOrder`] this build writes and accepts.
 pub const ORDER_VERSION: u32 = 1;
@@ -42,6 +46,8 @@ pub enum Task {
     Verify(VerifyRequest),
     /// Boot a stored backup in a throwaway pod.
     Drill(DrillRequest),
+    /// Set the cluster back to a stored backup.
+    Restore(RestoreRequest),
     /// Bring both stores to the same set of backups.
     Sync(SyncRequest),
     /// Remove backups, and the increments that need them.
@@ -64,6 +70,7 @@ impl Task {
             Self::Backup(_) => "backup",
             Self::Verify(_) => "verify",
             Self::Drill(_) => "drill",
+            Self::Restore(_) => "restore",
             Self::Sync(_) => "sync",
             Self::Delete(_) => "delete",
             Self::Prune(_) => "prune",
@@ -237,6 +244,8 @@ pub enum RunnerTask {
     Inventory(InventoryOrder),
     /// Unpack a backup, prepare it, and boot a throwaway server on it.
     Prove(ProveOrder),
+    /// Look at a data volume, or change what is on it.
+    Refill(RefillOrder),
 }
 
 /// Where a runner finds the stores. At least one is there.

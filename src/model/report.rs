@@ -13,8 +13,12 @@ use super::order::StoreName;
 
 mod drill;
 mod prove;
+mod refill;
+mod restore;
 pub use drill::DrillReport;
 pub use prove::{ProveReport, ProvenLogins, QueryResult};
+pub use refill::VolumeReport;
+pub use restore::{LAST_RESTORE_ANNOTATION, LastRestore, RestorePreview, RestoreReport, VolumePlan};
 
 /// The result of a conductor's run, inside its [outcome](super::outcome::Outcome).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +30,10 @@ pub enum RunReport {
     Verify(CheckReport),
     /// A backup was booted in a throwaway pod.
     Drill(Box<DrillReport>),
+    /// It was only asked what a restore would do.
+    Preview(Box<RestorePreview>),
+    /// The cluster was set back to a backup.
+    Restore(Box<RestoreReport>),
     /// Backups were copied between the stores, or removed.
     Keep(KeepSummary),
     /// What dead runs owed was settled.

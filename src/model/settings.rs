@@ -8,7 +8,7 @@ use super::order::StoreName;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::order::{Depth, OnCorrupt};
+use super::order::{Bootstrap, Depth, OnCorrupt};
 
 /// Where a setting was wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +69,14 @@ pub struct Settings {
     pub throttle: u32,
     /// Free bytes on the data volume below which a copy is given up.
     pub data_free_bytes: u64,
+    /// How servers are told who starts the cluster; `None` where that is known by itself.
+    pub bootstrap: Option<Bootstrap>,
+    /// Longest time for the cluster to stop when it is restored.
+    pub restore_stop_timeout: Duration,
+    /// Longest time for the first replica to serve restored data, before the old cluster is brought back.
+    pub restore_start_timeout: Duration,
+    /// Longest time for the other replicas to join.
+    pub restore_join_timeout: Duration,
 }
 
 /// Which stores are used.
@@ -141,7 +149,7 @@ pub struct Key {
 }
 
 /// All keys, in the order they are documented.
-pub const KEYS: [Key; 31] = [
+pub const KEYS: [Key; 35] = [
     Key {
         name: "MARIADB_BACKUP_AGENT_IMAGE",
         default: concat!("ghcr.io/mariadb-backup/agent:", env!("CARGO_PKG_VERSION")),
@@ -253,6 +261,26 @@ pub const KEYS: [Key; 31] = [
         default: "256Mi",
         meaning: "free bytes on the data volume below which a copy is given up",
     },
+    Key {
+        name: "MARIADB_BACKUP_BOOTSTRAP",
+        default: "auto",
+        meaning: "how a restore starts the cluster: auto (where that is known by itself) or grastate (safe_to_bootstrap)",
+    },
+    Key {
+        name: "MARIADB_RESTORE_STOP_TIMEOUT",
+        default: "600",
+        meaning: "seconds for the cluster to stop when it is restored",
+    },
+    Key {
+        name: "MARIADB_RESTORE_START_TIMEOUT",
+        default: "600",
+        meaning: "seconds for the first replica to serve restored data, before the old cluster is brought back",
+    },
+    Key {
+        name: "MARIADB_RESTORE_JOIN_TIMEOUT",
+        default: "21600",
+        meaning: "seconds for the other replicas to join a restored one",
+    },
 ];
 
 impl Settings {
@@ -307,6 +335,14 @@ impl Settings {
             drain_timeout: texts.seconds("MARIADB_BACKUP_DRAIN_TIMEOUT")?,
             throttle: texts.number("MARIADB_BACKUP_THROTTLE", 0, u32::MAX)?,
             data_free_bytes: texts.bytes("MARIADB_BACKUP_DATA_FREE")?,
+            bootstrap: texts.choice(
+                "MARIADB_BACKUP_BOOTSTRAP",
+                "auto or grastate",
+                &[("auto", None), ("grastate", Some(Bootstrap::Grastate))],
+            )?,
+            restore_stop_timeout: texts.seconds("MARIADB_RESTORE_STOP_TIMEOUT")?,
+            restore_start_timeout: texts.seconds("MARIADB_RESTORE_START_TIMEOUT")?,
+            restore_join_timeout: texts.seconds("MARIADB_RESTORE_JOIN_TIMEOUT")?,
         })
     }
 

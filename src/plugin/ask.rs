@@ -24,3 +24,22 @@ pub(crate) fn confirm(
     }
     Err(Failure::new(ExitCode::Error, "not confirmed; nothing was ordered"))
 }
+
+/// Asks for a name to be typed, where what is about to be done cannot be taken back by anybody.
+pub(crate) fn confirm_name(
+    question: &str,
+    name: &str,
+    unasked: &str,
+    screen: &mut Screen,
+    asking: Option<Box<dyn BufRead + Send>>,
+) -> Result<(), Failure> {
+    let Some(mut asking) = asking else {
+        return Err(Failure::new(ExitCode::Usage, unasked).with_hint("add --yes"));
+    };
+    screen.note(question);
+    let mut answer = String::new();
+    if asking.read_line(&mut answer).is_ok() && answer.trim() == name {
+        return Ok(());
+    }
+    Err(Failure::new(ExitCode::Error, "not confirmed; nothing was ordered"))
+}

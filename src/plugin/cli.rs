@@ -4,6 +4,7 @@
 //! flags are kubectl's own and stand on either side of the command.
 
 mod connection;
+mod restore;
 mod run;
 mod schedule;
 mod settings;
@@ -14,9 +15,10 @@ mod whole;
 use clap::{Parser, Subcommand};
 
 pub(crate) use connection::{Color, Common, ConnectionFlags};
+pub(crate) use restore::RestoreFlags;
 pub(crate) use run::{CreateFlags, LogsFlags, RecoverFlags};
 pub(crate) use schedule::{NamedSchedule, ScheduleCommand, ScheduleCreateFlags, ScheduleFlags, ScheduleListFlags};
-pub(crate) use settings::{S3Flags, SettingFlags};
+pub(crate) use settings::{RestoreSettingFlags, S3Flags, SettingFlags};
 pub(crate) use shared::{DocumentForm, DryRun, ListForm, ObjectForm, RunFlags, WaitFlags};
 pub(crate) use store::{DeleteFlags, DrillFlags, ListFlags, PruneFlags, SyncFlags, VerifyFlags};
 pub(crate) use whole::{SetupFlags, StatusFlags, VersionFlags};
@@ -37,12 +39,16 @@ Examples:
   kubectl mariadb-backup list -n db
   kubectl mariadb-backup verify -n db --deep
 
+  # Set the cluster back to a backup; first the plan is shown, and nothing is changed
+  kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db
+
   # How is the cluster, and is anything owed to it
   kubectl mariadb-backup status -n db
 
 Exit codes: 0 done, 1 error, 2 usage, 3 done with warnings, 4 failed in the cluster,
 5 still running when the wait ran out, 6 unhealthy or refused, 10 no such backup or store,
-11 locked by another run, 12 credentials, 13 verification failed, 130 interrupted.";
+11 locked by another run, 12 credentials, 13 verification failed, 14 restore rolled back,
+15 restore failed and needs a person, 130 interrupted.";
 
 /// Back up MariaDB Galera clusters on Kubernetes physically, and prove it
 #[derive(Debug, Parser)]
@@ -76,6 +82,8 @@ pub(crate) enum Command {
     Verify(VerifyFlags),
     /// Prove a backup: boot it in a throwaway pod
     Drill(DrillFlags),
+    /// Set the cluster back to a backup: proven before the outage, undone when it fails
+    Restore(RestoreFlags),
     /// Bring the volume and S3 to the same set of backups
     Sync(SyncFlags),
     /// Remove backups, and the increments that need them

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::cli::{S3Flags, SettingFlags};
+use super::cli::{RestoreSettingFlags, S3Flags, SettingFlags, SetupFlags};
 use super::connect::Session;
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::exit_code::ExitCode;
@@ -32,9 +32,10 @@ pub(crate) fn of_flags(flags: &SettingFlags) -> Result<BTreeMap<String, String>,
     checked(&backup(flags))
 }
 
-/// The same for a cluster's settings, where S3 is among them.
-pub(crate) fn of_setup_flags(flags: &SettingFlags, s3: &S3Flags) -> Result<BTreeMap<String, String>, Failure> {
-    let all: Vec<Given> = backup(flags).into_iter().chain(bucket(s3)).collect();
+/// The same for a cluster's settings, where S3 and restores are among them.
+pub(crate) fn of_setup_flags(flags: &SetupFlags) -> Result<BTreeMap<String, String>, Failure> {
+    let all = backup(&flags.settings).into_iter().chain(bucket(&flags.s3)).chain(restore(&flags.restore));
+    let all: Vec<Given> = all.collect();
     checked(&all)
 }
 
@@ -77,6 +78,20 @@ fn backup(flags: &SettingFlags) -> Vec<Given> {
         Given::new("MARIADB_BACKUP_DRAIN_TIMEOUT", "--drain-timeout", seconds(flags.drain_timeout)),
         Given::new("MARIADB_BACKUP_RESYNC_TIMEOUT", "--resync-timeout", seconds(flags.resync_timeout)),
         Given::new("MARIADB_BACKUP_FTWRL_WAIT_TIMEOUT", "--ftwrl-wait-timeout", seconds(flags.ftwrl_wait_timeout)),
+    ]
+}
+
+/// The settings a restore may be given for itself.
+pub(crate) fn of_restore_flags(flags: &RestoreSettingFlags) -> Result<BTreeMap<String, String>, Failure> {
+    checked(&restore(flags))
+}
+
+fn restore(flags: &RestoreSettingFlags) -> Vec<Given> {
+    vec![
+        Given::new("MARIADB_BACKUP_BOOTSTRAP", "--bootstrap", flags.bootstrap.clone()),
+        Given::new("MARIADB_RESTORE_STOP_TIMEOUT", "--restore-stop-timeout", seconds(flags.restore_stop_timeout)),
+        Given::new("MARIADB_RESTORE_START_TIMEOUT", "--restore-start-timeout", seconds(flags.restore_start_timeout)),
+        Given::new("MARIADB_RESTORE_JOIN_TIMEOUT", "--restore-join-timeout", seconds(flags.restore_join_timeout)),
     ]
 }
 

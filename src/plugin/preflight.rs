@@ -7,7 +7,7 @@ use super::connect::Session;
 use crate::adapters::kubernetes::preflight::{ClaimAnswer, Preflight};
 use crate::exit_code::ExitCode;
 use crate::model::names::{CONDUCTOR_ACCOUNT, RUNNER_ACCOUNT};
-use crate::model::order::{DrillRequest, Order, StoreName, Task, VerifyRequest};
+use crate::model::order::{DrillRequest, Order, RestoreRequest, StoreName, Task, VerifyRequest};
 use crate::model::outcome::Failure;
 use crate::model::settings::Settings;
 
@@ -31,7 +31,7 @@ pub(crate) async fn check(session: &Session, order: &Order, settings: &Settings)
         look.s3(settings).await?;
     }
     look.database_account(&settings.operator_secret).await?;
-    if matches!(order.task, Task::Backup(_)) {
+    if matches!(order.task, Task::Backup(_) | Task::Restore(_)) {
         look.database_account(&settings.backup_secret).await?;
     }
     for name in [CONDUCTOR_ACCOUNT, RUNNER_ACCOUNT] {
@@ -50,7 +50,9 @@ fn stores(task: &Task, settings: &Settings) -> Result<Vec<StoreName>, Failure> {
     let unused = |what: String| Err(Failure::new(ExitCode::NotFound, what));
     match task {
         Task::Recover(_) | Task::Status(_) => Ok(vec![]),
-        Task::Verify(VerifyRequest { store, .. }) | Task::Drill(DrillRequest { store, .. }) => match *store {
+        Task::Verify(VerifyRequest { store, .. })
+        | Task::Drill(DrillRequest { store, .. })
+        | Task::Restore(RestoreRequest { store, .. }) => match *store {
             Some(store) if !used.contains(&store) => {
                 unused(format!("store {} is not used by this cluster (setting MARIADB_BACKUP_STORE)", store.word()))
             }

@@ -5,6 +5,7 @@ mod copy;
 mod drill;
 mod keep;
 mod look;
+mod restore;
 mod words;
 
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use crate::model::outcome::{End, Outcome};
 use crate::model::report::RunReport;
 use crate::render::document::document;
 use crate::render::screen::Screen;
+pub(crate) use restore::lines as plan_lines;
 
 /// What a report is shown as: data, and words about it for the person in front of it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -76,6 +78,8 @@ fn shown(report: &RunReport) -> Shown {
         RunReport::Backup(report) => copy::shown(report),
         RunReport::Verify(report) => check::shown(report),
         RunReport::Drill(report) => drill::shown(report),
+        RunReport::Preview(preview) => restore::preview(preview),
+        RunReport::Restore(report) => restore::shown(report),
         RunReport::Keep(summary) => keep::shown(summary),
         RunReport::Recover(report) => look::recovered(report),
         RunReport::Status(report) => look::replicas(report),

@@ -23,6 +23,8 @@ pub(crate) fn conductor(statefulset: &str, settings: &Settings) -> Vec<Value> {
         rule("apps", &["statefulsets"], &["get", "patch"], &set),
         rule("", &["configmaps"], &["get", "patch"], &maps),
         rule("", &["configmaps"], &["create"], &[]),
+        // What would start a cluster again that is stopped for a restore.
+        rule("autoscaling", &["horizontalpodautoscalers"], &["list"], &[]),
         // Whether traffic has left a desynced replica.
         rule("discovery.k8s.io", &["endpointslices"], &["list", "watch"], &[]),
         rule("coordination.k8s.io", &["leases"], &["get", "update"], &lease),
@@ -30,11 +32,16 @@ pub(crate) fn conductor(statefulset: &str, settings: &Settings) -> Vec<Value> {
     ]
 }
 
-/// Rules of the conductor beyond its namespace: on which nodes a volume can be mounted.
+/// Rules of the conductor beyond its namespace: on which nodes a volume can be mounted, and on which it is.
 ///
-/// Without them a claim that cannot be mounted beside the replica shows only when the runner waits.
+/// Without them a claim that cannot be mounted beside the replica shows only when the runner waits, and a
+/// restore goes by pods alone to tell whether a volume is free.
 pub(crate) fn conductor_volumes() -> Vec<Value> {
-    vec![rule("", &["persistentvolumes"], &["get"], &[]), rule("storage.k8s.io", &["storageclasses"], &["get"], &[])]
+    vec![
+        rule("", &["persistentvolumes"], &["get"], &[]),
+        rule("storage.k8s.io", &["storageclasses"], &["get"], &[]),
+        rule("storage.k8s.io", &["volumeattachments"], &["list", "watch"], &[]),
+    ]
 }
 
 /// Rules of a person who takes, lists, follows, verifies, schedules and deletes backups.

@@ -26,7 +26,7 @@ use manifests::{Manifest, SetupPlan, manifests};
 
 pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Screen) -> CommandResult {
     let offline = flags.dry_run == Some(DryRun::Client);
-    let given = overrides::of_setup_flags(&flags.settings, &flags.s3)?;
+    let given = overrides::of_setup_flags(flags)?;
     let statefulset = match (offline, flags.cluster.wanted()) {
         (true, Some(name)) => name.to_owned(),
         (_, wanted) => find::cluster(session, wanted).await?,

@@ -105,6 +105,8 @@ pub struct RunnerSpec {
     pub order: RunnerOrder,
     /// The replica beside which it must run, with that replica's data claim mounted read-only.
     pub beside: Option<Beside>,
+    /// A data volume, mounted writable at its root.
+    pub data: Option<DataVolume>,
     /// Claim of the local store, mounted at the order's path; `None` when only S3 is used.
     pub store_claim: Option<String>,
     /// What the order's S3 store needs mounted; `None` when S3 is not used.
@@ -115,6 +117,15 @@ pub struct RunnerSpec {
     pub operator_secret: Option<String>,
     /// Secret with the account mariadb-backup uses.
     pub backup_secret: Option<String>,
+}
+
+/// A replica's data volume, for a runner that may change all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataVolume {
+    /// Its claim.
+    pub claim: String,
+    /// The pod that has it mounted, beside which the runner must run; `None` when none does.
+    pub beside: Option<String>,
 }
 
 /// A volume that lives as long as a runner's pod.

@@ -118,7 +118,11 @@ impl Picture {
             }
         }
         if written > 0 {
-            let what = if self.phase == Some(Phase::Prove) { "unpacked" } else { "stored" };
+            let what = match self.phase {
+                Some(Phase::Prove) => "unpacked",
+                Some(Phase::Refill) => "copied",
+                _ => "stored",
+            };
             parts.push(format!("({} {what})", bytes::human(written)));
         }
         parts.join(" ")
@@ -135,6 +139,10 @@ pub fn word(phase: Phase) -> &'static str {
         Phase::Verify => "verify",
         Phase::Store => "store",
         Phase::Prove => "prove",
+        Phase::Stop => "stop",
+        Phase::Refill => "refill",
+        Phase::Start => "start",
+        Phase::RollBack => "roll back",
         Phase::Unknown => "run",
     }
 }

@@ -53,7 +53,7 @@ pub async fn run(order: &ProveOrder, ports: &ProvePorts, stop: Stop) -> Outcome<
     events.send(Phase::Prove, EventKind::Started);
     let mut warnings = Vec::new();
     let proven = prove(order, ports, stop, &mut warnings).await;
-    if order.discard {
+    if order.discard || proven.is_err() {
         discard(ports, &mut warnings).await;
     }
     match proven {

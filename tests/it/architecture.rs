@@ -4,12 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each layer, the layers it may name.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("exit_code", &[]),
     ("model", &["exit_code"]),
     ("ports", &["model", "exit_code"]),
     ("obligations", &["patience", "ports", "model", "exit_code"]),
     ("stores", &["ports", "model"]),
+    ("proof", &["stores", "model", "exit_code"]),
     ("patience", &["ports"]),
     ("catalogue", &["patience", "ports", "model"]),
     ("errand", &["ports", "model", "exit_code"]),
@@ -18,7 +19,8 @@ const ARROWS: [(&str, &[&str]); 18] = [
         &["obligations", "stores", "catalogue", "errand", "verify", "keep", "inventory", "ports", "model", "exit_code"],
     ),
     ("verify", &["stores", "catalogue", "errand", "ports", "model", "exit_code"]),
-    ("drill", &["stores", "errand", "ports", "model", "exit_code"]),
+    ("drill", &["stores", "proof", "errand", "ports", "model", "exit_code"]),
+    ("restore", &["stores", "proof", "errand", "patience", "ports", "model", "exit_code"]),
     ("keep", &["stores", "catalogue", "errand", "ports", "model", "exit_code"]),
     ("inventory", &["stores", "catalogue", "errand", "ports", "model", "exit_code"]),
     ("work", &["ports", "model", "exit_code"]),
@@ -35,6 +37,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
             "keep",
             "inventory",
             "drill",
+            "restore",
             "work",
             "obligations",
             "adapters",

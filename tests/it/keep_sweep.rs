@@ -10,7 +10,7 @@ use mariadb_backup::keep::{self, Wish};
 use mariadb_backup::model::backup_id::BackupId;
 use mariadb_backup::model::catalogue::Catalogue;
 use mariadb_backup::model::catalogue::Presence::{self, Absent, Damaged, Missing, Present, Unfinished};
-use mariadb_backup::model::obligation::{Debt, OBLIGATION_SCHEMA, Obligation};
+use mariadb_backup::model::obligation::{Debt, Desync, OBLIGATION_SCHEMA, Obligation};
 use mariadb_backup::model::outcome::{Explain, Failure};
 
 use crate::world::shelf::Shelves;
@@ -183,12 +183,12 @@ fn no_single_fault_of_a_recover_leaves_a_debt() {
     let owing = || {
         let world = World::default();
         let mut state = world.lock();
-        let debt = Debt::Desync {
+        let debt = Debt::Desync(Desync {
             pod: "db-2".to_owned(),
             pod_uid: "pod-uid-2".to_owned(),
             gcomm_uuid: state.incarnation.clone(),
             runner: "dead-runner-2".to_owned(),
-        };
+        });
         let since = "2026-01-01T00:00:00Z".parse().unwrap();
         state.obligation = Some(Obligation { schema: OBLIGATION_SCHEMA, debt, run: "dead".to_owned(), since });
         state.desynced[2] = true;

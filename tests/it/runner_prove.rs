@@ -67,6 +67,7 @@ fn order(chain: &Chain) -> ProveOrder {
         prepare_memory_bytes: None,
         boot_timeout_secs: 60,
         prepare_timeout_secs: 120,
+        reserve_bytes: 0,
         discard: false,
     }
 }

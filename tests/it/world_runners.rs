@@ -38,6 +38,7 @@ fn run<R: DeserializeOwned>(world: &World, task: RunnerTask) -> Option<(R, usize
         name: "job-runner".to_owned(),
         order: RunnerOrder { version: ORDER_VERSION, task },
         beside: None,
+        data: None,
         store_claim: None,
         s3: None,
         scratch: None,

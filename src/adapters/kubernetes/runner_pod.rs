@@ -3,7 +3,7 @@
 //! The pod passes Pod Security `restricted`. Its labels are its own: with the server's it would match
 //! the cluster's Services and anti-affinity.
 
-use k8s_openapi::api::core::v1::{Pod, PodSpec};
+use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
 use crate::model::cluster::ServerSpec;
@@ -45,10 +45,8 @@ pub struct Owner {
     pub grace_secs: u64,
 }
 
-/// Builds the manifest.
-///
-/// `template` is the server's pod: the runner tolerates what the server tolerates.
-pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec, template: Option<&PodSpec>) -> Pod {
+/// Builds the manifest. A runner tolerates what the server tolerates.
+pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec) -> Pod {
     let order = serde_json::to_string(&spec.order).expect("an order is plain strings and numbers");
     let group = server.run_as_group.or(server.fs_group).unwrap_or(USUAL_UID);
     // A fresh volume belongs to root.
@@ -76,7 +74,7 @@ pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec, te
             "enableServiceLinks": false,
             "terminationGracePeriodSeconds": owner.grace_secs,
             "affinity": affinity(spec),
-            "tolerations": template.and_then(|pod| pod.tolerations.clone()).unwrap_or_default(),
+            "tolerations": server.tolerations,
             "imagePullSecrets": pull_secrets(owner, server),
             "securityContext": {
                 "runAsNonRoot": true,
@@ -112,9 +110,10 @@ pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec, te
 }
 
 fn affinity(spec: &RunnerSpec) -> Value {
-    let Some(beside) = &spec.beside else { return json!({}) };
+    let beside = spec.beside.as_ref().map(|beside| &beside.pod);
+    let Some(pod) = beside.or_else(|| spec.data.as_ref()?.beside.as_ref()) else { return json!({}) };
     json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
-        "labelSelector": {"matchLabels": {"statefulset.kubernetes.io/pod-name": beside.pod}},
+        "labelSelector": {"matchLabels": {"statefulset.kubernetes.io/pod-name": pod}},
         "topologyKey": "kubernetes.io/hostname",
     }]}})
 }
@@ -140,7 +139,7 @@ fn secrets(spec: &RunnerSpec) -> Vec<(&'static str, &str, &str)> {
     let (operator, backup) = match &spec.order.task {
         RunnerTask::Copy(order) => (Some(&order.operator_credentials), Some(&order.backup_credentials)),
         RunnerTask::Prove(order) => (order.operator_credentials.as_ref(), order.backup_credentials.as_ref()),
-        RunnerTask::Check(_) | RunnerTask::Keep(_) | RunnerTask::Inventory(_) => (None, None),
+        RunnerTask::Check(_) | RunnerTask::Keep(_) | RunnerTask::Inventory(_) | RunnerTask::Refill(_) => (None, None),
     };
     let operator = spec.operator_secret.as_deref().zip(operator).map(|(name, path)| ("operator", name, path.as_str()));
     let backup = spec.backup_secret.as_deref().zip(backup).map(|(name, path)| ("backup", name, path.as_str()));
@@ -173,6 +172,9 @@ fn mounts(spec: &RunnerSpec, server: &ServerSpec) -> Vec<Value> {
         }
         mounts.push(data);
     }
+    if spec.data.is_some() {
+        mounts.push(json!({"name": "volume", "mountPath": names::DATA_VOLUME_PATH}));
+    }
     mounts
         .extend(secrets(spec).iter().map(|(name, _, path)| json!({"name": name, "mountPath": path, "readOnly": true})));
     mounts
@@ -196,6 +198,9 @@ fn volumes(spec: &RunnerSpec) -> Vec<Value> {
     }
     if let Some(beside) = &spec.beside {
         volumes.push(json!({"name": "data", "persistentVolumeClaim": {"claimName": beside.claim}}));
+    }
+    if let Some(data) = &spec.data {
+        volumes.push(json!({"name": "volume", "persistentVolumeClaim": {"claimName": data.claim}}));
     }
     volumes
         .extend(secrets(spec).iter().map(|(name, secret, _)| json!({"name": name, "secret": {"secretName": secret}})));

@@ -55,15 +55,7 @@ impl RunnerPods {
 #[async_trait]
 impl Runners for RunnerPods {
     async fn start(&self, spec: &RunnerSpec, limit: Duration) -> Result<Box<dyn Runner>, PortError> {
-        let beside = match &spec.beside {
-            Some(beside) => {
-                let what = format!("cannot read pod {}/{}", self.owner.namespace, beside.pod);
-                Some(self.pods().get(&beside.pod).await.map_err(|error| port_error(what, error))?)
-            }
-            None => None,
-        };
-        let template = beside.as_ref().and_then(|pod| pod.spec.as_ref());
-        let pod = manifest(spec, &self.owner, &self.server, template);
+        let pod = manifest(spec, &self.owner, &self.server);
         let what = format!("cannot create runner pod {}/{}", self.owner.namespace, spec.name);
         self.pods().create(&PostParams::default(), &pod).await.map_err(|error| port_error(what, error))?;
         let mut follower = PodFollower::new(self.client.clone(), &self.owner.namespace, &spec.name, CONTAINER);

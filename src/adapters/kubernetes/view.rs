@@ -41,6 +41,7 @@ pub(crate) fn server(set: &StatefulSet) -> Result<(ServerSpec, DataMount), Strin
         mount_path: mount.mount_path.clone(),
         sub_path: mount.sub_path.clone().unwrap_or_default(),
         port: sql_port(container),
+        tolerations: serde_json::to_value(pod.tolerations.as_deref().unwrap_or_default()).unwrap_or_default(),
         run_as_user: user(pod, container),
         run_as_group: group(pod, container),
         fs_group: pod.security_context.as_ref().and_then(|context| context.fs_group),

@@ -18,7 +18,7 @@ pub(super) async fn run(wish: &Wish, context: &Context<'_>) -> Result<RunReport,
 }
 
 async fn planned(wish: &Wish, context: &Context<'_>) -> Result<KeepPlan, Failure> {
-    let Context { job, settings, cluster, ports } = *context;
+    let Context { job, settings, cluster, ports, .. } = *context;
     let (catalogue, _) = ports.catalogue.read().await.map_err(Explain::into_failure)?;
     keep::plan(&keep::Inputs { catalogue: &catalogue, settings, cluster, job }, wish).map_err(Explain::into_failure)
 }

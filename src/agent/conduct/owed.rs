@@ -44,8 +44,10 @@ pub(super) async fn remove_orphans(context: &Context<'_>) {
 /// Says what was owed and is settled.
 pub(super) fn report(owed: Option<Obligation>) -> RecoverReport {
     let Some(owed) = owed else { return RecoverReport::default() };
-    let Debt::Desync { pod, .. } = &owed.debt;
-    let what = format!("replica {pod} was desynced, or about to be, at {}", owed.since);
+    let what = match &owed.debt {
+        Debt::Desync(desync) => format!("replica {} was desynced, or about to be, at {}", desync.pod, owed.since),
+        Debt::Restore(debt) => format!("the restore of {} of {} was under way", debt.backup.name(), owed.since),
+    };
     RecoverReport { run: Some(owed.run), what: Some(what) }
 }
 

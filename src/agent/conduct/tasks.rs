@@ -1,6 +1,6 @@
 //! Which workflow does which task, and what each is given.
 
-use super::{Context, keeping, owed, status};
+use super::{Context, keeping, owed, restoring, status};
 use crate::backup;
 use crate::catalogue;
 use crate::drill;
@@ -18,6 +18,7 @@ pub(super) fn only_looks(task: &Task) -> bool {
 /// Whether it is only asked what would be done.
 fn only_asks(task: &Task) -> bool {
     match task {
+        Task::Restore(request) => request.dry_run,
         Task::Sync(request) => request.dry_run,
         Task::Delete(request) => request.dry_run,
         Task::Prune(request) => request.dry_run,
@@ -27,6 +28,9 @@ fn only_asks(task: &Task) -> bool {
 
 /// Does a task under the cluster's Lease, once nothing is owed any more.
 pub(super) async fn carry_out(task: &Task, context: &Context<'_>) -> Result<RunReport, Failure> {
+    if let Some(resumed) = restoring::resume(task, context).await? {
+        return Ok(resumed);
+    }
     let owed = owed::settle(context).await?;
     owed::remove_orphans(context).await;
     match task {
@@ -41,6 +45,7 @@ pub(super) async fn perform(task: &Task, context: &Context<'_>) -> Result<RunRep
         Task::Backup(request) => back_up(request, context).await,
         Task::Verify(request) => verify_stores(request, context).await,
         Task::Drill(request) => drill(request, context).await,
+        Task::Restore(request) => restoring::restore(request, context).await,
         Task::Sync(SyncRequest { backups, to, .. }) => {
             keep(Wish::Sync { backups: backups.clone(), to: *to }, task, context).await
         }
@@ -76,7 +81,7 @@ async fn back_up(request: &BackupRequest, context: &Context<'_>) -> Result<RunRe
 }
 
 async fn drill(request: &DrillRequest, context: &Context<'_>) -> Result<RunReport, Failure> {
-    let Context { job, settings, cluster, ports } = *context;
+    let Context { job, settings, cluster, ports, .. } = *context;
     let (catalogue, _) = ports.catalogue.read().await.map_err(Explain::into_failure)?;
     let inputs = drill::Inputs { catalogue: &catalogue, settings, cluster, job };
     let plan = drill::plan(&inputs, request).map_err(Explain::into_failure)?;
@@ -85,7 +90,7 @@ async fn drill(request: &DrillRequest, context: &Context<'_>) -> Result<RunRepor
 }
 
 async fn verify_stores(request: &VerifyRequest, context: &Context<'_>) -> Result<RunReport, Failure> {
-    let Context { job, settings, cluster, ports } = *context;
+    let Context { job, settings, cluster, ports, .. } = *context;
     if request.rebuild_catalogue {
         keeping::rebuild(context).await?;
     }

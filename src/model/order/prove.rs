@@ -44,7 +44,10 @@ pub struct ProveOrder {
     pub boot_timeout_secs: u64,
     /// Seconds one preparation, of the base or of an increment, may take.
     pub prepare_timeout_secs: u64,
-    /// Whether the scratch directory goes at the end, whatever came of it.
+    /// Free bytes below which it is given up: a server may be living on the same volume.
+    #[serde(default)]
+    pub reserve_bytes: u64,
+    /// Whether the scratch directory goes at the end. Where it fails it goes in any case.
     #[serde(default)]
     pub discard: bool,
 }

@@ -72,6 +72,25 @@ pub(crate) struct SettingFlags {
     pub(crate) ftwrl_wait_timeout: Option<Duration>,
 }
 
+/// Settings of a restore.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Restore")]
+pub(crate) struct RestoreSettingFlags {
+    /// How servers are told to start the cluster; auto: where that is known by itself; grastate: their
+    /// start script goes by `safe_to_bootstrap` in grastate.dat
+    #[arg(long, value_name = "HOW", value_parser = ["auto", "grastate"])]
+    pub(crate) bootstrap: Option<String>,
+    /// Longest time for the cluster to stop
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) restore_stop_timeout: Option<Duration>,
+    /// Longest time for the first replica to serve, before the old cluster is brought back
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) restore_start_timeout: Option<Duration>,
+    /// Longest time for the other replicas to join
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) restore_join_timeout: Option<Duration>,
+}
+
 /// Where the bucket is and how it is reached: the same for every run, so only `setup` takes them.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "S3")]

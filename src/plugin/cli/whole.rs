@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::settings::{S3Flags, SettingFlags};
+use super::settings::{RestoreSettingFlags, S3Flags, SettingFlags};
 use super::shared::{ClusterFlags, DocumentForm, DryRun};
 use crate::plugin::duration::parse_duration;
 
@@ -45,6 +45,8 @@ pub(crate) struct SetupFlags {
     pub(crate) s3: S3Flags,
     #[command(flatten)]
     pub(crate) settings: SettingFlags,
+    #[command(flatten)]
+    pub(crate) restore: RestoreSettingFlags,
 }
 
 /// Access modes of a claim, as Kubernetes spells them.

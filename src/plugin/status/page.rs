@@ -72,7 +72,8 @@ fn health(status: &Status) -> String {
 
 fn owed_text(owed: &Obligation, now: Timestamp) -> String {
     let what = match &owed.debt {
-        Debt::Desync { pod, .. } => format!("wsrep_desync=OFF on {pod}"),
+        Debt::Desync(desync) => format!("wsrep_desync=OFF on {}", desync.pod),
+        Debt::Restore(debt) => format!("the end of the restore of {} ({})", debt.backup.name(), debt.stage.words()),
     };
     format!("{what}, by run {}, for {}", owed.run, age::since(owed.since, now))
 }
@@ -125,6 +126,7 @@ mod tests {
     use crate::exit_code::ExitCode;
     use crate::model::catalogue::{Catalogue, Entry, Presence};
     use crate::model::cluster::{ClusterView, PodView, ServerSpec};
+    use crate::model::obligation::Desync;
     use crate::model::report::StatusReport;
     use crate::plugin::status::shape::Facts;
     use crate::render::document::{Form, document};
@@ -212,12 +214,12 @@ mod tests {
     fn owed() -> Obligation {
         Obligation {
             schema: 1,
-            debt: Debt::Desync {
+            debt: Debt::Desync(Desync {
                 pod: "mariadb-server-2".to_owned(),
                 pod_uid: "u".to_owned(),
                 gcomm_uuid: "g".to_owned(),
                 runner: "r".to_owned(),
-            },
+            }),
             run: "mariadb-phy-backup-abcde".to_owned(),
             since: at("2026-01-03T11:50:00Z"),
         }

@@ -44,7 +44,7 @@ pub(super) fn survey(
     for name in scratch.names().map_err(ProveError::Scratch)?.iter().filter(|name| plan::is_ours(name)) {
         scratch.remove(name).map_err(ProveError::Scratch)?;
     }
-    check_room(&links, scratch)?;
+    check_room(&links, order.reserve_bytes, scratch)?;
     Ok(links)
 }
 
@@ -97,10 +97,10 @@ fn expected(backup: &BackupId, all: &BTreeMap<String, Checksum>) -> BTreeMap<Str
     all.iter().filter(|(path, _)| is_of(path)).map(|(path, sum)| (path.clone(), sum.clone())).collect()
 }
 
-fn check_room(links: &[Link], scratch: &dyn Scratch) -> Result<(), ProveError> {
+fn check_room(links: &[Link], reserve_bytes: u64, scratch: &dyn Scratch) -> Result<(), ProveError> {
     let free_bytes = scratch.free_bytes().map_err(ProveError::Scratch)?;
     let unpacked = links.iter().map(|link| link.stream_bytes).fold(0, u64::saturating_add);
-    let needed_bytes = unpacked.saturating_add(ROOM_TO_RUN);
+    let needed_bytes = unpacked.saturating_add(ROOM_TO_RUN).saturating_add(reserve_bytes);
     if needed_bytes <= free_bytes {
         return Ok(());
     }

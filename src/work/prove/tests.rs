@@ -65,6 +65,7 @@ fn order(expected: BTreeMap<String, Checksum>) -> ProveOrder {
         prepare_memory_bytes: None,
         boot_timeout_secs: 5,
         prepare_timeout_secs: 5,
+        reserve_bytes: 0,
         discard: false,
     }
 }

@@ -9,7 +9,7 @@ use mariadb_backup::model::catalogue::Catalogue;
 use mariadb_backup::model::cluster::{ClaimView, ClusterView};
 use mariadb_backup::model::event::{EVENT_SCHEMA, Event, EventKind, Phase};
 use mariadb_backup::model::galera::Member;
-use mariadb_backup::model::obligation::{Debt, Obligation};
+use mariadb_backup::model::obligation::Obligation;
 use mariadb_backup::model::order::ServerAddress;
 use mariadb_backup::ports::conductor::{
     CatalogueStore, Cluster, Galera, Gate, Runner, RunnerNews, RunnerSpec, Runners, Sight,
@@ -44,8 +44,7 @@ impl Cluster for World {
     async fn clear_obligation(&self, run: &str) -> Result<(), PortError> {
         self.effect("clear the obligation", |state| {
             let ours = |owed: &Obligation| {
-                let Debt::Desync { gcomm_uuid, .. } = &owed.debt;
-                owed.run == run && *gcomm_uuid == state.incarnation
+                owed.run == run && owed.debt.desync().is_some_and(|owed| owed.gcomm_uuid == state.incarnation)
             };
             assert!(
                 !state.obligation.as_ref().is_some_and(ours) || state.desynced == [false; REPLICAS],

@@ -1,0 +1,286 @@
+//! The StatefulSet of a cluster, to be stopped and started: looked at, scaled, and its volumes watched.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::VolumeAttachment;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+
+use super::backoff::Pause;
+use super::error::port_error;
+use super::workload_view::{self as view, Use};
+use crate::model::cluster::ClaimView;
+use crate::model::names::{MANAGER, MANAGER_LABEL};
+use crate::model::obligation::{OBLIGATION_ANNOTATION, Obligation};
+use crate::model::report::{LAST_RESTORE_ANNOTATION, LastRestore};
+use crate::model::workload::{ClaimUser, Replica, Scale, Started, Workload};
+use crate::ports::conductor::Cluster;
+use crate::ports::restore::WorkloadControl;
+use crate::ports::{PortError, Reason};
+
+/// So many changes are looked at together at most.
+const CHANGES_AT_ONCE: usize = 1000;
+
+/// The first minor version of Kubernetes 1 in which `spec.ordinals` can be relied on.
+const ORDINALS_SINCE: u32 = 31;
+
+/// One StatefulSet, with rights to scale it.
+pub struct KubernetesWorkload<'a> {
+    client: Client,
+    namespace: String,
+    statefulset: String,
+    /// Who looks at claims.
+    cluster: &'a dyn Cluster,
+}
+
+impl<'a> KubernetesWorkload<'a> {
+    /// The StatefulSet of that cluster.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, statefulset: &str, cluster: &'a dyn Cluster) -> Self {
+        Self { client, namespace: namespace.to_owned(), statefulset: statefulset.to_owned(), cluster }
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    fn name(&self) -> String {
+        format!("StatefulSet {}/{}", self.namespace, self.statefulset)
+    }
+
+    async fn statefulset(&self) -> Result<StatefulSet, PortError> {
+        let what = format!("cannot read {}", self.name());
+        self.api::<StatefulSet>().get(&self.statefulset).await.map_err(|error| port_error(what, error))
+    }
+
+    async fn patch(&self, what: &str, patch: Value) -> Result<(), PortError> {
+        let what = format!("cannot {what} {}", self.name());
+        let patched =
+            self.api::<StatefulSet>().patch(&self.statefulset, &PatchParams::default(), &Patch::Merge(patch)).await;
+        patched.map(drop).map_err(|error| port_error(what, error))
+    }
+
+    /// Autoscalers of this StatefulSet. Without the right to list them there are none to be seen.
+    async fn autoscalers(&self) -> Vec<String> {
+        let listed = self.api::<HorizontalPodAutoscaler>().list(&ListParams::default()).await;
+        let scales = |scaler: &HorizontalPodAutoscaler| {
+            let target = scaler.spec.as_ref().map(|spec| &spec.scale_target_ref);
+            target.is_some_and(|target| target.kind == "StatefulSet" && target.name == self.statefulset)
+        };
+        listed
+            .map(|list| list.items.iter().filter(|of| scales(of)).map(ResourceExt::name_any).collect())
+            .unwrap_or_default()
+    }
+
+    async fn claim(&self, name: &str) -> Result<Option<ClaimView>, PortError> {
+        match self.cluster.claim(name).await {
+            Ok(claim) => Ok(Some(claim)),
+            Err(error) if error.reason == Reason::Missing => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn starts_at_any_ordinal(&self) -> Result<bool, PortError> {
+        let what = "cannot ask the API server for its version";
+        let version = self.client.apiserver_version().await.map_err(|error| port_error(what, error))?;
+        let number = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().unwrap_or(0);
+        Ok(number(&version.major) > 1 || number(&version.minor) >= ORDINALS_SINCE)
+    }
+
+    async fn pods(&self) -> Result<Vec<Pod>, PortError> {
+        let what = format!("cannot list pods in namespace {}", self.namespace);
+        Ok(self.api::<Pod>().list(&ListParams::default()).await.map_err(|error| port_error(what, error))?.items)
+    }
+
+    /// Attachments of the claims' volumes to nodes; without the right to list them, pods alone tell.
+    async fn attachments(&self, claims: &[String]) -> Result<Vec<ClaimUser>, PortError> {
+        let attachments: Api<VolumeAttachment> = Api::all(self.client.clone());
+        let Ok(attachments) = attachments.list(&ListParams::default()).await else { return Ok(Vec::new()) };
+        if attachments.items.is_empty() {
+            return Ok(Vec::new());
+        }
+        let what = format!("cannot list claims in namespace {}", self.namespace);
+        let listed = self.api::<PersistentVolumeClaim>().list(&ListParams::default()).await;
+        let listed = listed.map_err(|error| port_error(what, error))?.items;
+        Ok(view::attached(claims, &listed, &attachments.items))
+    }
+
+    /// Everything that happens to pods and could change who holds a volume.
+    fn changes(&self) -> impl futures::Stream<Item = ()> + Send + 'static {
+        let pods = watcher(self.api::<Pod>(), watcher::Config::default());
+        // Many changes at once, as at the beginning of a watch, are one reason to look.
+        pods.backoff(Pause::default()).map(drop).ready_chunks(CHANGES_AT_ONCE).map(drop)
+    }
+}
+
+#[async_trait]
+impl WorkloadControl for KubernetesWorkload<'_> {
+    async fn look(&self) -> Result<Workload, PortError> {
+        let set = self.statefulset().await?;
+        let (scale, template) = (view::scale(&set), view::claim_template(&set)?);
+        let mut replicas = Vec::new();
+        for ordinal in scale.first..scale.first + scale.replicas {
+            let pod = format!("{}-{ordinal}", self.statefulset);
+            let claim = format!("{template}-{pod}");
+            let seen = self.claim(&claim).await?;
+            replicas.push((Replica { ordinal, pod, claim }, seen));
+        }
+        Ok(Workload {
+            scale,
+            replicas,
+            flavour: view::flavour(&set),
+            deletes_claims: view::deletes_claims(&set),
+            starts_at_any_ordinal: self.starts_at_any_ordinal().await?,
+            autoscalers: self.autoscalers().await,
+            controller: view::controller(&set),
+            kept_by: view::kept_by(&set),
+        })
+    }
+
+    async fn scale(&self, scale: Scale) -> Result<(), PortError> {
+        let ordinals = if scale.first == 0 { Value::Null } else { json!({"start": scale.first}) };
+        self.patch("scale", json!({"spec": {"replicas": scale.replicas, "ordinals": ordinals}})).await
+    }
+
+    async fn end_pod(&self, pod: &str) -> Result<(), PortError> {
+        let what = format!("cannot end pod {}/{pod}", self.namespace);
+        match self.api::<Pod>().delete(pod, &DeleteParams::default()).await.map_err(|error| port_error(what, error)) {
+            Err(error) if error.reason != Reason::Missing => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn users(&self, claims: &[String]) -> Result<Vec<ClaimUser>, PortError> {
+        let pods = self.pods().await?;
+        let mut users = view::users(claims, &pods, Use::Any);
+        users.extend(self.attachments(claims).await?);
+        Ok(users)
+    }
+
+    async fn wait_until_free(&self, claims: &[String], limit: Duration) -> Result<Vec<ClaimUser>, PortError> {
+        let waiting = async {
+            let mut changes = self.changes().boxed();
+            while changes.next().await.is_some() {
+                if view::users(claims, &self.pods().await?, Use::Any).is_empty() {
+                    return Ok(());
+                }
+            }
+            Ok(())
+        };
+        if let Ok(Err(error)) = tokio::time::timeout(limit, waiting).await {
+            return Err(error);
+        }
+        self.detached(claims, limit).await
+    }
+
+    async fn next_user(&self, claims: &[String]) -> Result<ClaimUser, PortError> {
+        let mut changes = self.changes().boxed();
+        while changes.next().await.is_some() {
+            // What cannot be seen now is seen at the next change.
+            let Ok(pods) = self.pods().await else { continue };
+            if let Some(user) = view::users(claims, &pods, Use::Foreign).into_iter().next() {
+                return Ok(user);
+            }
+        }
+        Err(PortError::new(Reason::Other, format!("cannot watch the pods in namespace {}", self.namespace)))
+    }
+
+    async fn wait_until_started(&self, pod: &str, limit: Duration) -> Result<Started, PortError> {
+        let mut sights = watcher::watch_object(self.api::<Pod>(), pod).backoff(Pause::default()).boxed();
+        let mut last = "it has no pod".to_owned();
+        let waiting = async {
+            while let Some(sight) = sights.next().await {
+                let Ok(found) = sight else { continue };
+                match found.as_ref().map(view::readiness) {
+                    Some(view::Readiness::Ready) => return Started::Ready,
+                    Some(view::Readiness::Hopeless(why)) => return Started::Not(why),
+                    Some(view::Readiness::NotYet(why)) => last = why,
+                    None => "it has no pod".clone_into(&mut last),
+                }
+            }
+            Started::Not("it cannot be watched".to_owned())
+        };
+        Ok(match tokio::time::timeout(limit, waiting).await {
+            Ok(started) => started,
+            Err(_) => Started::Not(format!("{last}, after {} s", limit.as_secs())),
+        })
+    }
+
+    async fn name_bootstrap(&self, config_map: &str, pod: &str) -> Result<(), PortError> {
+        let what = format!("cannot annotate ConfigMap {}/{config_map}", self.namespace);
+        let patch = json!({"metadata": {"annotations": view::bootstrap_annotations(pod)}});
+        let patched = self.api::<ConfigMap>().patch(config_map, &PatchParams::default(), &Patch::Merge(patch)).await;
+        patched.map(drop).map_err(|error| port_error(what, error))
+    }
+
+    async fn record_stage(&self, obligation: &Obligation) -> Result<(), PortError> {
+        let set = self.statefulset().await?;
+        self.still_owes(&set, &obligation.run)?;
+        let text = serde_json::to_string(obligation).expect("an obligation is plain strings and numbers");
+        let patch = json!({"metadata": {
+            "resourceVersion": set.resource_version(),
+            "annotations": {OBLIGATION_ANNOTATION: text},
+        }});
+        self.patch("annotate", patch).await
+    }
+
+    async fn finish(&self, run: &str, last: &LastRestore) -> Result<(), PortError> {
+        let set = self.statefulset().await?;
+        let text = serde_json::to_string(last).expect("a report is plain strings and numbers");
+        if self.still_owes(&set, run).is_err() {
+            // The answer to an earlier try was lost.
+            return Ok(());
+        }
+        let patch = json!({"metadata": {
+            "resourceVersion": set.resource_version(),
+            "annotations": {OBLIGATION_ANNOTATION: null, LAST_RESTORE_ANNOTATION: text},
+        }});
+        self.patch("annotate", patch).await
+    }
+}
+
+impl KubernetesWorkload<'_> {
+    fn still_owes(&self, set: &StatefulSet, run: &str) -> Result<(), PortError> {
+        let owed = set.annotations().get(OBLIGATION_ANNOTATION).and_then(|text| serde_json::from_str(text).ok());
+        if owed.is_some_and(|owed: Obligation| owed.run == run) {
+            return Ok(());
+        }
+        let what = format!("{} is not owed anything by run {run} any more", self.name());
+        Err(PortError::new(Reason::Missing, what))
+    }
+
+    /// After the pods are gone: waits until the volumes are detached too, and returns who still has them.
+    async fn detached(&self, claims: &[String], limit: Duration) -> Result<Vec<ClaimUser>, PortError> {
+        let attachments: Api<VolumeAttachment> = Api::all(self.client.clone());
+        let mut users = self.users(claims).await?;
+        if users.is_empty() || attachments.list(&ListParams::default().limit(1)).await.is_err() {
+            return Ok(users);
+        }
+        let mut changes = watcher(attachments, watcher::Config::default()).backoff(Pause::default()).map(drop).boxed();
+        let waiting = async {
+            while !users.is_empty() && changes.next().await.is_some() {
+                if let Ok(now) = self.users(claims).await {
+                    users = now;
+                }
+            }
+        };
+        // What still stands when time runs out is the answer.
+        let _in_time = tokio::time::timeout(limit, waiting).await;
+        Ok(users)
+    }
+}
+
+/// Whether a pod is this product's own.
+pub(super) fn is_ours(pod: &Pod) -> bool {
+    pod.labels().get(MANAGER_LABEL).is_some_and(|manager| manager == MANAGER)
+}

@@ -1,0 +1,242 @@
+//! From Kubernetes' objects to what a restore has to know of them: pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::storage::v1::VolumeAttachment;
+use kube::ResourceExt;
+
+use super::view;
+use super::workload::is_ours;
+use crate::model::workload::{ClaimUser, Flavour, Scale};
+use crate::ports::{PortError, Reason};
+
+/// The environment variable by which servers in the way of openstack-helm know their ConfigMap.
+const STATE_CONFIG_MAP: &str = "STATE_CONFIGMAP";
+
+/// What begins the annotations on that ConfigMap.
+const STATE_PREFIX: &str = "openstackhelm.openstack.org";
+
+/// The API groups of mariadb-operator, now and before.
+const OPERATOR_GROUPS: [&str; 2] = ["k8s.mariadb.com", "mariadb.mmontes.io"];
+
+/// A server that ended so often will not come up by waiting.
+const HOPELESS_RESTARTS: i32 = 3;
+
+/// Whose use of a claim counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    /// Everybody's.
+    Any,
+    /// Everybody's but this product's.
+    Foreign,
+}
+
+/// How far a pod is on its way to be Ready.
+pub(super) enum Readiness {
+    Ready,
+    NotYet(String),
+    Hopeless(String),
+}
+
+pub(super) fn scale(set: &StatefulSet) -> Scale {
+    let spec = set.spec.as_ref();
+    Scale {
+        replicas: spec.and_then(|spec| spec.replicas).unwrap_or(1),
+        first: spec.and_then(|spec| spec.ordinals.as_ref()?.start).unwrap_or(0),
+    }
+}
+
+/// The name of the claim template the data lie on.
+pub(super) fn claim_template(set: &StatefulSet) -> Result<String, PortError> {
+    let server = view::server(set).map_err(|error| {
+        PortError::new(Reason::Other, format!("cannot find the MariaDB server in StatefulSet {}", set.name_any()))
+            .caused_by(error)
+    })?;
+    Ok(server.0.claim_template)
+}
+
+pub(super) fn deletes_claims(set: &StatefulSet) -> bool {
+    let policy = set.spec.as_ref().and_then(|spec| spec.persistent_volume_claim_retention_policy.as_ref());
+    policy.and_then(|policy| policy.when_scaled.as_deref()) == Some("Delete")
+}
+
+pub(super) fn controller(set: &StatefulSet) -> Option<String> {
+    let owner = set.owner_references().iter().find(|owner| owner.controller == Some(true))?;
+    Some(format!("{}/{}", owner.kind, owner.name))
+}
+
+/// Tools that may set the StatefulSet back to what stands in a repository.
+pub(super) fn kept_by(set: &StatefulSet) -> Vec<String> {
+    let marks = [
+        ("argocd.argoproj.io/instance", "Argo CD"),
+        ("argocd.argoproj.io/tracking-id", "Argo CD"),
+        ("kustomize.toolkit.fluxcd.io/name", "Flux"),
+        ("helm.toolkit.fluxcd.io/name", "Flux"),
+    ];
+    let has = |mark: &str| set.labels().contains_key(mark) || set.annotations().contains_key(mark);
+    let mut found: Vec<_> = marks.iter().filter(|(mark, _)| has(mark)).map(|(_, tool)| (*tool).to_owned()).collect();
+    found.dedup();
+    found
+}
+
+/// Finds out in which way the servers start.
+pub(super) fn flavour(set: &StatefulSet) -> Flavour {
+    let is_operators = |api_version: &str| OPERATOR_GROUPS.iter().any(|group| api_version.starts_with(group));
+    if set.owner_references().iter().any(|owner| is_operators(&owner.api_version)) {
+        return Flavour::MariadbOperator;
+    }
+    let containers = set.spec.iter().filter_map(|spec| spec.template.spec.as_ref()).flat_map(|pod| &pod.containers);
+    let variables: Vec<_> = containers.flat_map(|container| container.env.iter().flatten()).collect();
+    let state = variables.iter().find(|variable| variable.name == STATE_CONFIG_MAP);
+    if let Some(state_config_map) = state.and_then(|variable| variable.value.clone()) {
+        return Flavour::OpenstackHelm { state_config_map };
+    }
+    let is_chart = set.labels().get("app.kubernetes.io/name").is_some_and(|name| name == "mariadb-galera");
+    let is_bitnami = variables.iter().any(|variable| variable.name.starts_with("MARIADB_GALERA_CLUSTER_"));
+    if is_chart || is_bitnami { Flavour::Bitnami } else { Flavour::Plain }
+}
+
+/// What tells servers in the way of openstack-helm that this pod starts the cluster.
+pub(super) fn bootstrap_annotations(pod: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (format!("{STATE_PREFIX}/cluster.state"), "reboot".to_owned()),
+        (format!("{STATE_PREFIX}/reboot.node"), pod.to_owned()),
+    ])
+}
+
+/// Pods that have, or may still have, one of the claims.
+pub(super) fn users(claims: &[String], pods: &[Pod], whose: Use) -> Vec<ClaimUser> {
+    let counts = |pod: &&Pod| !is_over(pod) && (whose == Use::Any || !is_ours(pod));
+    let user = |pod: &Pod, claim: &String| ClaimUser {
+        claim: claim.clone(),
+        by: format!("pod {}", pod.name_any()),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
+        terminating: pod.metadata.deletion_timestamp.is_some(),
+    };
+    let of = |pod: &Pod| {
+        mounted(pod).filter(|claim| claims.contains(claim)).map(|claim| user(pod, claim)).collect::<Vec<_>>()
+    };
+    pods.iter().filter(counts).flat_map(of).collect()
+}
+
+/// Whether a pod has ended for good: its processes are gone, whatever stands of it.
+fn is_over(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+fn mounted(pod: &Pod) -> impl Iterator<Item = &String> {
+    let volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    volumes.filter_map(|volume| volume.persistent_volume_claim.as_ref()).map(|claim| &claim.claim_name)
+}
+
+/// Attachments of the claims' volumes to nodes.
+pub(super) fn attached(
+    claims: &[String],
+    listed: &[PersistentVolumeClaim],
+    attachments: &[VolumeAttachment],
+) -> Vec<ClaimUser> {
+    let volume_of = |claim: &PersistentVolumeClaim| claim.spec.as_ref()?.volume_name.clone();
+    let wanted = listed.iter().filter(|claim| claims.contains(&claim.name_any()));
+    let volumes: BTreeMap<_, _> = wanted.filter_map(|claim| Some((volume_of(claim)?, claim.name_any()))).collect();
+    let of = |attachment: &VolumeAttachment| {
+        let claim = volumes.get(attachment.spec.source.persistent_volume_name.as_ref()?)?;
+        Some(ClaimUser {
+            claim: claim.clone(),
+            by: format!("attachment {}", attachment.name_any()),
+            node: Some(attachment.spec.node_name.clone()),
+            terminating: attachment.metadata.deletion_timestamp.is_some(),
+        })
+    };
+    attachments.iter().filter_map(of).collect()
+}
+
+pub(super) fn readiness(pod: &Pod) -> Readiness {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return Readiness::NotYet("its last pod is still being deleted".to_owned());
+    }
+    if view::is_ready(pod) {
+        return Readiness::Ready;
+    }
+    let statuses = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let mut worst = None;
+    for status in statuses {
+        if status.restart_count >= HOPELESS_RESTARTS {
+            return Readiness::Hopeless(format!(
+                "its container {} ended {} times{}",
+                status.name,
+                status.restart_count,
+                last_end(status)
+            ));
+        }
+        worst = worst.or_else(|| waits(status));
+    }
+    Readiness::NotYet(worst.unwrap_or_else(|| "its probe does not call it ready".to_owned()))
+}
+
+fn last_end(status: &ContainerStatus) -> String {
+    let ended = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    ended.map(|ended| format!(", last with exit code {}", ended.exit_code)).unwrap_or_default()
+}
+
+fn waits(status: &ContainerStatus) -> Option<String> {
+    let waiting = status.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().unwrap_or("it waits");
+    let message = waiting.message.as_ref().map(|message| format!(" ({message})")).unwrap_or_default();
+    Some(format!("its container {} is not running: {reason}{message}", status.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(value: serde_json::Value) -> StatefulSet {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn with_env(name: &str, value: &str) -> StatefulSet {
+        let container = serde_json::json!({"name": "mariadb", "env": [{"name": name, "value": value}]});
+        let template = serde_json::json!({"spec": {"containers": [container]}});
+        set(serde_json::json!({"spec": {"selector": {}, "serviceName": "s", "template": template}}))
+    }
+
+    #[test]
+    fn each_flavour_is_told_by_what_its_servers_go_by() {
+        let state_config_map = "mariadb-mariadb-state".to_owned();
+        assert_eq!(
+            flavour(&with_env(STATE_CONFIG_MAP, "mariadb-mariadb-state")),
+            Flavour::OpenstackHelm { state_config_map }
+        );
+        assert_eq!(flavour(&with_env("MARIADB_GALERA_CLUSTER_BOOTSTRAP", "no")), Flavour::Bitnami);
+        assert_eq!(flavour(&with_env("X", "y")), Flavour::Plain);
+        let owner = serde_json::json!({"apiVersion": "k8s.mariadb.com/v1alpha1", "kind": "MariaDB", "name": "m", "uid": "u", "controller": true});
+        let owned = set(serde_json::json!({"metadata": {"name": "m", "ownerReferences": [owner]}}));
+        assert_eq!(flavour(&owned), Flavour::MariadbOperator);
+        assert_eq!(controller(&owned).as_deref(), Some("MariaDB/m"));
+    }
+
+    fn pod(phase: &str, claim: &str, ours: bool) -> Pod {
+        let labels = if ours {
+            serde_json::json!({"app.kubernetes.io/managed-by": "kubectl-mariadb-backup"})
+        } else {
+            serde_json::json!({})
+        };
+        serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "p", "labels": labels},
+            "spec": {"containers": [], "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": claim}}]},
+            "status": {"phase": phase},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn whoever_mounts_a_claim_counts_until_it_is_over() {
+        let claims = ["data-0".to_owned()];
+        let pods = [pod("Running", "data-0", false), pod("Failed", "data-0", false), pod("Running", "other", false)];
+        assert_eq!(users(&claims, &pods, Use::Any).len(), 1);
+        let ours = [pod("Pending", "data-0", true)];
+        assert_eq!((users(&claims, &ours, Use::Any).len(), users(&claims, &ours, Use::Foreign).len()), (1, 0));
+    }
+}

@@ -1,0 +1,91 @@
+//! How far the data of a server are that did not end cleanly, by the server's own recovery.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{PROGRAMS, PROVIDERS, complaints};
+use crate::adapters::process::{Process, words};
+use crate::model::galera::Position;
+use crate::ports::refill::PositionRecovery;
+use crate::ports::{PortError, Reason};
+
+/// Recovery reads the redo once; longer than this, something is wrong.
+const LIMIT: Duration = Duration::from_hours(1);
+
+/// What the server says when it knows.
+const SAID: &str = "Recovered position:";
+
+/// mariadbd of the image this agent runs in, as it recovers data on a volume.
+pub struct ServerRecovery {
+    volume: PathBuf,
+}
+
+impl ServerRecovery {
+    /// Makes one for the volume that is mounted there; nothing is started yet.
+    #[must_use]
+    pub fn new(volume: impl Into<PathBuf>) -> Self {
+        Self { volume: volume.into() }
+    }
+}
+
+fn arguments(data: &Path, provider: Option<&Path>) -> Vec<OsString> {
+    let with = |name: &str, value: &Path| {
+        let mut argument = OsString::from(name);
+        argument.push(value);
+        argument
+    };
+    let mut arguments = vec!["--no-defaults".into(), with("--datadir=", data)];
+    arguments.extend(["--wsrep-recover", "--wsrep-on=ON", "--binlog-format=ROW", "--skip-networking"].map(Into::into));
+    arguments.extend(provider.map(|provider| with("--wsrep-provider=", provider)));
+    arguments.push("--tmpdir=/tmp".into());
+    arguments
+}
+
+/// Finds the position among what the server said last.
+fn position(lines: &[String]) -> Option<Position> {
+    let line = lines.iter().rev().find_map(|line| line.split_once(SAID))?.1;
+    line.trim().parse().ok().filter(|position: &Position| position.seqno >= 0)
+}
+
+#[async_trait]
+impl PositionRecovery for ServerRecovery {
+    async fn recover(&self, directory: &str) -> Result<Option<Position>, PortError> {
+        let data = self.volume.join(directory);
+        let what = format!("cannot recover the position of the data in {}", data.display());
+        let provider = PROVIDERS.iter().map(Path::new).find(|path| path.exists());
+        let started = Process::start_first(&PROGRAMS.map(str::to_owned), &arguments(&data, provider));
+        let mut process = started
+            .map_err(|error| PortError::new(Reason::Other, what.clone()).caused_by(error))?
+            .ok_or_else(|| PortError::new(Reason::Missing, format!("{what}: this image has no mariadbd")))?;
+        let ended = tokio::time::timeout(LIMIT, process.wait()).await;
+        let status = match ended {
+            Ok(status) => status.map_err(|error| PortError::new(Reason::Other, what.clone()).caused_by(error))?,
+            Err(_) => return Err(PortError::new(Reason::TimedOut, what)),
+        };
+        let lines = process.last_lines();
+        if status.success() {
+            return Ok(position(&lines));
+        }
+        let why = format!("mariadbd ended with {}: {}", words(status), complaints(&lines).join("; "));
+        Err(PortError::new(Reason::Other, what).caused_by(why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_position_that_is_one_is_taken() {
+        let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+        let uuid = "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002";
+        let said = format!("2026 [Note] WSREP: Recovered position: {uuid}:4711\nbye");
+        assert_eq!(position(&lines(&said)).unwrap().seqno, 4711);
+        let none = "WSREP: Recovered position: 00000000-0000-0000-0000-000000000000:-1";
+        assert_eq!(position(&lines(none)), None);
+        assert_eq!(position(&[]), None);
+    }
+}

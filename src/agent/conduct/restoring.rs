@@ -1,0 +1,82 @@
+//! Restores: what one would do, doing it, and going on with one whose run died.
+
+use super::{Context, owed};
+use crate::backup;
+use crate::model::event::Phase;
+use crate::model::obligation::{Debt, Obligation};
+use crate::model::order::{RestoreRequest, Task};
+use crate::model::outcome::{Explain, Failure};
+use crate::model::report::{RecoverReport, RunReport};
+use crate::ports::restore::RestorePorts;
+use crate::restore::{self, Observed, Resumed};
+
+/// Restores a backup, or says what that would do.
+pub(super) async fn restore(request: &RestoreRequest, context: &Context<'_>) -> Result<RunReport, Failure> {
+    let ports = ports(context);
+    let observed = observe(context).await?;
+    let plan = restore::plan(&observed, request).map_err(Explain::into_failure)?;
+    let look = restore::look(&plan, context.job, &ports).await.map_err(Explain::into_failure)?;
+    if request.dry_run {
+        return Ok(RunReport::Preview(Box::new(restore::preview(&plan, &observed, &look))));
+    }
+    let report = restore::run(&plan, context.job, &ports).await.map_err(Explain::into_failure)?;
+    Ok(RunReport::Restore(Box::new(report)))
+}
+
+fn ports<'a>(context: &Context<'a>) -> RestorePorts<'a> {
+    RestorePorts { conductor: context.ports, workload: context.workload }
+}
+
+async fn observe<'a>(context: &Context<'a>) -> Result<Observed<'a>, Failure> {
+    let Context { job, settings, cluster, ports, workload } = *context;
+    let (catalogue, _) = ports.catalogue.read().await.map_err(Explain::into_failure)?;
+    let store = match settings.stores.local() {
+        true => Some(ports.cluster.claim(&settings.store_claim).await.map_err(Explain::into_failure)?),
+        false => None,
+    };
+    Ok(Observed {
+        cluster,
+        settings,
+        catalogue,
+        workload: workload.look().await.map_err(Explain::into_failure)?,
+        // Of a cluster that is to be restored nobody expects that it answers.
+        members: backup::observe::ask_all(cluster, ports.galera).await.unwrap_or_default(),
+        store,
+        job,
+        now: ports.clock.now(),
+    })
+}
+
+/// Goes on with a restore whose run died, for those tasks that may: it is finished, or the old cluster is
+/// brought back. `None` when there is none, or when it was given up before it touched anything.
+pub(super) async fn resume(task: &Task, context: &Context<'_>) -> Result<Option<RunReport>, Failure> {
+    let is_for_it = matches!(task, Task::Restore(_) | Task::Recover(_));
+    let view = context.ports.cluster.view().await.map_err(Explain::into_failure)?;
+    let owed = view.obligation.filter(|_| is_for_it);
+    let Some((owed, debt)) = owed.as_ref().and_then(|owed| Some((owed, restore_of(owed)?))) else { return Ok(None) };
+    let message = format!(
+        "run {} did not bring the restore of {} to its end; it was {}",
+        owed.run,
+        debt.backup,
+        debt.stage.words()
+    );
+    context.ports.events.step(Phase::Start, message);
+    // A runner of the dead run may still be writing.
+    owed::remove_orphans(context).await;
+    let resumed = restore::resume(owed, debt, context.settings, context.job, &ports(context)).await;
+    match resumed.map_err(Explain::into_failure)? {
+        Resumed::Done(report) => Ok(Some(RunReport::Restore(report))),
+        Resumed::GivenUp if matches!(task, Task::Recover(_)) => {
+            let what = format!("the restore of {} had not touched the cluster yet, and was given up", debt.backup);
+            Ok(Some(RunReport::Recover(RecoverReport { run: Some(owed.run.clone()), what: Some(what) })))
+        }
+        Resumed::GivenUp => Ok(None),
+    }
+}
+
+fn restore_of(owed: &Obligation) -> Option<&crate::model::obligation::RestoreDebt> {
+    match &owed.debt {
+        Debt::Restore(debt) => Some(debt),
+        Debt::Desync(_) => None,
+    }
+}

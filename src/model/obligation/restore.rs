@@ -1,0 +1,99 @@
+//! What a restore owes from its first effect on: the whole plan, as far as it is still to be done.
+//!
+//! Whoever goes on after its conductor died decides nothing anew: which replica leads, where the proven
+//! copy lies and what the StatefulSet asked for stand here, and [`Stage`] says how far it came. A stage
+//! is recorded before its first act, so it may have been begun, done or neither; every act of it can be
+//! done again.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::backup_id::BackupId;
+use crate::model::order::DataPlace;
+use crate::model::workload::{Replica, Scale};
+
+/// A restore that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreDebt {
+    /// The backup.
+    pub backup: BackupId,
+    /// How far it is.
+    pub stage: Stage,
+    /// The replica that is started first and alone, with the restored data.
+    pub leader: Replica,
+    /// The others, which get theirs from it.
+    pub others: Vec<Replica>,
+    /// What the StatefulSet asked for.
+    pub saved: Scale,
+    /// Where the data lie on each volume.
+    pub place: DataPlace,
+    /// Where the proven copy lies.
+    pub scratch: ScratchPlace,
+    /// The history the proven copy began; `None` before it is proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<String>,
+    /// The ConfigMap that tells servers in the way of openstack-helm who starts the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_config_map: Option<String>,
+    /// Whether the old data stay on the leader's volume at the end.
+    #[serde(default)]
+    pub keep_old_data: bool,
+    /// The furthest stage it was in: what has to be undone.
+    pub reached: Stage,
+    /// When the cluster was told to stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Timestamp>,
+    /// When the leader served the restored data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<Timestamp>,
+    /// Why it is rolled back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// How far a restore is. In this order, but for the way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// The backup is unpacked and booted in scratch; the cluster serves.
+    Proving,
+    /// The cluster is told to stop; nothing is written before no pod holds any of its volumes.
+    Stopping,
+    /// The leader's volume gets the proven copy; its old data are set aside, or gone.
+    Switching,
+    /// The leader is started alone and looked at.
+    Starting,
+    /// The restored data are served. The others are emptied, started, and get theirs from the leader.
+    Joining,
+    /// All serve; what was left for the way back is removed.
+    Tidying,
+    /// The old cluster is brought back.
+    RollingBack,
+}
+
+impl Stage {
+    /// What is being done, for people.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Proving => "proving the backup; the cluster serves",
+            Self::Stopping => "stopping the cluster",
+            Self::Switching => "putting the restored data into place",
+            Self::Starting => "starting the restored data on one replica",
+            Self::Joining => "the restored data are served; the other replicas join",
+            Self::Tidying => "removing what is no longer needed; the cluster serves",
+            Self::RollingBack => "bringing the old cluster back",
+        }
+    }
+}
+
+/// Where the proven copy lies.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScratchPlace {
+    /// On the leader's own volume, beside its data: it gets into place by its name alone.
+    Beside,
+    /// On the volume of backups, in that directory below its root: it has to be copied.
+    Store(String),
+}

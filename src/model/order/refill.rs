@@ -1,0 +1,72 @@
+//! Orders about one data volume while no server holds it: looked at, switched, emptied, set back.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the data lie on a volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DataPlace {
+    /// The data directory below the volume's root; empty when it is the root itself.
+    pub directory: String,
+}
+
+impl DataPlace {
+    /// Whether there is a place on the volume that is outside the data directory.
+    #[must_use]
+    pub fn has_siblings(&self) -> bool {
+        !self.directory.is_empty()
+    }
+}
+
+/// What to do to one data volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RefillOrder {
+    /// Where this runner sees the volume's root.
+    pub volume: String,
+    /// Where the data lie on it.
+    pub place: DataPlace,
+    /// The restore it is done for, by the run that owes it: old data are set aside under its name.
+    pub run: String,
+    /// What to do.
+    pub act: RefillAct,
+    /// Threads that copy.
+    pub parallel: u32,
+}
+
+/// What can be done to a data volume. Each can be done again after it was broken off anywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum RefillAct {
+    /// Tell how it is, and change nothing.
+    Look,
+    /// Tell how it is; a server that did not end cleanly is asked for its position, which changes its
+    /// data as its next start would.
+    Position,
+    /// Set the old data aside and put the proven copy in their place, marked to start the cluster.
+    Switch {
+        /// The proven copy, as this runner sees it.
+        source: String,
+        /// The history it must be in: nothing is touched for any other.
+        history: String,
+    },
+    /// Take everything out, unless it is in that history already.
+    Empty {
+        /// The restored history.
+        history: String,
+    },
+    /// Put the data back that were set aside; whatever is of that history goes.
+    PutBack {
+        /// The restored history; `None` when there never was one.
+        history: Option<String>,
+    },
+    /// Mark the data that are there to start the cluster.
+    Crown,
+    /// Remove what is left of the restore beside the data.
+    Tidy {
+        /// The scratch on another volume, as this runner sees it.
+        scratch: Option<String>,
+        /// Whether old data that were set aside stay.
+        keep_old_data: bool,
+    },
+}

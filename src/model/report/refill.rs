@@ -1,0 +1,32 @@
+//! What a runner tells about a data volume.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::galera::SavedState;
+
+/// How a data volume is after what was done to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeReport {
+    /// Whether there are data of a server.
+    pub has_data: bool,
+    /// What Galera keeps of them; `None` when it keeps nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<SavedState>,
+    /// Bytes the data take.
+    #[serde(default)]
+    pub data_bytes: u64,
+    /// Bytes that can still be written.
+    pub free_bytes: u64,
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Whether old data are set aside for this restore.
+    #[serde(default)]
+    pub set_aside: bool,
+    /// Bytes that had to be copied.
+    #[serde(default)]
+    pub copied_bytes: u64,
+    /// How long it took.
+    #[serde(default)]
+    pub took_millis: u64,
+}

@@ -1,0 +1,104 @@
+//! What a restore tells: before it begins what it would do, and at its end what it did.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::backup_id::BackupId;
+use crate::model::galera::Position;
+use crate::model::order::StoreName;
+
+/// What a restore would do, for people to read before they say yes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestorePreview {
+    /// The cluster, `<namespace>/<statefulset>`.
+    pub cluster: String,
+    /// The backup.
+    pub backup: BackupId,
+    /// The backups that are put together, the base first, and the store each is taken from.
+    pub chain: Vec<(BackupId, StoreName)>,
+    /// Where the backup stands; `None` when it is not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_position: Option<Position>,
+    /// Where the cluster stands now; `None` when no replica answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub present_position: Option<Position>,
+    /// When that was asked.
+    pub asked: Timestamp,
+    /// The way its servers start, in words.
+    pub flavour: String,
+    /// The pod that is started first, and why that one.
+    pub leader: String,
+    /// Why that one.
+    pub leader_because: String,
+    /// The volumes, the leader's first.
+    pub volumes: Vec<VolumePlan>,
+    /// Where the backup is unpacked and booted, in words.
+    pub scratch: String,
+    /// Bytes it takes there.
+    pub scratch_bytes: u64,
+    /// Bytes that are free there, as far as that could be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch_free_bytes: Option<u64>,
+    /// Every step, in order.
+    pub steps: Vec<String>,
+    /// What keeps the cluster from serving, in words.
+    pub outage: String,
+    /// How the old cluster would come back; `None` when it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way_back: Option<String>,
+    /// What should be known although it does not stand in the way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
+}
+
+/// What becomes of one volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumePlan {
+    /// Its pod.
+    pub pod: String,
+    /// Its claim.
+    pub claim: String,
+    /// What becomes of it, in words.
+    pub what: String,
+}
+
+/// A restore that did what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreReport {
+    /// The backup.
+    pub backup: BackupId,
+    /// The replica that was started first.
+    pub leader: String,
+    /// How many replicas serve.
+    pub replicas: u32,
+    /// The history they are in.
+    pub history: String,
+    /// From the order to stop to the leader serving.
+    pub outage_millis: u64,
+    /// From the order to stop to all replicas serving.
+    pub full_strength_millis: u64,
+    /// Whether the old data stay on the leader's volume.
+    #[serde(default)]
+    pub kept_old_data: bool,
+    /// Whether it was gone on with after its first run had died.
+    #[serde(default)]
+    pub resumed: bool,
+}
+
+/// The annotation on the StatefulSet with a [`LastRestore`].
+pub const LAST_RESTORE_ANNOTATION: &str = "mariadb-backup.io/last-restore";
+
+/// The last restore, as the StatefulSet remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastRestore {
+    /// The run.
+    pub run: String,
+    /// When it ended.
+    pub at: Timestamp,
+    /// What it did.
+    pub report: RestoreReport,
+}

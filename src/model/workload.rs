@@ -1,0 +1,122 @@
+//! The StatefulSet as a restore changes it, and everything about it that could get in the way.
+
+use serde::{Deserialize, Serialize};
+
+use super::cluster::ClaimView;
+
+/// How many replicas a StatefulSet asks for, and from which ordinal on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Scale {
+    /// `spec.replicas`.
+    pub replicas: i32,
+    /// `spec.ordinals.start`.
+    pub first: i32,
+}
+
+impl Scale {
+    /// Nobody.
+    #[must_use]
+    pub fn none(self) -> Self {
+        Self { replicas: 0, ..self }
+    }
+
+    /// That one alone.
+    #[must_use]
+    pub fn alone(replica: &Replica) -> Self {
+        Self { replicas: 1, first: replica.ordinal }
+    }
+}
+
+/// One replica by its ordinal, whether or not its pod exists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Replica {
+    /// Its ordinal.
+    pub ordinal: i32,
+    /// Its pod's name.
+    pub pod: String,
+    /// The claim of its data volume.
+    pub claim: String,
+}
+
+/// In which way a cluster's servers find out who starts the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Flavour {
+    /// As openstack-helm and MOSK do it: that ConfigMap's annotations say who.
+    OpenstackHelm {
+        /// The ConfigMap.
+        state_config_map: String,
+    },
+    /// As the Bitnami charts do it: ordinal 0, where its `grastate.dat` lets it.
+    Bitnami,
+    /// By mariadb-operator, which would fight with anybody who scales its StatefulSet.
+    MariadbOperator,
+    /// In a way of its own.
+    Plain,
+}
+
+impl Flavour {
+    /// What people call it.
+    #[must_use]
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::OpenstackHelm { .. } => "openstack-helm",
+            Self::Bitnami => "bitnami",
+            Self::MariadbOperator => "mariadb-operator",
+            Self::Plain => "plain",
+        }
+    }
+
+    /// Where the data lie below the mounted volume, when no server can be asked.
+    #[must_use]
+    pub fn usual_data_directory(&self) -> &'static str {
+        match self {
+            Self::Bitnami => "data",
+            Self::OpenstackHelm { .. } | Self::MariadbOperator | Self::Plain => "",
+        }
+    }
+}
+
+/// Everything about a StatefulSet that decides whether and how it can be stopped and started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// What it asks for.
+    pub scale: Scale,
+    /// Its replicas, lowest ordinal first, each with its claim as it is; `None` for one that is missing.
+    pub replicas: Vec<(Replica, Option<ClaimView>)>,
+    /// The way its servers start.
+    pub flavour: Flavour,
+    /// Whether Kubernetes deletes the claims of replicas that are scaled away.
+    pub deletes_claims: bool,
+    /// Whether this Kubernetes can start another ordinal than the lowest alone.
+    pub starts_at_any_ordinal: bool,
+    /// Autoscalers that would scale it back.
+    pub autoscalers: Vec<String>,
+    /// The object that owns it, as `Kind/name`, whose controller would scale it back.
+    pub controller: Option<String>,
+    /// Tools that may set it back to what stands in a repository, in words.
+    pub kept_by: Vec<String>,
+}
+
+/// A pod that has a claim mounted, or may still have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimUser {
+    /// The claim.
+    pub claim: String,
+    /// The pod, or the attachment of the volume to a node.
+    pub by: String,
+    /// Its node.
+    pub node: Option<String>,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+}
+
+/// How waiting for a pod to be Ready ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// It is Ready.
+    Ready,
+    /// It is not, and why, as far as its pod tells.
+    Not(String),
+}

@@ -1,0 +1,52 @@
+//! Flags of `restore`.
+
+use clap::Args;
+
+use super::settings::RestoreSettingFlags;
+use super::shared::{RunFlags, StoreChoice};
+
+const EXAMPLES: &str = "\
+Examples:
+  # What would be done, and nothing more
+  kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db --dry-run
+
+  # The plan is shown, and done once the cluster's name is typed
+  kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db
+
+  # From S3, in a script; the old data stay on the first replica's volume
+  kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db --store s3 --keep-old-data --yes";
+
+/// Flags of `restore`.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one flag of the command line")]
+pub(crate) struct RestoreFlags {
+    /// Backup to set the cluster back to; an incremental one with all that it builds on
+    #[arg(value_name = "BACKUP")]
+    pub(crate) backup: String,
+    /// StatefulSet of the cluster; found by itself when it is the only one in the namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) statefulset: Option<String>,
+    /// Take it from this store; from the volume where it lies there when not given
+    #[arg(long, value_enum, value_name = "STORE")]
+    pub(crate) store: Option<StoreChoice>,
+    /// Ordinal of the replica to start first; chosen by rule when not given
+    #[arg(long, value_name = "ORDINAL")]
+    pub(crate) leader: Option<i32>,
+    /// Keep the old data on the first replica's volume
+    #[arg(long)]
+    pub(crate) keep_old_data: bool,
+    /// Go on although the old cluster could not be brought back
+    #[arg(long)]
+    pub(crate) no_rollback: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) run: RunFlags,
+    #[command(flatten)]
+    pub(crate) settings: RestoreSettingFlags,
+}

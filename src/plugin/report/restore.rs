@@ -1,0 +1,159 @@
+//! What a restore would do, and what it did.
+
+use super::Shown;
+use super::words::{count, millis};
+use crate::model::report::{RestorePreview, RestoreReport};
+use crate::render::bytes;
+
+pub(super) fn preview(preview: &RestorePreview) -> Shown {
+    Shown { lines: lines(preview), ..Shown::default() }
+}
+
+/// The plan as a person reads it: first what is lost, last the way back.
+pub(crate) fn lines(preview: &RestorePreview) -> Vec<String> {
+    let mut lines = vec![
+        format!("Restore of {} to backup {}", preview.cluster, preview.backup.name()),
+        String::new(),
+        format!("Lost:      {}", lost(preview)),
+    ];
+    for (n, (backup, store)) in preview.chain.iter().enumerate() {
+        lines.push(format!("{}{} from {}", if n == 0 { "Chain:     " } else { "           " }, backup, store.word()));
+    }
+    let room = preview.scratch_free_bytes.map(|free| format!(" of {} free", bytes::human(free))).unwrap_or_default();
+    lines.push(format!("Unpacked:  on {}: {}{room}", preview.scratch, bytes::human(preview.scratch_bytes)));
+    lines.push(format!("First:     {} ({}; {} flavour)", preview.leader, preview.leader_because, preview.flavour));
+    for (n, volume) in preview.volumes.iter().enumerate() {
+        let head = if n == 0 { "Volumes:   " } else { "           " };
+        lines.push(format!("{head}{} {}", volume.claim, volume.what));
+    }
+    for (n, step) in preview.steps.iter().enumerate() {
+        lines.push(format!("{}{}. {step}", if n == 0 { "Steps:     " } else { "           " }, n + 1));
+    }
+    lines.push(format!("Outage:    {}", preview.outage));
+    let none = "none: if the restored data do not start, a person has to act";
+    lines.push(format!("Way back:  {}", preview.way_back.as_deref().unwrap_or(none)));
+    lines.extend(preview.remarks.iter().map(|remark| format!("Note:      {remark}")));
+    lines
+}
+
+fn lost(preview: &RestorePreview) -> String {
+    match (&preview.present_position, &preview.backup_position) {
+        (Some(present), Some(backup)) if present.uuid == backup.uuid => format!(
+            "{} write-sets: all after {} (the cluster is at {}), asked at {:.0}",
+            present.seqno.saturating_sub(backup.seqno).max(0),
+            backup.seqno,
+            present.seqno,
+            preview.asked
+        ),
+        (Some(present), Some(backup)) => format!(
+            "everything since the backup (at {}:{}); the cluster is in another history, at {}:{}",
+            backup.uuid, backup.seqno, present.uuid, present.seqno
+        ),
+        (None, _) => "everything since the backup; no replica says how much that is".to_owned(),
+        (Some(present), None) => {
+            format!("everything since the backup; the cluster is at {}:{}", present.uuid, present.seqno)
+        }
+    }
+}
+
+pub(super) fn shown(report: &RestoreReport) -> Shown {
+    let serve = count(report.replicas, "replica");
+    let mut summary = vec![format!("{serve} serve in the new history {}", report.history)];
+    if report.kept_old_data {
+        summary.push(format!("the old data stay on the volume of {}", report.leader));
+    }
+    let (outage, full) = (millis(report.outage_millis), millis(report.full_strength_millis));
+    let by = if report.resumed { ", by two runs" } else { "" };
+    summary.push(format!(
+        "restored backup {}{by}: outage {outage}, full strength after {full}; the next backup is a full one",
+        report.backup.name()
+    ));
+    Shown { lines: Vec::new(), warnings: Vec::new(), summary }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::galera::Position;
+    use crate::model::order::StoreName;
+    use crate::model::report::VolumePlan;
+
+    fn plan() -> RestorePreview {
+        let position = |seqno| Some(Position { uuid: "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002".to_owned(), seqno });
+        let volume = |n: u32, what: &str| VolumePlan {
+            pod: format!("db-{n}"),
+            claim: format!("data-db-{n}"),
+            what: what.to_owned(),
+        };
+        RestorePreview {
+            cluster: "shop/db".to_owned(),
+            backup: "incr/2026-01-01_00-00-00/2026-01-02_00-00-00".parse().unwrap(),
+            chain: vec![
+                ("base/2026-01-01_00-00-00".parse().unwrap(), StoreName::S3),
+                ("incr/2026-01-01_00-00-00/2026-01-02_00-00-00".parse().unwrap(), StoreName::Local),
+            ],
+            backup_position: position(100),
+            present_position: position(142),
+            asked: "2026-01-02T03:04:05Z".parse().unwrap(),
+            flavour: "plain".to_owned(),
+            leader: "db-2".to_owned(),
+            leader_because: "it was asked for".to_owned(),
+            volumes: vec![volume(2, "gets the restored data"), volume(0, "is emptied")],
+            scratch: "the volume of db-2, beside its data".to_owned(),
+            scratch_bytes: 3 << 30,
+            scratch_free_bytes: Some(9 << 30),
+            steps: vec!["boot it".to_owned(), "stop".to_owned()],
+            outage: "short".to_owned(),
+            way_back: Some("the old cluster comes back".to_owned()),
+            remarks: vec!["Flux may start it again".to_owned()],
+        }
+    }
+
+    #[test]
+    fn a_plan_says_first_what_is_lost_and_last_how_it_is_undone() {
+        insta::assert_snapshot!(lines(&plan()).join("\n"), @r"
+        Restore of shop/db to backup 2026-01-02_00-00-00
+
+        Lost:      42 write-sets: all after 100 (the cluster is at 142), asked at 2026-01-02T03:04:05Z
+        Chain:     2026-01-01_00-00-00 from s3
+                   2026-01-01_00-00-00/2026-01-02_00-00-00 from local
+        Unpacked:  on the volume of db-2, beside its data: 3GiB of 9GiB free
+        First:     db-2 (it was asked for; plain flavour)
+        Volumes:   data-db-2 gets the restored data
+                   data-db-0 is emptied
+        Steps:     1. boot it
+                   2. stop
+        Outage:    short
+        Way back:  the old cluster comes back
+        Note:      Flux may start it again
+        ");
+    }
+
+    #[test]
+    fn what_nobody_can_say_is_lost_is_not_made_up() {
+        let silent = RestorePreview { present_position: None, ..plan() };
+        assert_eq!(lost(&silent), "everything since the backup; no replica says how much that is");
+        let other = Position { uuid: "6c2c7e4c-f1d0-11ef-8a4c-0242ac110002".to_owned(), seqno: 7 };
+        let moved = RestorePreview { present_position: Some(other), ..plan() };
+        assert!(lost(&moved).contains("in another history"), "{}", lost(&moved));
+    }
+
+    #[test]
+    fn a_restore_says_how_long_the_cluster_did_not_serve() {
+        let report = RestoreReport {
+            backup: "base/2026-01-01_00-00-00".parse().unwrap(),
+            leader: "db-2".to_owned(),
+            replicas: 3,
+            history: "h".to_owned(),
+            outage_millis: 9_400,
+            full_strength_millis: 71_000,
+            kept_old_data: true,
+            resumed: false,
+        };
+        insta::assert_snapshot!(shown(&report).summary.join("\n"), @r"
+        3 replicas serve in the new history h
+        the old data stay on the volume of db-2
+        restored backup 2026-01-01_00-00-00: outage 9.4s, full strength after 71s; the next backup is a full one
+        ");
+    }
+}

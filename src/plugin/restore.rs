@@ -1,0 +1,139 @@
+//! `restore`: shows the plan, asks for the cluster's name, and orders a run that sets the cluster back.
+//!
+//! The plan is made in the cluster by a run that changes nothing; what was shown is what is ordered.
+
+use std::io::BufRead;
+use std::time::Duration;
+
+use super::ask::confirm_name;
+use super::cli::RestoreFlags;
+use super::connect::Session;
+use super::follow::Followed;
+use super::order::{ask, order, see_through};
+use super::overrides::of_restore_flags;
+use super::{CommandResult, backups, find, report};
+use crate::adapters::kubernetes::cluster::KubernetesCluster;
+use crate::exit_code::ExitCode;
+use crate::model::obligation::{Debt, Obligation, RestoreDebt};
+use crate::model::order::{RecoverRequest, RestoreRequest, Task};
+use crate::model::outcome::{End, Failure};
+use crate::model::report::{RestorePreview, RunReport};
+use crate::ports::conductor::Cluster;
+use crate::render::screen::Screen;
+
+/// What is said where nobody can be asked.
+const UNASKED: &str = "restore has to be confirmed, and there is no terminal to ask on";
+
+pub(crate) async fn run(
+    flags: &RestoreFlags,
+    session: &Session,
+    screen: &mut Screen,
+    asking: Option<Box<dyn BufRead + Send>>,
+) -> CommandResult {
+    let statefulset = find::cluster(session, flags.statefulset.as_deref()).await?;
+    if !flags.dry_run && !flags.yes && asking.is_none() {
+        return Err(Failure::new(ExitCode::Usage, UNASKED).with_hint("add --yes, or --dry-run to see the plan"));
+    }
+    if let Some((owed, debt)) = unfinished(session, &statefulset).await? {
+        return go_on(&owed, &debt, flags, &statefulset, session, screen, asking).await;
+    }
+    let mut chosen = backups::choose(std::slice::from_ref(&flags.backup), &statefulset, session, screen).await?;
+    let Some(backup) = chosen.wanted.pop() else {
+        return Err(Failure::new(ExitCode::NotFound, format!("there is no backup {}", flags.backup)));
+    };
+    let request = RestoreRequest {
+        backup,
+        store: flags.store.map(Into::into),
+        leader: flags.leader,
+        keep_old_data: flags.keep_old_data,
+        no_rollback: flags.no_rollback,
+        dry_run: true,
+    };
+    let preview = match preview(&request, &statefulset, flags, session, screen).await? {
+        Seen::Preview(preview) => preview,
+        Seen::Ended(code) => return Ok(code),
+    };
+    if !flags.yes {
+        let question =
+            format!("Everything after the backup is lost. Type the cluster's name ({statefulset}) to go on:");
+        confirm_name(&question, &statefulset, UNASKED, screen, asking)?;
+    }
+    // What was shown, not what the rules would choose a minute later.
+    let leader = preview.leader.rsplit('-').next().and_then(|ordinal| ordinal.parse().ok());
+    let settings = of_restore_flags(&flags.settings)?;
+    let request = RestoreRequest { dry_run: false, leader: request.leader.or(leader), ..request };
+    see_through(&order(&statefulset, Task::Restore(request), settings), &flags.run, session, screen).await
+}
+
+/// What came of asking for the plan.
+enum Seen {
+    Preview(Box<RestorePreview>),
+    /// There is nothing to go on with.
+    Ended(ExitCode),
+}
+
+async fn preview(
+    request: &RestoreRequest,
+    statefulset: &str,
+    flags: &RestoreFlags,
+    session: &Session,
+    screen: &mut Screen,
+) -> Result<Seen, Failure> {
+    let look = order(statefulset, Task::Restore(request.clone()), of_restore_flags(&flags.settings)?);
+    let (job, followed) = ask(&look, Duration::ZERO, session, screen).await?;
+    let ended = match followed {
+        Followed::GoesOn(code) => return Ok(Seen::Ended(code)),
+        Followed::Ended(ended) => ended,
+    };
+    match ended.outcome.end {
+        End::Done(RunReport::Preview(preview)) if !flags.dry_run => {
+            for line in report::plan_lines(&preview) {
+                screen.note(&line);
+            }
+            Ok(Seen::Preview(preview))
+        }
+        _ => Ok(Seen::Ended(report::run(&job, &ended.outcome, flags.run.output, screen))),
+    }
+}
+
+/// Finds a restore that its run did not bring to its end.
+async fn unfinished(session: &Session, statefulset: &str) -> Result<Option<(Obligation, RestoreDebt)>, Failure> {
+    let connection = session.connection()?;
+    let cluster = KubernetesCluster::new(connection.client.clone(), &connection.target.namespace, statefulset);
+    let view = cluster.view().await.map_err(|error| session.failure(&error))?;
+    Ok(view.obligation.and_then(|owed| match owed.debt.clone() {
+        Debt::Restore(debt) => Some((owed, *debt)),
+        Debt::Desync(_) => None,
+    }))
+}
+
+/// A restore that is under way or was left is all that can be done to this cluster.
+async fn go_on(
+    owed: &Obligation,
+    debt: &RestoreDebt,
+    flags: &RestoreFlags,
+    statefulset: &str,
+    session: &Session,
+    screen: &mut Screen,
+    asking: Option<Box<dyn BufRead + Send>>,
+) -> CommandResult {
+    let what = format!(
+        "Run {} began to restore {} at {} and is {}.",
+        owed.run,
+        debt.backup.name(),
+        owed.since,
+        debt.stage.words()
+    );
+    screen.note(&what);
+    if flags.dry_run {
+        screen.note(&format!("To finish it, or to bring the old cluster back:\n  {}", session.command("recover")));
+        return Ok(ExitCode::Refused);
+    }
+    if !flags.yes {
+        let question =
+            format!("Nothing else can be restored before. Type the cluster's name ({statefulset}) to go on with it:");
+        confirm_name(&question, statefulset, UNASKED, screen, asking)?;
+    }
+    let order = order(statefulset, Task::Recover(RecoverRequest {}), of_restore_flags(&flags.settings)?);
+    see_through(&order, &flags.run, session, screen).await
+}

@@ -1,0 +1,57 @@
+//! What a restore needs of the world beyond a conductor's ports: the StatefulSet, to stop and start it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::PortError;
+use super::conductor::ConductorPorts;
+use crate::model::obligation::Obligation;
+use crate::model::report::LastRestore;
+use crate::model::workload::{ClaimUser, Scale, Started, Workload};
+
+/// Everything a restore needs, in one place.
+#[derive(Clone, Copy)]
+pub struct RestorePorts<'a> {
+    /// What every conductor has.
+    pub conductor: &'a ConductorPorts<'a>,
+    /// The StatefulSet.
+    pub workload: &'a dyn WorkloadControl,
+}
+
+/// The StatefulSet of the cluster, to be stopped and started.
+#[async_trait]
+pub trait WorkloadControl: Send + Sync {
+    /// Looks at everything about it that decides whether and how it can be stopped and started.
+    async fn look(&self) -> Result<Workload, PortError>;
+
+    /// Sets what it asks for. Done when it is recorded, not when the pods are as asked.
+    async fn scale(&self, scale: Scale) -> Result<(), PortError>;
+
+    /// Asks a pod to end, in its own time; no error when it is not there.
+    async fn end_pod(&self, pod: &str) -> Result<(), PortError>;
+
+    /// Names whoever has one of these claims mounted, or may still have it: pods of anybody, runners of
+    /// dead runs among them, and attachments of their volumes.
+    async fn users(&self, claims: &[String]) -> Result<Vec<ClaimUser>, PortError>;
+
+    /// Waits until nobody has any of the claims; returns those who still have when time runs out.
+    async fn wait_until_free(&self, claims: &[String], limit: Duration) -> Result<Vec<ClaimUser>, PortError>;
+
+    /// Returns when a pod that is not this product's own turns up with one of the claims. Never returns
+    /// when none does.
+    async fn next_user(&self, claims: &[String]) -> Result<ClaimUser, PortError>;
+
+    /// Waits until the pod of that name is Ready; returns earlier when its server ends again and again.
+    async fn wait_until_started(&self, pod: &str, limit: Duration) -> Result<Started, PortError>;
+
+    /// Tells servers in the way of openstack-helm that this pod starts the cluster.
+    async fn name_bootstrap(&self, config_map: &str, pod: &str) -> Result<(), PortError>;
+
+    /// Records how far a restore is. Fails with [`super::Reason::Missing`] when no obligation of that run
+    /// stands any more.
+    async fn record_stage(&self, obligation: &Obligation) -> Result<(), PortError>;
+
+    /// Clears the obligation of that run, and remembers the restore, in one.
+    async fn finish(&self, run: &str, last: &LastRestore) -> Result<(), PortError>;
+}

@@ -1,0 +1,235 @@
+//! The restore: the cluster is set back to a stored backup, proven before the outage, undone when it fails.
+//!
+//! Phase 1 unpacks the backup in a scratch outside every data directory and boots it there, while the
+//! cluster serves; then the cluster is stopped. Phase 2 puts the proven copy into place on one volume, the
+//! leader's, and sets its old data aside. Phase 3 starts the leader alone; the outage ends when it serves.
+//! Only then are the other volumes emptied, and their replicas join. A leader that does not come up in time
+//! is undone: the old cluster comes back from what was set aside, or from a replica that nobody touched.
+//!
+//! Every choice is made in [`plan`]. The plan is recorded as an obligation before the first effect, with
+//! the stage it has reached; [`resume`] goes on from there when the conductor died.
+
+use crate::errand;
+use crate::model::catalogue::Catalogue;
+use crate::model::cluster::{ClaimView, ClusterView};
+use crate::model::galera::Member;
+use crate::model::obligation::{Debt, OBLIGATION_SCHEMA, Obligation, RestoreDebt, Stage};
+use crate::model::order::{RestoreRequest, StoreName};
+use crate::model::outcome::Explain;
+use crate::model::report::{RestorePreview, RestoreReport, VolumeReport};
+use crate::model::settings::Settings;
+use crate::model::workload::Workload;
+use crate::patience::patiently;
+use crate::ports::PortError;
+use crate::ports::conductor::RunnerSpec;
+use crate::ports::restore::RestorePorts;
+use crate::proof::Chain;
+use crate::stores::Inputs;
+
+mod course;
+mod error;
+mod leader;
+mod obstacles;
+mod phase1_prove;
+mod phase1_stop;
+mod phase2_refill;
+mod phase3_start;
+mod preview;
+mod rollback;
+mod volume;
+
+pub use error::RestoreError;
+pub use leader::Leader;
+
+use course::{Course, Limits};
+
+/// Everything a restore's plan is made from.
+pub struct Observed<'a> {
+    /// The cluster.
+    pub cluster: &'a ClusterView,
+    /// The cluster's settings.
+    pub settings: &'a Settings,
+    /// What backups there should be.
+    pub catalogue: Catalogue,
+    /// The StatefulSet, to be stopped and started.
+    pub workload: Workload,
+    /// What every server said, by pod; the error's text where one did not answer.
+    pub members: Vec<(String, Result<Member, String>)>,
+    /// The claim of the local store; `None` when that is not used.
+    pub store: Option<ClaimView>,
+    /// The Job's name.
+    pub job: &'a str,
+    /// Now.
+    pub now: jiff::Timestamp,
+}
+
+/// A restore with every choice made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestorePlan {
+    /// The chain, and where each of it is taken from at first.
+    pub chain: Chain,
+    /// The replica that is started first.
+    pub leader: Leader,
+    /// What is recorded before the first effect.
+    pub debt: RestoreDebt,
+    /// The runners that prove it: the next is tried where one finds its copy damaged.
+    pub proofs: Vec<RunnerSpec>,
+    /// The limits.
+    limits: Limits,
+    /// Bytes it takes unpacked; `None` when that is not recorded.
+    unpacked_bytes: Option<u64>,
+    /// What should be known although it does not stand in the way.
+    remarks: Vec<String>,
+}
+
+impl Observed<'_> {
+    fn inputs(&self) -> Inputs<'_> {
+        Inputs { catalogue: &self.catalogue, settings: self.settings, cluster: self.cluster, job: self.job }
+    }
+
+    /// The first server that answered.
+    fn answering(&self) -> Option<&Member> {
+        self.members.iter().find_map(|(_, member)| member.as_ref().ok())
+    }
+}
+
+/// Decides everything about a restore.
+///
+/// # Errors
+/// It cannot be done, or not without what the request does not allow. Nothing was touched.
+pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<RestorePlan, RestoreError> {
+    let inputs = observed.inputs();
+    let nearest = [StoreName::Local, StoreName::S3];
+    let chain = Chain::of(&inputs, &request.backup, request.store, nearest)?;
+    let obstacles = obstacles::of(observed);
+    if !obstacles.is_empty() {
+        return Err(RestoreError::Obstacles(obstacles));
+    }
+    let place = leader::data_place(observed);
+    let leader = leader::choose(observed, &chain, &place, request.leader)?;
+    let debt = RestoreDebt {
+        backup: request.backup.clone(),
+        stage: Stage::Proving,
+        leader: leader.replica.clone(),
+        others: leader::others(&observed.workload, &leader.replica),
+        saved: observed.workload.scale,
+        place,
+        scratch: leader.scratch.clone(),
+        history: None,
+        state_config_map: leader::state_config_map(&observed.workload.flavour),
+        keep_old_data: request.keep_old_data,
+        reached: Stage::Proving,
+        stopped: None,
+        served: None,
+        why: None,
+    };
+    if !request.no_rollback && !has_way_back(&debt) {
+        return Err(RestoreError::NoWayBack { cluster: observed.cluster.statefulset.clone() });
+    }
+    let mut chains = vec![chain.clone()];
+    let other = Chain::of(&inputs, &request.backup, request.store, [StoreName::S3, StoreName::Local])?;
+    chains.extend((other != chain && leader::can_read(observed, &other, &leader.replica)).then_some(other));
+    let proofs = chains.iter().enumerate();
+    let proofs = proofs.map(|(n, chain)| phase1_prove::runner(observed, chain, &leader, n)).collect();
+    let unpacked_bytes = chain.unpacked_bytes(&inputs).ok();
+    let remarks = obstacles::remarks(observed);
+    Ok(RestorePlan { chain, leader, debt, proofs, limits: Limits::of(observed.settings), unpacked_bytes, remarks })
+}
+
+/// Whether the old cluster could come back once the leader's volume was written.
+fn has_way_back(debt: &RestoreDebt) -> bool {
+    debt.place.has_siblings() || !debt.others.is_empty()
+}
+
+/// Looks at the leader's volume, whose room decides whether the plan can be carried out. Changes nothing.
+///
+/// # Errors
+/// The volume cannot be looked at, or has not the room.
+pub async fn look(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Result<VolumeReport, RestoreError> {
+    let spec = volume::look(plan, job);
+    let report: VolumeReport = errand::run(&spec, plan.limits.start, ports.conductor, |_| {})
+        .await
+        .map_err(|error| RestoreError::Look { pod: plan.leader.replica.pod.clone(), failure: error.into_failure() })?;
+    phase1_prove::check_room(plan, &report)?;
+    Ok(report)
+}
+
+/// Says what would be done.
+#[must_use]
+pub fn preview(plan: &RestorePlan, observed: &Observed<'_>, look: &VolumeReport) -> RestorePreview {
+    preview::of(plan, observed, look)
+}
+
+/// Carries a restore out.
+///
+/// # Errors
+/// Says which part failed, and how the cluster is now.
+pub async fn run(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Result<RestoreReport, RestoreError> {
+    let since = ports.conductor.clock.now();
+    let obligation = Obligation {
+        schema: OBLIGATION_SCHEMA,
+        debt: Debt::Restore(Box::new(plan.debt.clone())),
+        run: job.to_owned(),
+        since,
+    };
+    record(&obligation, ports).await.map_err(|source| RestoreError::NotBegun { source })?;
+    let mut course = Course::new(&obligation, plan.debt.clone(), job, plan.limits.clone(), *ports);
+    match phase1_prove::run(plan, ports).await {
+        Ok(history) => course.debt.history = Some(history),
+        Err(failure) => {
+            phase1_prove::abandon(&mut course).await;
+            return Err(RestoreError::NotProven { backup: plan.debt.backup.clone(), failure });
+        }
+    }
+    course.enter(Stage::Stopping).await?;
+    course::drive(course).await
+}
+
+/// Records the obligation, also where the answer to a first try was lost on its way.
+async fn record(obligation: &Obligation, ports: &RestorePorts<'_>) -> Result<(), PortError> {
+    let cluster = ports.conductor.cluster;
+    match cluster.record_obligation(obligation).await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let view = patiently(ports.conductor, || cluster.view()).await?;
+            if view.obligation.as_ref() == Some(obligation) { Ok(()) } else { Err(error) }
+        }
+    }
+}
+
+/// How a restore that was gone on with ended.
+#[derive(Debug)]
+pub enum Resumed {
+    /// It is done.
+    Done(Box<RestoreReport>),
+    /// It had not stopped the cluster yet, and was given up.
+    GivenUp,
+}
+
+/// Goes on with a restore whose run died: finishes it, or brings the old cluster back.
+///
+/// # Errors
+/// As [`run`].
+pub async fn resume(
+    owed: &Obligation,
+    debt: &RestoreDebt,
+    settings: &Settings,
+    job: &str,
+    ports: &RestorePorts<'_>,
+) -> Result<Resumed, RestoreError> {
+    let mut course = Course::new(owed, debt.clone(), job, Limits::of(settings), *ports);
+    match debt.stage {
+        Stage::Proving => {
+            phase1_prove::abandon(&mut course).await;
+            return Ok(Resumed::GivenUp);
+        }
+        // Nothing is written yet, and nobody waits for this restore any more: the shortest outage is back.
+        Stage::Stopping => {
+            course.debt.why = Some("its run died before anything was written".to_owned());
+            course.enter(Stage::RollingBack).await?;
+        }
+        _ => {}
+    }
+    course.resumed = true;
+    course::drive(course).await.map(|report| Resumed::Done(Box::new(report)))
+}

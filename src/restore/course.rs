@@ -1,0 +1,156 @@
+//! How a restore goes from stage to stage: each recorded before its first act, each able to be done again.
+
+use std::time::Duration;
+
+use super::error::RestoreError;
+use super::{phase1_stop, phase2_refill, phase3_start, rollback};
+use crate::model::event::Phase;
+use crate::model::obligation::{Debt, Obligation, RestoreDebt, Stage};
+use crate::model::report::RestoreReport;
+use crate::model::settings::Settings;
+use crate::patience::patiently;
+use crate::ports::PortError;
+use crate::ports::restore::RestorePorts;
+
+/// The limits of a restore.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Limits {
+    /// For a runner to start.
+    pub start: Duration,
+    /// For one runner to show no sign of work while it proves.
+    pub patience: Duration,
+    /// For the cluster to stop.
+    pub stop: Duration,
+    /// For the leader to serve.
+    pub lead: Duration,
+    /// For the others to join.
+    pub join: Duration,
+    /// Claims that a runner of this restore needs for what is on the volume of backups.
+    pub store_claim: String,
+    /// Threads that copy.
+    pub parallel: u32,
+}
+
+impl Limits {
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self {
+            start: settings.start_timeout,
+            patience: settings.copy_timeout + crate::proof::BOOT_LIMIT,
+            stop: settings.restore_stop_timeout,
+            lead: settings.restore_start_timeout,
+            join: settings.restore_join_timeout,
+            store_claim: settings.store_claim.clone(),
+            parallel: settings.parallel,
+        }
+    }
+}
+
+/// A restore under way.
+pub(super) struct Course<'a> {
+    /// What stands recorded.
+    owed: Obligation,
+    /// The same, as it will be recorded next.
+    pub debt: RestoreDebt,
+    /// The Job that carries it on, by which its runners are named.
+    pub job: &'a str,
+    /// The limits.
+    pub limits: Limits,
+    /// Whether another run began it.
+    pub resumed: bool,
+    /// The world.
+    pub ports: RestorePorts<'a>,
+    runners: u32,
+}
+
+/// Why a step came to nothing.
+#[derive(Debug)]
+pub(super) enum StepError {
+    /// What was tried did not work; the restore has to be undone.
+    Failed(String),
+    /// A pod turned up with a volume while it was written.
+    Intruded(String),
+    /// Kubernetes could not be asked or told: nobody knows more than before.
+    World(PortError),
+}
+
+impl From<PortError> for StepError {
+    fn from(error: PortError) -> Self {
+        Self::World(error)
+    }
+}
+
+impl<'a> Course<'a> {
+    pub(super) fn new(
+        owed: &Obligation,
+        debt: RestoreDebt,
+        job: &'a str,
+        limits: Limits,
+        ports: RestorePorts<'a>,
+    ) -> Self {
+        Self { owed: owed.clone(), debt, job, limits, resumed: false, ports, runners: 0 }
+    }
+
+    /// The run that owes it, under whose name everything of it lies on the volumes.
+    pub(super) fn run(&self) -> &str {
+        &self.owed.run
+    }
+
+    /// Records the stage that comes next, before its first act.
+    pub(super) async fn enter(&mut self, stage: Stage) -> Result<(), RestoreError> {
+        let left = std::mem::replace(&mut self.debt.stage, stage);
+        if stage != Stage::RollingBack {
+            self.debt.reached = self.debt.reached.max(stage);
+        }
+        self.record().await.map_err(|source| RestoreError::Interrupted {
+            backup: self.debt.backup.clone(),
+            stage: left,
+            source,
+        })
+    }
+
+    pub(super) async fn record(&mut self) -> Result<(), PortError> {
+        self.owed.debt = Debt::Restore(Box::new(self.debt.clone()));
+        patiently(self.ports.conductor, || self.ports.workload.record_stage(&self.owed)).await
+    }
+
+    /// A name for the next runner; never the same twice in one Job.
+    pub(super) fn next_runner(&mut self, what: &str) -> String {
+        self.runners += 1;
+        format!("{}-{what}-{}", self.job, self.runners)
+    }
+
+    pub(super) fn step(&self, phase: Phase, message: impl Into<String>) {
+        self.ports.conductor.events.step(phase, message.into());
+    }
+
+    pub(super) fn interrupted(&self, source: PortError) -> RestoreError {
+        RestoreError::Interrupted { backup: self.debt.backup.clone(), stage: self.debt.stage, source }
+    }
+}
+
+/// Goes on from the stage that is recorded to the end.
+pub(super) async fn drive(mut course: Course<'_>) -> Result<RestoreReport, RestoreError> {
+    loop {
+        let stage = course.debt.stage;
+        let (done, next) = match stage {
+            Stage::Proving | Stage::Stopping => (phase1_stop::run(&mut course).await, Stage::Switching),
+            Stage::Switching => (phase2_refill::run(&mut course).await, Stage::Starting),
+            Stage::Starting => (phase3_start::lead(&mut course).await, Stage::Joining),
+            Stage::Joining => (phase3_start::join(&mut course).await, Stage::Tidying),
+            Stage::Tidying => return phase3_start::finish(&mut course).await,
+            Stage::RollingBack => return Err(rollback::run(&mut course).await),
+        };
+        match done {
+            Ok(()) => course.enter(next).await?,
+            Err(StepError::World(source)) => return Err(course.interrupted(source)),
+            Err(StepError::Failed(why) | StepError::Intruded(why)) if stage == Stage::Joining => {
+                return Err(RestoreError::NotJoined { leader: course.debt.leader.pod.clone(), why });
+            }
+            Err(StepError::Failed(why) | StepError::Intruded(why)) => {
+                course.step(Phase::RollBack, format!("failed while {}: {why}", stage.words()));
+                course.debt.why = Some(why);
+                course.enter(Stage::RollingBack).await?;
+            }
+        }
+    }
+}

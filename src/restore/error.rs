@@ -1,0 +1,150 @@
+//! Why a restore was refused, or failed, and how the cluster is then.
+
+use super::Stage;
+use crate::exit_code::ExitCode;
+use crate::model::backup_id::BackupId;
+use crate::model::outcome::{Explain, Failure};
+use crate::ports::PortError;
+use crate::proof::ChainError;
+
+/// Why a restore was refused, or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// The backup cannot be put together.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// Something stands in the way.
+    #[error("the restore was refused: {}", .0.join("; "))]
+    Obstacles(Vec<String>),
+    /// No replica can be started first with the restored data.
+    #[error("no replica can be started first with the restored data: {}", .0.join("; "))]
+    NoLeader(Vec<String>),
+    /// It could not be undone.
+    #[error(
+        "if the restored data did not start, the old data of {cluster} could not be brought back: its only replica has no room beside its data directory"
+    )]
+    NoWayBack {
+        /// The cluster.
+        cluster: String,
+    },
+    /// The leader's volume could not be looked at.
+    #[error("cannot look at the data volume of {pod}: {}", .failure.message)]
+    Look {
+        /// The pod.
+        pod: String,
+        /// Why.
+        failure: Failure,
+    },
+    /// There is no room to unpack.
+    #[error(
+        "{backup} takes {needed_bytes} bytes unpacked, and the volume of {pod} has {free_bytes} left (with {reserve_bytes} kept free for its server)"
+    )]
+    NoRoom {
+        /// The backup.
+        backup: BackupId,
+        /// The pod.
+        pod: String,
+        /// What it takes.
+        needed_bytes: u64,
+        /// What is left.
+        free_bytes: u64,
+        /// What is kept free.
+        reserve_bytes: u64,
+    },
+    /// The obligation could not be recorded.
+    #[error("cannot record that a restore begins; nothing was changed")]
+    NotBegun {
+        /// Why.
+        #[source]
+        source: PortError,
+    },
+    /// The backup did not boot; the cluster served all the time.
+    #[error("{backup} was not restored, and the cluster was not touched: {}", .failure.message)]
+    NotProven {
+        /// The backup.
+        backup: BackupId,
+        /// Why.
+        failure: Failure,
+    },
+    /// Kubernetes could not be asked or told in the middle.
+    #[error("the restore of {backup} was interrupted while {}", .stage.words())]
+    Interrupted {
+        /// The backup.
+        backup: BackupId,
+        /// How far it is.
+        stage: Stage,
+        /// Why.
+        #[source]
+        source: PortError,
+    },
+    /// The restored data are served, and others have not joined.
+    #[error("{leader} serves the restored data, but not all replicas have joined: {why}")]
+    NotJoined {
+        /// The replica that serves.
+        leader: String,
+        /// Why.
+        why: String,
+    },
+    /// It failed and was undone.
+    #[error("the restore of {backup} failed, and the old cluster is back: {why}")]
+    RolledBack {
+        /// The backup.
+        backup: BackupId,
+        /// Why it failed.
+        why: String,
+    },
+    /// It failed, and could not be undone.
+    #[error("the restore of {backup} failed ({why}), and the old cluster is not back: {trouble}")]
+    NeedsPerson {
+        /// The backup.
+        backup: BackupId,
+        /// Why it failed.
+        why: String,
+        /// Why it is not undone.
+        trouble: String,
+        /// Exactly what to do.
+        instructions: String,
+    },
+}
+
+/// What finishes what stands.
+const RECOVER: &str = "kubectl mariadb-backup recover";
+
+impl Explain for RestoreError {
+    fn code(&self) -> ExitCode {
+        match self {
+            Self::Chain(error) => error.code(),
+            Self::Obstacles(_) | Self::NoLeader(_) | Self::NoWayBack { .. } | Self::NoRoom { .. } => ExitCode::Refused,
+            Self::Look { failure, .. } | Self::NotProven { failure, .. } => failure.code,
+            Self::NotBegun { .. } | Self::Interrupted { .. } | Self::NotJoined { .. } => ExitCode::FailedInCluster,
+            Self::RolledBack { .. } => ExitCode::RolledBack,
+            Self::NeedsPerson { .. } => ExitCode::NeedsPerson,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Chain(error) => error.hint(),
+            Self::Obstacles(_) => Some("nothing was changed; clear what stands in the way and order it again".to_owned()),
+            Self::NoLeader(_) => Some(
+                "kubectl mariadb-backup sync --to s3 makes a copy that any node can read; --leader N names another replica"
+                    .to_owned(),
+            ),
+            Self::NoWayBack { .. } => Some("--no-rollback goes on without a way back".to_owned()),
+            Self::Look { failure, .. } | Self::NotProven { failure, .. } => failure.hint.clone(),
+            Self::NoRoom { .. } => Some("make room on that volume, or make it larger".to_owned()),
+            Self::NotBegun { source } => source.hint(),
+            Self::Interrupted { .. } => Some(format!("{RECOVER} goes on with it, or brings the old cluster back")),
+            Self::NotJoined { .. } => Some(format!("see the pods that did not join; {RECOVER} goes on with it")),
+            Self::RolledBack { .. } => Some("see the log of the run: kubectl mariadb-backup logs".to_owned()),
+            Self::NeedsPerson { instructions, .. } => Some(instructions.clone()),
+        }
+    }
+
+    fn reported(&self) -> Option<&Failure> {
+        match self {
+            Self::Look { failure, .. } | Self::NotProven { failure, .. } => Some(failure),
+            _ => None,
+        }
+    }
+}

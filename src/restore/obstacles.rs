@@ -1,0 +1,70 @@
+//! What stands in the way of a restore, all of it at once, before anything is touched.
+
+use super::Observed;
+use crate::model::workload::Flavour;
+
+/// Returns whatever makes a restore impossible or dangerous now.
+pub(super) fn of(observed: &Observed<'_>) -> Vec<String> {
+    let workload = &observed.workload;
+    let name = &observed.cluster.statefulset;
+    let mut found = Vec::new();
+    if workload.replicas.is_empty() {
+        found.push(format!(
+            "StatefulSet {name} is scaled to 0, so it is not known which volumes are its own; scale it to what it shall be first"
+        ));
+    }
+    if workload.deletes_claims {
+        found.push(format!(
+            "StatefulSet {name} deletes its claims when it is scaled down (persistentVolumeClaimRetentionPolicy.whenScaled: Delete)"
+        ));
+    }
+    for autoscaler in &workload.autoscalers {
+        found.push(format!(
+            "HorizontalPodAutoscaler {autoscaler} would start the cluster again; remove it for the time"
+        ));
+    }
+    if let Some(controller) = &workload.controller {
+        found.push(format!(
+            "StatefulSet {name} belongs to {controller}, whose operator would start it again; suspend that first"
+        ));
+    }
+    found.extend(bootstrap(observed));
+    for (replica, claim) in &workload.replicas {
+        let Some(claim) = claim else { continue };
+        if claim.access_modes.iter().any(|mode| mode == "ReadWriteOncePod") {
+            found.push(format!("claim {} is ReadWriteOncePod, so no runner can be given its volume", replica.claim));
+        }
+    }
+    found
+}
+
+/// An unknown way to start is asked for, never guessed.
+fn bootstrap(observed: &Observed<'_>) -> Option<String> {
+    let is_told = observed.settings.bootstrap.is_some();
+    match observed.workload.flavour {
+        Flavour::OpenstackHelm { .. } | Flavour::Bitnami => None,
+        Flavour::MariadbOperator | Flavour::Plain if is_told => None,
+        Flavour::MariadbOperator | Flavour::Plain => Some(
+            "it is not known how the servers of this StatefulSet are told to start the cluster; if their start script goes by safe_to_bootstrap in grastate.dat, say so with --bootstrap grastate (setup --bootstrap grastate keeps it)"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Returns what should be known although it does not stand in the way.
+pub(super) fn remarks(observed: &Observed<'_>) -> Vec<String> {
+    let workload = &observed.workload;
+    let mut remarks: Vec<_> = workload
+        .kept_by
+        .iter()
+        .map(|tool| format!("{tool} may start the cluster again in the middle; pause it for the time"))
+        .collect();
+    let missing = workload.replicas.iter().filter(|(_, claim)| claim.is_none());
+    remarks.extend(missing.map(|(replica, _)| format!("claim {} is not there; it will be made anew", replica.claim)));
+    let silent: Vec<_> =
+        observed.members.iter().filter(|(_, member)| member.is_err()).map(|(pod, _)| pod.as_str()).collect();
+    if !silent.is_empty() {
+        remarks.push(format!("{} did not answer, so it is not known what is lost there", silent.join(", ")));
+    }
+    remarks
+}

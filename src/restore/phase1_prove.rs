@@ -1,0 +1,137 @@
+//! Phase 1, its longer part: the backup is unpacked and booted in scratch, while the cluster serves.
+
+use super::course::Course;
+use super::leader::Leader;
+use super::{Observed, RestoreError, RestorePlan, volume};
+use crate::errand;
+use crate::exit_code::ExitCode;
+use crate::model::event::{EventKind, Phase};
+use crate::model::names::BACKUP_CREDENTIALS;
+use crate::model::obligation::ScratchPlace;
+use crate::model::order::{ORDER_VERSION, ProveOrder, RefillAct, RunnerOrder, RunnerTask, StoreName};
+use crate::model::outcome::{Explain, Failure};
+use crate::model::report::{ProveReport, VolumeReport};
+use crate::patience::patiently;
+use crate::ports::conductor::{DataVolume, RunnerSpec};
+use crate::ports::restore::RestorePorts;
+use crate::proof::Chain;
+use crate::stores;
+
+/// What an unpacked backup grows by while it is prepared and served.
+const GROWTH_BYTES: u64 = 64 << 20;
+
+/// Plans the runner that proves a chain on the leader's volume, or on that of backups.
+pub(super) fn runner(observed: &Observed<'_>, chain: &Chain, leader: &Leader, number: usize) -> RunnerSpec {
+    let settings = observed.settings;
+    let is_beside = leader.scratch == ScratchPlace::Beside;
+    let order = ProveOrder {
+        reserve_bytes: if is_beside { settings.data_free_bytes } else { 0 },
+        backup_credentials: Some(BACKUP_CREDENTIALS.to_owned()),
+        ..chain.order(&observed.inputs(), volume::scratch_path(&leader.scratch))
+    };
+    let data = DataVolume { claim: leader.replica.claim.clone(), beside: leader.pod.clone() };
+    let uses_store = chain.uses(StoreName::Local) || !is_beside;
+    RunnerSpec {
+        name: format!("{}-prove-{}", observed.job, number + 1),
+        order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Prove(order) },
+        beside: None,
+        data: is_beside.then_some(data),
+        store_claim: uses_store.then(|| settings.store_claim.clone()),
+        s3: stores::mounts(settings).filter(|_| chain.uses(StoreName::S3)),
+        scratch: None,
+        operator_secret: Some(settings.operator_secret.clone()),
+        backup_secret: Some(settings.backup_secret.clone()),
+    }
+}
+
+/// Refuses where the volume that was looked at has not the room to unpack.
+pub(super) fn check_room(plan: &RestorePlan, look: &VolumeReport) -> Result<(), RestoreError> {
+    let (ScratchPlace::Beside, Some(unpacked)) = (&plan.debt.scratch, plan.unpacked_bytes) else { return Ok(()) };
+    let reserve_bytes = plan.reserve_bytes();
+    let needed_bytes = unpacked.saturating_add(GROWTH_BYTES);
+    if needed_bytes.saturating_add(reserve_bytes) <= look.free_bytes {
+        return Ok(());
+    }
+    Err(RestoreError::NoRoom {
+        backup: plan.debt.backup.clone(),
+        pod: plan.leader.replica.pod.clone(),
+        needed_bytes,
+        free_bytes: look.free_bytes,
+        reserve_bytes,
+    })
+}
+
+impl RestorePlan {
+    /// What is kept free on a volume on which a server lives.
+    pub(super) fn reserve_bytes(&self) -> u64 {
+        self.proofs
+            .iter()
+            .find_map(|spec| match &spec.order.task {
+                RunnerTask::Prove(order) => Some(order.reserve_bytes),
+                _ => None,
+            })
+            .unwrap_or_default()
+    }
+}
+
+/// Has the backup booted, and returns the history it began.
+pub(super) async fn run(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<String, Failure> {
+    let conductor = ports.conductor;
+    conductor.events.send(Phase::Prove, EventKind::Started);
+    let mut specs = plan.proofs.iter().peekable();
+    let proof = loop {
+        let Some(spec) = specs.next() else {
+            return Err(Failure::new(ExitCode::Error, "the plan has no proof"));
+        };
+        let hear = |event: crate::model::event::Event| errand::repeat(event.phase, event.kind, conductor);
+        let proven =
+            errand::run_patiently::<ProveReport>(spec, plan.limits.start, plan.limits.patience, conductor, hear);
+        match proven.await {
+            Ok(proof) => break proof,
+            Err(error) if error.code() == ExitCode::VerificationFailed && specs.peek().is_some() => {
+                let message = format!("{error}; trying what lies in the other store");
+                conductor.events.send(Phase::Prove, EventKind::Warned { message });
+            }
+            Err(error) => return Err(error.into_failure()),
+        }
+    };
+    let Some(history) = proof.history_uuid else {
+        let what = "the server's image has no Galera, so the restored data have no history others could join";
+        return Err(Failure::new(ExitCode::Refused, what));
+    };
+    let said =
+        format!("the backup boots: {} tables in {} schemas, in the new history {history}", proof.tables, proof.schemas);
+    conductor.events.step(Phase::Prove, said);
+    conductor.events.send(Phase::Prove, EventKind::Finished);
+    Ok(history)
+}
+
+/// Removes what a proof left, and the record with it: the cluster was never touched.
+///
+/// Scratch that cannot be removed now is removed by the next restore, or by the sweep of the store.
+pub(super) async fn abandon(course: &mut Course<'_>) {
+    if let Err(why) = remove_scratch(course).await {
+        let message = format!("what was unpacked may still be there: {why}");
+        course.ports.conductor.events.send(Phase::Prove, EventKind::Warned { message });
+    }
+    let cluster = course.ports.conductor.cluster;
+    let cleared = patiently(course.ports.conductor, || cluster.clear_obligation(course.run())).await;
+    if let Err(error) = cleared {
+        let message = format!("{error}; the next run clears it");
+        course.ports.conductor.events.send(Phase::Prove, EventKind::Warned { message });
+    }
+}
+
+/// Only what lies beside a data directory is removed here; the store sweeps its own unfinished work.
+async fn remove_scratch(course: &mut Course<'_>) -> Result<(), String> {
+    if course.debt.scratch != ScratchPlace::Beside {
+        return Ok(());
+    }
+    let leader = course.debt.leader.clone();
+    let act = RefillAct::Tidy { scratch: None, keep_old_data: false };
+    let cluster = course.ports.conductor.cluster;
+    let view = patiently(course.ports.conductor, || cluster.view()).await.map_err(|error| error.to_string())?;
+    let runs = view.pod(&leader.pod).is_some_and(|pod| pod.node.is_some());
+    let done = if runs { course.refill_beside(&leader, act).await } else { course.refill(&leader, act).await };
+    done.map(drop).map_err(|error| error.words())
+}

@@ -1,0 +1,82 @@
+//! Phase 1, its end: the cluster stops, and nothing goes on before no pod holds any of its volumes.
+
+use super::course::{Course, StepError};
+use crate::model::event::{EventKind, Phase};
+use crate::model::workload::{ClaimUser, Replica};
+use crate::patience::patiently;
+
+/// How often a cluster that somebody else starts again is stopped again.
+const ATTEMPTS: u32 = 3;
+
+pub(super) async fn run(course: &mut Course<'_>) -> Result<(), StepError> {
+    let events = course.ports.conductor.events;
+    events.send(Phase::Stop, EventKind::Started);
+    if course.debt.stopped.is_none() {
+        course.debt.stopped = Some(course.ports.conductor.clock.now());
+        course.record().await?;
+    }
+    course.step(Phase::Stop, "stopping the cluster: the outage begins");
+    stop(course).await?;
+    course.step(Phase::Stop, "no pod holds any of its volumes");
+    events.send(Phase::Stop, EventKind::Finished);
+    Ok(())
+}
+
+/// Stops every replica, and waits until nobody has any of the volumes, nor may still have it.
+///
+/// A cluster that somebody starts again meanwhile is stopped again, a few times.
+pub(super) async fn stop(course: &Course<'_>) -> Result<(), StepError> {
+    let ports = course.ports;
+    let claims = all_claims(course);
+    let mut left = Vec::new();
+    for _ in 0..ATTEMPTS {
+        patiently(ports.conductor, || ports.workload.scale(course.debt.saved.none())).await?;
+        // Also one by one: with ordered pods, one that is not Ready would hold up all the others.
+        for replica in all_replicas(course) {
+            patiently(ports.conductor, || ports.workload.end_pod(&replica.pod)).await?;
+        }
+        left = patiently(ports.conductor, || ports.workload.wait_until_free(&claims, course.limits.stop)).await?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        let is_stuck = left.iter().any(|user| user.terminating);
+        if is_stuck {
+            break;
+        }
+        course.step(Phase::Stop, format!("{}; stopping it again", users_text(&left)));
+    }
+    Err(StepError::Failed(format!(
+        "{} after {} s, so its volume may not be written",
+        users_text(&left),
+        course.limits.stop.as_secs()
+    )))
+}
+
+/// Makes sure, before anything is written, that the cluster is still stopped.
+pub(super) async fn hold(course: &Course<'_>) -> Result<(), StepError> {
+    let ports = course.ports;
+    let claims = all_claims(course);
+    let users = patiently(ports.conductor, || ports.workload.users(&claims)).await?;
+    if users.is_empty() {
+        return Ok(());
+    }
+    course.step(Phase::Stop, format!("{}, which nobody of this restore started", users_text(&users)));
+    stop(course).await
+}
+
+fn all_replicas<'a>(course: &'a Course<'_>) -> impl Iterator<Item = &'a Replica> {
+    std::iter::once(&course.debt.leader).chain(&course.debt.others)
+}
+
+fn all_claims(course: &Course<'_>) -> Vec<String> {
+    all_replicas(course).map(|replica| replica.claim.clone()).collect()
+}
+
+fn users_text(users: &[ClaimUser]) -> String {
+    let user = |user: &ClaimUser| {
+        let node = user.node.as_ref().map(|node| format!(" on node {node}")).unwrap_or_default();
+        let how = if user.terminating { " is being deleted and still" } else { "" };
+        format!("{}{node}{how} has claim {}", user.by, user.claim)
+    };
+    users.iter().map(user).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,34 @@
+//! Phase 2: the proven copy takes the place of the old data on the leader's volume, and on no other.
+
+use super::course::{Course, StepError};
+use super::{phase1_stop, volume};
+use crate::model::event::{EventKind, Phase};
+use crate::model::order::RefillAct;
+
+/// How often it is begun anew after a pod turned up with the volume.
+const ATTEMPTS: u32 = 3;
+
+/// Where the proof leaves what it proved, below its scratch.
+const BASE: &str = "base";
+
+pub(super) async fn run(course: &mut Course<'_>) -> Result<(), StepError> {
+    let events = course.ports.conductor.events;
+    events.send(Phase::Refill, EventKind::Started);
+    let leader = course.debt.leader.clone();
+    let history = course.debt.history.clone().unwrap_or_default();
+    let source = format!("{}/{BASE}", volume::scratch_path(&course.debt.scratch));
+    course.step(Phase::Refill, format!("putting the restored data into place on the volume of {}", leader.pod));
+    for tries_left in (0..ATTEMPTS).rev() {
+        phase1_stop::hold(course).await?;
+        let switch = RefillAct::Switch { source: source.clone(), history: history.clone() };
+        match course.refill(&leader, switch).await {
+            Err(StepError::Intruded(why)) if tries_left > 0 => course.step(Phase::Refill, format!("{why}; once more")),
+            done => {
+                done?;
+                break;
+            }
+        }
+    }
+    events.send(Phase::Refill, EventKind::Finished);
+    Ok(())
+}

@@ -1,0 +1,124 @@
+//! What a restore would do, in words, for a person who has to say yes.
+
+use super::{Observed, RestorePlan, has_way_back};
+use crate::model::galera::Position;
+use crate::model::obligation::ScratchPlace;
+use crate::model::order::StoreName;
+use crate::model::report::{RestorePreview, VolumePlan, VolumeReport};
+
+/// Writes it from a plan and what was seen.
+pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>, look: &VolumeReport) -> RestorePreview {
+    let debt = &plan.debt;
+    let entry = observed.catalogue.entry(&debt.backup);
+    RestorePreview {
+        cluster: format!("{}/{}", observed.cluster.namespace, observed.cluster.statefulset),
+        backup: debt.backup.clone(),
+        chain: plan.chain.members.iter().cloned().zip(plan.chain.from.iter().copied()).collect(),
+        backup_position: entry.and_then(|entry| entry.position),
+        present_position: present(observed),
+        asked: observed.now,
+        flavour: observed.workload.flavour.words().to_owned(),
+        leader: debt.leader.pod.clone(),
+        leader_because: plan.leader.because.clone(),
+        volumes: volumes(plan),
+        scratch: scratch(plan),
+        scratch_bytes: plan.unpacked_bytes.unwrap_or_default(),
+        scratch_free_bytes: (debt.scratch == ScratchPlace::Beside).then_some(look.free_bytes),
+        steps: steps(plan),
+        outage: outage(plan, look),
+        way_back: way_back(plan),
+        remarks: plan.remarks.clone(),
+    }
+}
+
+/// The furthest that any replica says it is.
+fn present(observed: &Observed<'_>) -> Option<Position> {
+    let said = observed.members.iter().filter_map(|(_, member)| member.as_ref().ok());
+    let furthest = said.max_by_key(|member| member.last_committed)?;
+    Some(Position { uuid: furthest.state_uuid.clone(), seqno: furthest.last_committed })
+}
+
+fn volumes(plan: &RestorePlan) -> Vec<VolumePlan> {
+    let debt = &plan.debt;
+    let aside = match (debt.place.has_siblings(), debt.keep_old_data) {
+        (true, true) => "gets the restored data; the old ones are set aside on it and kept",
+        (true, false) => "gets the restored data; the old ones are set aside on it until all replicas serve",
+        (false, _) => "is emptied and gets the restored data",
+    };
+    let leader = VolumePlan { pod: debt.leader.pod.clone(), claim: debt.leader.claim.clone(), what: aside.to_owned() };
+    let other = |replica: &crate::model::workload::Replica| VolumePlan {
+        pod: replica.pod.clone(),
+        claim: replica.claim.clone(),
+        what: format!("is emptied once {} serves, and gets everything from it", debt.leader.pod),
+    };
+    std::iter::once(leader).chain(debt.others.iter().map(other)).collect()
+}
+
+fn scratch(plan: &RestorePlan) -> String {
+    match &plan.debt.scratch {
+        ScratchPlace::Beside => format!("the volume of {}, beside its data", plan.debt.leader.pod),
+        ScratchPlace::Store(_) => "the volume of backups".to_owned(),
+    }
+}
+
+fn steps(plan: &RestorePlan) -> Vec<String> {
+    let debt = &plan.debt;
+    let leader = &debt.leader.pod;
+    let from: Vec<_> = [StoreName::Local, StoreName::S3]
+        .into_iter()
+        .filter(|store| plan.chain.uses(*store))
+        .map(StoreName::word)
+        .collect();
+    let into_place = match debt.scratch {
+        ScratchPlace::Beside => "by its name alone",
+        ScratchPlace::Store(_) => "by copying it",
+    };
+    let mut steps = vec![
+        format!(
+            "read every byte of the backup from {} and compare it, unpack and prepare it on {}",
+            from.join(" and "),
+            scratch(plan)
+        ),
+        "boot a server on it without network, log in with today's Secrets, open every table".to_owned(),
+        format!("stop all {} replicas; wait until no pod holds any of their volumes", debt.saved.replicas),
+        format!("put the restored data into place on the volume of {leader}, {into_place}"),
+        format!("start {leader} alone, in a new history, and look at it"),
+    ];
+    if !debt.others.is_empty() {
+        let others: Vec<_> = debt.others.iter().map(|replica| replica.pod.as_str()).collect();
+        steps.push(format!("empty the volumes of {}, start them, and wait until each is Synced", others.join(", ")));
+    }
+    steps
+        .push(if debt.keep_old_data { "remove the scratch" } else { "remove the scratch and the old data" }.to_owned());
+    steps
+}
+
+fn outage(plan: &RestorePlan, look: &VolumeReport) -> String {
+    let copied = plan.unpacked_bytes.unwrap_or(look.data_bytes);
+    match plan.debt.scratch {
+        ScratchPlace::Beside => {
+            "from step 3 to step 5: as long as the servers take to stop and one to start".to_owned()
+        }
+        ScratchPlace::Store(_) => format!(
+            "from step 3 to step 5: as long as the servers take to stop, {} MiB to be copied, and one server to start",
+            copied >> 20
+        ),
+    }
+}
+
+fn way_back(plan: &RestorePlan) -> Option<String> {
+    let debt = &plan.debt;
+    if !has_way_back(debt) {
+        return None;
+    }
+    let from = if debt.place.has_siblings() {
+        "from the old data set aside, or the replica that is furthest"
+    } else {
+        "from the furthest of the replicas that are not touched before"
+    };
+    Some(format!(
+        "when {} does not serve within {} s, the old cluster is started again {from}",
+        debt.leader.pod,
+        plan.limits.lead.as_secs()
+    ))
+}

@@ -1,0 +1,179 @@
+//! What is done to one data volume while no server holds it.
+//!
+//! A restore's old data, its proven copy and whatever is on its way out lie in a directory of their own
+//! beside the data, each under the name of the run that owes the restore, so that every act can be done
+//! again after it was broken off anywhere. Names change in one step; what has to be copied is copied under
+//! another name first, where the volume has room for one beside the data. Where it has none, the file
+//! without which no server starts is written last.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use self::error::RefillError;
+use super::stop::Stop;
+use crate::model::event::{EventKind, Phase};
+use crate::model::names::RESTORE_DIRECTORY;
+use crate::model::order::{RefillAct, RefillOrder};
+use crate::model::outcome::{Failure, Outcome};
+use crate::model::report::VolumeReport;
+use crate::ports::refill::{DataFiles, RefillPorts};
+
+mod empty;
+mod error;
+mod put_back;
+mod switch;
+
+/// How often progress is reported.
+const TICK: Duration = Duration::from_millis(300);
+
+/// Runs the order to its end and says how it went.
+pub async fn run(order: &RefillOrder, ports: &RefillPorts, stop: Stop) -> Outcome<VolumeReport> {
+    let begun = ports.clock.elapsed();
+    match refill(order, ports, stop).await {
+        Ok(mut report) => {
+            let took = ports.clock.elapsed().saturating_sub(begun);
+            report.took_millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            Outcome::done(report, Vec::new())
+        }
+        Err(error) => Outcome::failed(Failure::of(&error), Vec::new()),
+    }
+}
+
+async fn refill(order: &RefillOrder, ports: &RefillPorts, stop: Stop) -> Result<VolumeReport, RefillError> {
+    let copied = Arc::new(AtomicU64::new(0));
+    let mut acting = tokio::task::spawn_blocking({
+        let (order, volume) = (order.clone(), Arc::clone(&ports.volume));
+        let (copied, events) = (Arc::clone(&copied), Arc::clone(&ports.events));
+        move || {
+            let site = Site { order: &order, volume: volume.as_ref(), copied: &copied, stop: &stop };
+            site.act(&|message| events.step(Phase::Refill, message)).map(|()| ())?;
+            site.report()
+        }
+    });
+    let mut report = loop {
+        tokio::select! {
+            done = &mut acting => break done.unwrap_or(Err(RefillError::BrokeOff))?,
+            () = ports.clock.sleep(TICK) => {
+                let done_bytes = copied.load(Ordering::Relaxed);
+                let kind = EventKind::Progress { done_bytes, total_bytes: 0, written_bytes: done_bytes };
+                ports.events.send(Phase::Refill, kind);
+            }
+        }
+    };
+    report.copied_bytes = copied.load(Ordering::Relaxed);
+    if order.act == RefillAct::Position {
+        recover_position(order, ports, &mut report).await?;
+    }
+    Ok(report)
+}
+
+/// Asks the server itself for the position of data that it did not leave cleanly.
+async fn recover_position(
+    order: &RefillOrder,
+    ports: &RefillPorts,
+    report: &mut VolumeReport,
+) -> Result<(), RefillError> {
+    let is_known = report.state.as_ref().is_some_and(|state| state.has_history() && state.seqno >= 0);
+    if !report.has_data || is_known {
+        return Ok(());
+    }
+    let recovered = ports.recovery.recover(&order.place.directory).await.map_err(RefillError::Port)?;
+    if let Some(position) = recovered {
+        let safe_to_bootstrap = report.state.as_ref().is_some_and(|state| state.safe_to_bootstrap);
+        let state = crate::model::galera::SavedState { uuid: position.uuid, seqno: position.seqno, safe_to_bootstrap };
+        report.state = Some(state);
+    }
+    Ok(())
+}
+
+/// The volume that is worked on, and how.
+struct Site<'a> {
+    order: &'a RefillOrder,
+    volume: &'a dyn DataFiles,
+    copied: &'a AtomicU64,
+    stop: &'a Stop,
+}
+
+impl Site<'_> {
+    fn act(&self, say: &dyn Fn(String)) -> Result<(), RefillError> {
+        match &self.order.act {
+            RefillAct::Look | RefillAct::Position => Ok(()),
+            RefillAct::Switch { source, history } => self.switch(source, history, say),
+            RefillAct::Empty { history } => self.empty(history, say),
+            RefillAct::PutBack { history } => self.put_back(history.as_deref(), say),
+            RefillAct::Crown => self.crown(),
+            RefillAct::Tidy { scratch, keep_old_data } => self.tidy(scratch.as_deref(), *keep_old_data),
+        }
+    }
+
+    /// The data directory, below the volume's root.
+    fn data(&self) -> &str {
+        &self.order.place.directory
+    }
+
+    /// A place of this restore on the volume, beside the data.
+    fn beside(&self, what: &str) -> String {
+        format!("{RESTORE_DIRECTORY}/{what}-{}", self.order.run)
+    }
+
+    fn set_aside(&self) -> String {
+        self.beside("old")
+    }
+
+    /// Whether the data that are in place are those of that history.
+    fn is_in(&self, history: &str) -> Result<bool, RefillError> {
+        Ok(self.volume.state(self.data())?.is_some_and(|state| state.uuid == history))
+    }
+
+    /// Marks what is in place to start the cluster.
+    fn crown(&self) -> Result<(), RefillError> {
+        let Some(mut state) = self.volume.state(self.data())? else {
+            return Err(RefillError::NothingToStart { place: self.volume.place(self.data()) });
+        };
+        if !state.safe_to_bootstrap {
+            state.safe_to_bootstrap = true;
+            self.volume.write_state(self.data(), &state)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what is left of this restore, and of earlier ones that died; old data that were kept stay.
+    fn tidy(&self, scratch: Option<&str>, keep_old_data: bool) -> Result<(), RefillError> {
+        if let Some(scratch) = scratch {
+            self.volume.remove(scratch)?;
+        }
+        if !self.order.place.has_siblings() {
+            return self.forget_begun();
+        }
+        let names = self.volume.names(RESTORE_DIRECTORY)?;
+        let own_old = self.set_aside();
+        for name in &names {
+            let path = format!("{RESTORE_DIRECTORY}/{name}");
+            let stays = if path == own_old { keep_old_data } else { name.starts_with("old-") };
+            if !stays {
+                self.volume.remove(&path)?;
+            }
+        }
+        if self.volume.names(RESTORE_DIRECTORY)?.is_empty() {
+            self.volume.remove(RESTORE_DIRECTORY)?;
+        }
+        Ok(())
+    }
+
+    fn report(&self) -> Result<VolumeReport, RefillError> {
+        let (free_bytes, total_bytes) = self.volume.room()?;
+        let names = self.volume.names(self.data())?;
+        let measures = matches!(self.order.act, RefillAct::Look);
+        Ok(VolumeReport {
+            // The directory of the server's own tables: without it, there is nothing a server starts from.
+            has_data: names.iter().any(|name| name == "mysql"),
+            state: self.volume.state(self.data())?,
+            data_bytes: if measures { self.volume.size(self.data())? } else { 0 },
+            free_bytes,
+            total_bytes,
+            set_aside: self.order.place.has_siblings() && self.volume.exists(&self.set_aside())?,
+            ..VolumeReport::default()
+        })
+    }
+}

@@ -1,0 +1,46 @@
+//! Why a data volume could not be changed.
+
+use crate::exit_code::ExitCode;
+use crate::model::outcome::Explain;
+use crate::ports::PortError;
+
+/// Why a data volume could not be changed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RefillError {
+    /// The volume, or the server on it, said no.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// What should get into place is not what was proven.
+    #[error("{place} is not the copy that was proven: {what}; nothing was touched")]
+    NotProven {
+        /// The scratch.
+        place: String,
+        /// Why, in words.
+        what: String,
+    },
+    /// There is nothing a cluster could be started from.
+    #[error("{place} has no grastate.dat, so no cluster can be started from it")]
+    NothingToStart {
+        /// The data directory.
+        place: String,
+    },
+    /// It was asked to stop.
+    #[error("stopped; what was begun can be done again")]
+    Stopped,
+    /// The thread that did it broke off.
+    #[error("the work on the volume broke off")]
+    BrokeOff,
+}
+
+impl Explain for RefillError {
+    fn code(&self) -> ExitCode {
+        ExitCode::FailedInCluster
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Port(error) => error.hint(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The way back: old data that were set aside take their place again.
+
+use super::Site;
+use super::error::RefillError;
+
+impl Site<'_> {
+    /// With nothing set aside, what is left of the restore is taken out: the replica then gets the old data
+    /// from another one.
+    pub(super) fn put_back(&self, history: Option<&str>, say: &dyn Fn(String)) -> Result<(), RefillError> {
+        let old = self.set_aside();
+        if self.order.place.has_siblings() && self.volume.exists(&old)? {
+            let failed = self.beside("failed");
+            self.volume.remove(&failed)?;
+            if self.volume.exists(self.data())? {
+                self.volume.rename(self.data(), &failed)?;
+            }
+            self.volume.rename(&old, self.data())?;
+            self.volume.make_durable()?;
+            say("the old data are back in place".to_owned());
+            self.volume.remove(&failed)?;
+            return Ok(());
+        }
+        let is_restored = match history {
+            Some(history) => self.is_in(history)?,
+            None => false,
+        };
+        if is_restored || self.is_begun()? {
+            self.take_out(say)?;
+        }
+        Ok(())
+    }
+}

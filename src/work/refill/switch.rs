@@ -1,0 +1,134 @@
+//! The proven copy takes the place of the old data.
+
+use super::Site;
+use super::error::RefillError;
+use crate::model::galera::SavedState;
+use crate::model::names::RESTORE_DIRECTORY;
+use crate::ports::refill::Copying;
+
+/// The file without which no server starts from a directory that was a member: it goes first, and is
+/// written last.
+pub(super) const STATE_FILE: &str = "grastate.dat";
+
+/// What is no part of the data but has to stay with the volume: the account of the image's own health
+/// check, which is only made where the first data are.
+const KEPT: [&str; 1] = [".my-healthcheck.cnf"];
+
+/// Says, in a data directory without room beside it, that what is there is neither the old data nor the
+/// new ones.
+const BEGUN: &str = RESTORE_DIRECTORY;
+
+impl Site<'_> {
+    pub(super) fn switch(&self, source: &str, history: &str, say: &dyn Fn(String)) -> Result<(), RefillError> {
+        if self.is_in(history)? {
+            say("the restored data are in place already".to_owned());
+            self.forget_begun()?;
+            return self.crown();
+        }
+        if self.order.place.has_siblings() {
+            let ready = self.ready(source, history, say)?;
+            self.put_in_place(&ready, say)
+        } else {
+            self.switch_in_place(source, history, say)
+        }
+    }
+
+    /// Refuses whatever is not the copy that was booted; nothing is touched before.
+    fn proven(&self, source: &str, history: &str) -> Result<SavedState, RefillError> {
+        let not = |what: String| RefillError::NotProven { place: self.volume.place(source), what };
+        match self.volume.state(source)? {
+            None => Err(not("it has no grastate.dat".to_owned())),
+            Some(state) if state.uuid != history => Err(not(format!("it is in history {}", state.uuid))),
+            Some(state) => Ok(SavedState { safe_to_bootstrap: true, ..state }),
+        }
+    }
+
+    /// Makes the copy ready beside the data: by its name alone where it lies on the same file system; else
+    /// it is copied, and the old data stay until that is whole.
+    fn ready(&self, source: &str, history: &str, say: &dyn Fn(String)) -> Result<String, RefillError> {
+        let new = self.beside("new");
+        if self.volume.state(&new)?.is_none_or(|state| state.uuid != history) {
+            let proven = self.proven(source, history)?;
+            self.volume.make(RESTORE_DIRECTORY, None)?;
+            self.volume.remove(&new)?;
+            if !self.volume.rename(source, &new)? {
+                say(format!("copying the restored data to {}", self.volume.place(&new)));
+                self.volume.make(&new, Some(source))?;
+                self.copy(source, &new)?;
+                self.volume.make_durable()?;
+                self.volume.write_state(&new, &proven)?;
+            }
+        }
+        let ready = self.proven(&new, history)?;
+        self.volume.write_state(&new, &ready)?;
+        Ok(new)
+    }
+
+    fn put_in_place(&self, ready: &str, say: &dyn Fn(String)) -> Result<(), RefillError> {
+        self.keep_what_stays(ready)?;
+        let old = self.set_aside();
+        if self.volume.exists(&old)? {
+            // A dead try came as far as this: what is in place is not old data any more.
+            self.volume.remove(self.data())?;
+        } else if self.volume.exists(self.data())? {
+            self.volume.rename(self.data(), &old)?;
+            say(format!("the old data are set aside in {}", self.volume.place(&old)));
+        }
+        self.volume.rename(ready, self.data())?;
+        self.volume.make_durable()?;
+        say("the restored data are in place".to_owned());
+        Ok(())
+    }
+
+    fn keep_what_stays(&self, ready: &str) -> Result<(), RefillError> {
+        let there = self.volume.names(self.data())?;
+        for name in KEPT.iter().filter(|kept| there.iter().any(|name| name == *kept)) {
+            let (from, to) = (format!("{}/{name}", self.data()), format!("{ready}/{name}"));
+            if !self.volume.exists(&to)? {
+                self.volume.copy_file(&from, &to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Without room beside the data, the old ones go first; until the last file is written, no server
+    /// starts from what is there.
+    fn switch_in_place(&self, source: &str, history: &str, say: &dyn Fn(String)) -> Result<(), RefillError> {
+        let proven = self.proven(source, history)?;
+        self.volume.make(BEGUN, None)?;
+        self.volume.make_durable()?;
+        say(format!("removing the old data from {}", self.volume.place(self.data())));
+        self.clear(&[BEGUN, KEPT[0]])?;
+        say("copying the restored data into place".to_owned());
+        self.copy(source, self.data())?;
+        self.volume.make_durable()?;
+        self.volume.write_state(self.data(), &proven)?;
+        self.forget_begun()?;
+        self.volume.make_durable()?;
+        say("the restored data are in place".to_owned());
+        Ok(())
+    }
+
+    /// Whether the data directory, which is the volume's root, was begun to be changed and is not whole.
+    pub(super) fn is_begun(&self) -> Result<bool, RefillError> {
+        Ok(!self.order.place.has_siblings() && self.volume.exists(BEGUN)?)
+    }
+
+    pub(super) fn forget_begun(&self) -> Result<(), RefillError> {
+        if self.is_begun()? {
+            self.volume.remove(BEGUN)?;
+        }
+        Ok(())
+    }
+
+    fn copy(&self, from: &str, to: &str) -> Result<(), RefillError> {
+        let copying = Copying {
+            leave_out: &[STATE_FILE],
+            threads: usize::try_from(self.order.parallel).unwrap_or(1).max(1),
+            done: self.copied,
+            is_stopped: &|| self.stop.is_requested(),
+        };
+        self.volume.copy(from, to, &copying)?;
+        if self.stop.is_requested() { Err(RefillError::Stopped) } else { Ok(()) }
+    }
+}

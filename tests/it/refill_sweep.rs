@@ -1,0 +1,364 @@
+//! Work on a data volume that is broken off at every single step, and done again.
+//!
+//! Real directories, the real work; whoever does it dies before or after any one of its effects. Whatever
+//! lies there then, a server that started from it would start from all of the old data or all of the
+//! restored ones, and the same order once more, or the one to undo it, ends as if nothing had happened.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use mariadb_backup::adapters::data_files::VolumeFiles;
+use mariadb_backup::adapters::system_clock::SystemClock;
+use mariadb_backup::model::event::{EventKind, Phase};
+use mariadb_backup::model::galera::{Position, SavedState};
+use mariadb_backup::model::order::{DataPlace, RefillAct, RefillOrder};
+use mariadb_backup::model::outcome::{End, Outcome};
+use mariadb_backup::model::report::VolumeReport;
+use mariadb_backup::ports::refill::{Copying, DataFiles, PositionRecovery, RefillPorts};
+use mariadb_backup::ports::{EventSink, PortError, Reason};
+use mariadb_backup::work::refill;
+use mariadb_backup::work::stop;
+
+const OLD: &str = "01d00000-f1d0-11ef-8a4c-0242ac110002";
+const NEW: &str = "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002";
+
+/// Dies before or after one of its effects: from then on nothing is done any more.
+struct Mortal {
+    files: VolumeFiles,
+    done: AtomicUsize,
+    dies_at: usize,
+    dies_after: bool,
+}
+
+impl Mortal {
+    fn effect<T>(&self, act: impl FnOnce() -> Result<T, PortError>) -> Result<T, PortError> {
+        let number = self.done.fetch_add(1, Ordering::Relaxed);
+        let dead = || Err(PortError::new(Reason::Other, "dead"));
+        if number > self.dies_at || (number == self.dies_at && !self.dies_after) {
+            return dead();
+        }
+        let done = act();
+        if number == self.dies_at { dead() } else { done }
+    }
+}
+
+impl DataFiles for Mortal {
+    fn place(&self, path: &str) -> String {
+        self.files.place(path)
+    }
+    fn room(&self) -> Result<(u64, u64), PortError> {
+        self.files.room()
+    }
+    fn size(&self, directory: &str) -> Result<u64, PortError> {
+        self.files.size(directory)
+    }
+    fn exists(&self, path: &str) -> Result<bool, PortError> {
+        self.files.exists(path)
+    }
+    fn names(&self, directory: &str) -> Result<Vec<String>, PortError> {
+        self.files.names(directory)
+    }
+    fn state(&self, directory: &str) -> Result<Option<SavedState>, PortError> {
+        self.files.state(directory)
+    }
+    fn write_state(&self, directory: &str, state: &SavedState) -> Result<(), PortError> {
+        self.effect(|| self.files.write_state(directory, state))
+    }
+    fn make(&self, directory: &str, like: Option<&str>) -> Result<(), PortError> {
+        self.effect(|| self.files.make(directory, like))
+    }
+    fn rename(&self, from: &str, to: &str) -> Result<bool, PortError> {
+        self.effect(|| self.files.rename(from, to))
+    }
+    fn remove(&self, path: &str) -> Result<(), PortError> {
+        self.effect(|| self.files.remove(path))
+    }
+    fn copy_file(&self, from: &str, to: &str) -> Result<(), PortError> {
+        self.effect(|| self.files.copy_file(from, to))
+    }
+    fn copy(&self, from: &str, to: &str, copying: &Copying<'_>) -> Result<(), PortError> {
+        // Also in its middle: half of the files are there.
+        let half = Copying { leave_out: &["shop", "grastate.dat"], ..*copying };
+        self.effect(|| self.files.copy(from, to, &half))?;
+        self.effect(|| self.files.copy(from, to, copying))
+    }
+    fn make_durable(&self) -> Result<(), PortError> {
+        self.effect(|| self.files.make_durable())
+    }
+}
+
+#[async_trait]
+impl PositionRecovery for Mortal {
+    async fn recover(&self, _directory: &str) -> Result<Option<Position>, PortError> {
+        Ok(Some(Position { uuid: OLD.to_owned(), seqno: 7 }))
+    }
+}
+
+struct Silent;
+
+impl EventSink for Silent {
+    fn send(&self, _phase: Phase, _kind: EventKind) {}
+}
+
+/// A volume with old data, and a proven copy beside them or on another file system.
+struct Site {
+    _directory: tempfile::TempDir,
+    root: PathBuf,
+    place: DataPlace,
+    source: String,
+    _elsewhere: Option<tempfile::TempDir>,
+}
+
+fn state(uuid: &str, seqno: i64) -> String {
+    SavedState { uuid: uuid.to_owned(), seqno, safe_to_bootstrap: false }.to_string()
+}
+
+fn fill(data: &Path, uuid: &str) {
+    fs::create_dir_all(data.join("mysql")).unwrap();
+    fs::create_dir_all(data.join("shop")).unwrap();
+    for file in ["ibdata1", "mysql/db.frm", "shop/orders.ibd", ".hidden"] {
+        fs::write(data.join(file), uuid).unwrap();
+    }
+    fs::write(data.join("grastate.dat"), state(uuid, 5)).unwrap();
+}
+
+impl Site {
+    fn new(directory: &str, elsewhere: bool) -> Self {
+        let volume = tempfile::tempdir().unwrap();
+        let root = volume.path().to_owned();
+        let data = root.join(directory);
+        fill(&data, OLD);
+        fs::create_dir(root.join("lost+found")).unwrap();
+        fs::write(data.join(".my-healthcheck.cnf"), "probe").unwrap();
+        fs::write(data.join("galera.cache"), OLD).unwrap();
+        let other = elsewhere.then(|| tempfile::tempdir_in("/dev/shm").unwrap());
+        let prepared = match &other {
+            Some(other) => other.path().join("base"),
+            None => root.join(".mariadb-backup/prepared/base"),
+        };
+        fill(&prepared, NEW);
+        Self {
+            _directory: volume,
+            root,
+            place: DataPlace { directory: directory.to_owned() },
+            source: prepared.to_str().unwrap().to_owned(),
+            _elsewhere: other,
+        }
+    }
+
+    fn every() -> [fn() -> Self; 4] {
+        [
+            || Self::new("mysql", false),
+            || Self::new("mysql", true),
+            || Self::new("deep/data", false),
+            || Self::new("", true),
+        ]
+    }
+
+    fn data(&self) -> PathBuf {
+        self.root.join(&self.place.directory)
+    }
+
+    /// Does it until the given effect, and returns how many effects there were.
+    fn act(&self, act: &RefillAct, dies: Option<(usize, bool)>) -> (Outcome<VolumeReport>, usize) {
+        let (dies_at, dies_after) = dies.unwrap_or((usize::MAX, false));
+        let files = VolumeFiles::new(&self.root);
+        let mortal = Arc::new(Mortal { files, done: AtomicUsize::new(0), dies_at, dies_after });
+        let ports = RefillPorts {
+            volume: mortal.clone(),
+            recovery: mortal.clone(),
+            clock: Arc::new(SystemClock),
+            events: Arc::new(Silent),
+        };
+        let order = RefillOrder {
+            volume: self.root.to_str().unwrap().to_owned(),
+            place: self.place.clone(),
+            run: "job".to_owned(),
+            act: act.clone(),
+            parallel: 2,
+        };
+        let (_stopper, stop) = stop::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let outcome = runtime.block_on(refill::run(&order, &ports, stop));
+        (outcome, mortal.done.load(Ordering::Relaxed))
+    }
+
+    #[track_caller]
+    fn must(&self, act: &RefillAct) -> VolumeReport {
+        match self.act(act, None).0.end {
+            End::Done(report) => report,
+            End::Failed(failure) => panic!("{act:?}: {failure:?}"),
+        }
+    }
+
+    fn switch(&self) -> RefillAct {
+        RefillAct::Switch { source: self.source.clone(), history: NEW.to_owned() }
+    }
+
+    /// The files of the data directory with what is in them, but for those of no history.
+    fn content(&self) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        read(&self.data(), "", &mut found);
+        found.retain(|name, _| {
+            let of_nobody = ["lost+found", ".my-healthcheck.cnf", ".mariadb-backup"];
+            !of_nobody.iter().any(|ours| name.starts_with(ours))
+        });
+        found
+    }
+
+    /// What a server would be started from, and whether all of it belongs together.
+    fn startable(&self) -> Option<(String, bool)> {
+        let history = SavedState::parse(&fs::read_to_string(self.data().join("grastate.dat")).ok()?)?.uuid;
+        let mut content = self.content();
+        content.remove("grastate.dat");
+        content.remove("galera.cache");
+        let whole = content.len() == 4 && content.values().all(|text| *text == history);
+        Some((history, whole))
+    }
+}
+
+fn read(directory: &Path, prefix: &str, found: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(directory).into_iter().flatten() {
+        let entry = entry.unwrap();
+        let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            read(&entry.path(), &format!("{name}/"), found);
+        } else {
+            found.insert(name, fs::read_to_string(entry.path()).unwrap());
+        }
+    }
+}
+
+/// Breaks the act off at every effect, and hands what is left to `check`.
+fn broken_off(
+    make: fn() -> Site,
+    before: &[fn(&Site) -> RefillAct],
+    act: fn(&Site) -> RefillAct,
+    check: impl Fn(&Site, &str),
+) {
+    let quiet = make();
+    before.iter().for_each(|first| drop(quiet.must(&first(&quiet))));
+    let (_, effects) = quiet.act(&act(&quiet), None);
+    assert!(effects > 1);
+    for at in 0..effects {
+        for dies_after in [false, true] {
+            let site = make();
+            before.iter().for_each(|first| drop(site.must(&first(&site))));
+            site.act(&act(&site), Some((at, dies_after)));
+            let case = format!("in \"{}\", dead at effect {at}, after it: {dies_after}", site.place.directory);
+            if let Some((history, whole)) = site.startable() {
+                assert!(whole, "{case}: a server would start from half of {history}: {:?}", site.content());
+            }
+            check(&site, &case);
+        }
+    }
+}
+
+fn restored(site: &Site, case: &str) {
+    assert_eq!(site.startable(), Some((NEW.to_owned(), true)), "{case}: {:?}", site.content());
+    let state = SavedState::parse(&fs::read_to_string(site.data().join("grastate.dat")).unwrap()).unwrap();
+    assert!(state.safe_to_bootstrap && state.seqno == 5, "{case}: {state:?}");
+    assert!(!site.data().join("galera.cache").exists(), "{case}: old write-sets could come back");
+    assert_eq!(fs::read_to_string(site.data().join(".my-healthcheck.cnf")).unwrap(), "probe", "{case}");
+    assert!(site.root.join("lost+found").exists(), "{case}");
+}
+
+#[test]
+fn a_switch_that_is_broken_off_anywhere_ends_well_the_second_time() {
+    for make in Site::every() {
+        broken_off(make, &[], Site::switch, |site, case| {
+            site.must(&site.switch());
+            restored(site, case);
+            let report = site.must(&RefillAct::Tidy { scratch: None, keep_old_data: false });
+            assert!(report.has_data && !report.set_aside);
+            assert!(!site.root.join(".mariadb-backup").exists(), "{case}: something is left");
+        });
+    }
+}
+
+#[test]
+fn a_switch_that_is_broken_off_anywhere_can_be_undone_where_the_old_data_were_set_aside() {
+    let back = RefillAct::PutBack { history: Some(NEW.to_owned()) };
+    for make in Site::every() {
+        broken_off(make, &[], Site::switch, |site, case| {
+            site.must(&back);
+            match site.startable() {
+                Some(found) => assert_eq!(found, (OLD.to_owned(), true), "{case}"),
+                // Without room beside the data they are gone, and nothing of either is left.
+                None => assert_eq!((site.place.has_siblings(), site.content().len()), (false, 0), "{case}"),
+            }
+        });
+    }
+}
+
+#[test]
+fn a_way_back_that_is_broken_off_anywhere_ends_well_the_second_time() {
+    let back = |_: &Site| RefillAct::PutBack { history: Some(NEW.to_owned()) };
+    for make in &Site::every()[..3] {
+        broken_off(*make, &[Site::switch], back, |site, case| {
+            site.must(&back(site));
+            assert_eq!(site.startable(), Some((OLD.to_owned(), true)), "{case}");
+        });
+    }
+}
+
+#[test]
+fn an_emptying_that_is_broken_off_anywhere_ends_well_the_second_time() {
+    let empty = |_: &Site| RefillAct::Empty { history: NEW.to_owned() };
+    for make in Site::every() {
+        broken_off(make, &[], empty, |site, case| {
+            site.must(&empty(site));
+            assert_eq!(site.content().len(), 0, "{case}");
+            assert!(site.root.join("lost+found").exists() && site.data().is_dir(), "{case}");
+        });
+    }
+}
+
+#[test]
+fn a_replica_that_has_joined_already_is_never_emptied() {
+    let site = Site::new("mysql", false);
+    site.must(&site.switch());
+    site.must(&RefillAct::Empty { history: NEW.to_owned() });
+    assert_eq!(site.startable(), Some((NEW.to_owned(), true)));
+}
+
+#[test]
+fn nothing_is_touched_for_a_copy_that_is_not_the_one_that_was_proven() {
+    for make in Site::every() {
+        let site = make();
+        let before = site.content();
+        let other = RefillAct::Switch { source: site.source.clone(), history: OLD.replace('0', "1") };
+        let (outcome, _) = site.act(&other, None);
+        let End::Failed(failure) = outcome.end else { panic!("it was put into place") };
+        assert!(failure.message.contains("is not the copy that was proven"), "{failure:?}");
+        assert_eq!(site.content(), before);
+    }
+}
+
+#[test]
+fn old_data_that_were_kept_by_an_earlier_restore_stay_through_the_next() {
+    let site = Site::new("mysql", false);
+    fs::create_dir_all(site.root.join(".mariadb-backup/old-earlier")).unwrap();
+    site.must(&site.switch());
+    let report = site.must(&RefillAct::Tidy { scratch: None, keep_old_data: true });
+    assert!(report.set_aside);
+    assert_eq!(fs::read_to_string(site.root.join(".mariadb-backup/old-job/ibdata1")).unwrap(), OLD);
+    site.must(&RefillAct::Tidy { scratch: None, keep_old_data: false });
+    assert!(site.root.join(".mariadb-backup/old-earlier").exists());
+    assert!(!site.root.join(".mariadb-backup/old-job").exists());
+}
+
+#[test]
+fn a_volume_tells_how_it_is_and_asks_the_server_only_where_it_did_not_end_cleanly() {
+    let site = Site::new("mysql", false);
+    let seqno = |act: &RefillAct| site.must(act).state.unwrap().seqno;
+    assert_eq!(seqno(&RefillAct::Position), 5);
+    fs::write(site.data().join("grastate.dat"), state(OLD, -1)).unwrap();
+    assert_eq!((seqno(&RefillAct::Look), seqno(&RefillAct::Position)), (-1, 7));
+    site.must(&RefillAct::Crown);
+    assert!(site.must(&RefillAct::Look).state.unwrap().safe_to_bootstrap);
+}

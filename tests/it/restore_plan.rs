@@ -1,0 +1,147 @@
+//! What a restore's plan chooses and refuses, and what a person reads of it.
+
+use mariadb_backup::exit_code::ExitCode;
+use mariadb_backup::model::cluster::ClaimView;
+use mariadb_backup::model::obligation::ScratchPlace;
+use mariadb_backup::model::order::RestoreRequest;
+use mariadb_backup::model::outcome::Explain;
+use mariadb_backup::model::workload::Flavour;
+use mariadb_backup::restore::{self, Observed, RestoreError, RestorePlan};
+
+use crate::restore_world::{RestoreWorld, request};
+
+/// Plans over a healthy cluster, with something about it changed.
+fn planned(
+    world: &RestoreWorld,
+    request: &RestoreRequest,
+    change: impl FnOnce(&mut Observed<'_>),
+) -> Result<RestorePlan, RestoreError> {
+    let (settings, cluster) = (world.settings(), world.cluster());
+    let mut observed = world.observed(&settings, &cluster, "job");
+    change(&mut observed);
+    restore::plan(&observed, request)
+}
+
+fn on(claim: &mut ClaimView, node: &str) {
+    claim.nodes = Some(vec![node.to_owned()]);
+}
+
+/// Every volume bound to the node of its pod, and that of backups to one of them.
+fn local_volumes(observed: &mut Observed<'_>, store_node: &str) {
+    for (n, (_, claim)) in observed.workload.replicas.iter_mut().enumerate() {
+        on(claim.as_mut().unwrap(), &format!("n{n}"));
+    }
+    on(observed.store.as_mut().unwrap(), store_node);
+}
+
+#[test]
+fn the_lowest_ordinal_leads_where_it_can_and_else_the_one_at_the_volume_of_backups() {
+    let world = RestoreWorld::new(3);
+    let leader = |store_node: &str| {
+        let plan = planned(&world, &request(), |observed| local_volumes(observed, store_node)).unwrap();
+        (plan.leader.replica.ordinal, plan.debt.scratch)
+    };
+    assert_eq!(leader("n0"), (0, ScratchPlace::Beside));
+    assert_eq!(leader("n2"), (2, ScratchPlace::Beside));
+    assert_eq!(leader("n1"), (1, ScratchPlace::Beside));
+}
+
+#[test]
+fn a_backup_from_s3_lets_the_lowest_ordinal_lead_wherever_the_volume_of_backups_is() {
+    let world = RestoreWorld::new(3);
+    let from_s3 = RestoreRequest { store: Some(mariadb_backup::model::order::StoreName::S3), ..request() };
+    let plan = planned(&world, &from_s3, |observed| local_volumes(observed, "n2")).unwrap();
+    assert_eq!(plan.leader.replica.ordinal, 0);
+    assert_eq!(plan.proofs[0].store_claim, None);
+}
+
+#[test]
+fn no_replica_leads_that_cannot_be_started_first_or_alone() {
+    let world = RestoreWorld::new(3);
+    let refused = |request: &RestoreRequest, change: fn(&mut Observed<'_>)| {
+        let error = planned(&world, request, |observed| {
+            local_volumes(observed, "n2");
+            change(observed);
+        });
+        let error = error.unwrap_err();
+        assert_eq!(error.code(), ExitCode::Refused, "{error}");
+        error.to_string()
+    };
+    let old = refused(&request(), |observed| observed.workload.starts_at_any_ordinal = false);
+    assert!(old.contains("not db-2: this Kubernetes can start only the lowest ordinal alone"), "{old}");
+    let bitnami = refused(&request(), |observed| observed.workload.flavour = Flavour::Bitnami);
+    assert!(bitnami.contains("its start script lets only ordinal 0 start the cluster"), "{bitnami}");
+    let wanted = refused(&RestoreRequest { leader: Some(1), ..request() }, |_| {});
+    assert!(
+        wanted.contains("not db-1: its volume and the volume of backups can be mounted on no common node"),
+        "{wanted}"
+    );
+    let none = refused(&RestoreRequest { leader: Some(7), ..request() }, |_| {});
+    assert!(none.contains("there is no replica with ordinal 7"), "{none}");
+    let pending = refused(&request(), |observed| {
+        observed.workload.replicas[2].1.as_mut().unwrap().phase = "Pending".to_owned();
+    });
+    assert!(pending.contains("not db-2: its claim data-db-2 is Pending"), "{pending}");
+}
+
+#[test]
+fn everything_that_stands_in_the_way_is_said_at_once_and_before_anything_is_touched() {
+    let world = RestoreWorld::new(3).with(|state| drop(state.settings.remove("MARIADB_BACKUP_BOOTSTRAP")));
+    let error = planned(&world, &request(), |observed| {
+        observed.workload.deletes_claims = true;
+        observed.workload.autoscalers = vec!["grow".to_owned()];
+        observed.workload.controller = Some("MariaDB/m".to_owned());
+        let claim = observed.workload.replicas[1].1.as_mut().unwrap();
+        claim.access_modes = vec!["ReadWriteOncePod".to_owned()];
+    });
+    let error = error.unwrap_err();
+    assert_eq!(error.code(), ExitCode::Refused);
+    for wanted in ["whenScaled: Delete", "HorizontalPodAutoscaler grow", "MariaDB/m", "--bootstrap", "ReadWriteOncePod"]
+    {
+        assert!(error.to_string().contains(wanted), "{wanted}: {error}");
+    }
+}
+
+#[test]
+fn a_data_directory_at_the_root_of_its_volume_is_restored_by_copy_from_the_volume_of_backups() {
+    let world = RestoreWorld::new(3).with(|state| state.has_siblings = false);
+    let plan = planned(&world, &request(), |_| {}).unwrap();
+    assert_eq!(plan.debt.scratch, ScratchPlace::Store(".unfinished/restore_job".to_owned()));
+    assert_eq!(plan.proofs[0].data, None, "the live data directory is not even mounted");
+}
+
+#[test]
+fn a_restore_that_could_not_be_undone_has_to_be_allowed() {
+    let world = RestoreWorld::new(1).with(|state| state.has_siblings = false);
+    let error = planned(&world, &request(), |_| {}).unwrap_err();
+    assert_eq!((error.code(), error.hint().unwrap().contains("--no-rollback")), (ExitCode::Refused, true));
+    let allowed = RestoreRequest { no_rollback: true, ..request() };
+    assert!(planned(&world, &allowed, |_| {}).is_ok());
+}
+
+#[test]
+fn what_was_not_made_by_the_catalogue_is_not_found() {
+    let world = RestoreWorld::new(3);
+    let other = RestoreRequest { backup: "base/2026-02-01_00-00-00".parse().unwrap(), ..request() };
+    assert_eq!(planned(&world, &other, |_| {}).unwrap_err().code(), ExitCode::NotFound);
+}
+
+#[test]
+fn a_preview_says_what_is_lost_what_is_done_and_how_it_is_undone_and_changes_nothing() {
+    let world = RestoreWorld::new(3);
+    let preview = world.preview(&request()).unwrap();
+    assert_eq!(preview.present_position.as_ref().map(|at| at.seqno), Some(500));
+    assert_eq!(preview.backup_position.as_ref().map(|at| at.seqno), Some(100));
+    assert_eq!((preview.leader.as_str(), preview.volumes.len()), ("db-0", 3));
+    insta::assert_snapshot!(preview.steps.join("\n"), @r"
+    read every byte of the backup from local and compare it, unpack and prepare it on the volume of db-0, beside its data
+    boot a server on it without network, log in with today's Secrets, open every table
+    stop all 3 replicas; wait until no pod holds any of their volumes
+    put the restored data into place on the volume of db-0, by its name alone
+    start db-0 alone, in a new history, and look at it
+    empty the volumes of db-1, db-2, start them, and wait until each is Synced
+    remove the scratch and the old data
+    ");
+    insta::assert_snapshot!(preview.way_back.unwrap(), @"when db-0 does not serve within 600 s, the old cluster is started again from the old data set aside, or the replica that is furthest");
+    assert!(world.lock().journal.iter().all(|effect| effect.contains("look")), "{:#?}", world.lock().journal);
+}

@@ -1,0 +1,159 @@
+//! A fault at every effect of a restore, then whoever comes next.
+//!
+//! For each effect: it fails; it happens but its answer is lost; the conductor dies before it; the
+//! conductor dies after it, while its runners go on. Whatever happens: no volume is written while a pod may
+//! hold it, nothing is given up before a booted copy is there, no server starts from a half-filled or an
+//! empty volume, and the next `recover` leaves a cluster that serves one history whole, the restored one or
+//! the old one, with nothing owed and nothing left behind.
+
+use mariadb_backup::exit_code::ExitCode;
+
+use crate::restore_world::{Data, NEW, OLD, RestoreWorld};
+use crate::world::Fault;
+
+fn recovered(world: &RestoreWorld, case: &str) {
+    let mut tries = 0;
+    while world.lock().obligation.is_some() {
+        tries += 1;
+        assert!(tries < 3, "{case}: still owed: {:?}\n{:#?}", world.lock().obligation, world.lock().journal);
+        let came = world.recover(&format!("recover-{tries}")).expect("it is undisturbed");
+        let rolled_back = |code| code == ExitCode::RolledBack;
+        let fine = came.as_ref().map_or_else(|failure| rolled_back(failure.code), |_| true);
+        assert!(fine, "{case}: {came:?}\n{:#?}", world.lock().journal);
+    }
+}
+
+fn sweep(name: &str, make: impl Fn() -> RestoreWorld) {
+    let quiet = make();
+    quiet.restore("first").expect("an undisturbed run does not die").ok();
+    let effects = quiet.effects();
+    assert!(effects > 10, "the sweep would prove nothing over {effects} effects");
+    for fault in Fault::ALL {
+        for at in 0..effects {
+            let case = format!("{name}, {fault:?} at effect {at}");
+            let world = make().with_fault(at, fault);
+            let first = world.restore("first");
+            recovered(&world, &case);
+            world.remove_orphans();
+            let state = world.lock();
+            assert_eq!(state.unfinished(), [""; 0], "{case}: {:#?}", state.journal);
+            let history = state.history().unwrap();
+            assert!([OLD, NEW].contains(&history.as_str()), "{case}: {history}");
+            if matches!(first, Some(Ok(_))) {
+                assert_eq!(history, NEW, "{case}: it said that it had restored: {:#?}", state.journal);
+            }
+        }
+    }
+}
+
+fn sick(world: RestoreWorld) -> RestoreWorld {
+    world.with(|state| state.restored_is_sick = true)
+}
+
+fn without_siblings(world: RestoreWorld) -> RestoreWorld {
+    world.with(|state| state.has_siblings = false)
+}
+
+#[test]
+fn an_undisturbed_restore_ends_with_all_replicas_in_the_new_history_and_nothing_left() {
+    for replicas in [1, 2, 3, 5] {
+        let world = RestoreWorld::new(replicas);
+        let report = world.restore("job").unwrap().unwrap();
+        let state = world.lock();
+        assert_eq!(state.unfinished(), [""; 0], "{:#?}", state.journal);
+        assert_eq!((state.history().as_deref(), report.history.as_str()), (Some(NEW), NEW));
+        assert_eq!(state.last.as_ref().map(|last| &last.report), Some(&report));
+    }
+}
+
+#[test]
+fn no_single_fault_of_a_restore_leaves_anything_but_one_whole_cluster() {
+    sweep("three replicas", || RestoreWorld::new(3));
+    sweep("two replicas", || RestoreWorld::new(2));
+}
+
+#[test]
+fn no_single_fault_of_a_restore_of_a_single_replica_does() {
+    sweep("one replica", || RestoreWorld::new(1));
+}
+
+#[test]
+fn no_single_fault_of_a_restore_without_room_beside_the_data_does() {
+    sweep("no siblings", || without_siblings(RestoreWorld::new(3)));
+}
+
+#[test]
+fn no_single_fault_of_the_way_back_does() {
+    sweep("sick", || sick(RestoreWorld::new(3)));
+    sweep("sick, alone", || sick(RestoreWorld::new(1)));
+    sweep("sick, no siblings", || sick(without_siblings(RestoreWorld::new(3))));
+}
+
+#[test]
+fn restored_data_that_do_not_start_are_undone_to_the_furthest_of_the_old_ones() {
+    for make in [|| sick(RestoreWorld::new(3)), || sick(without_siblings(RestoreWorld::new(3)))] {
+        let world = make();
+        let failure = world.restore("job").unwrap().unwrap_err();
+        assert_eq!(failure.code, ExitCode::RolledBack, "{failure:?}");
+        let state = world.lock();
+        assert_eq!(state.unfinished(), [""; 0], "{:#?}", state.journal);
+        assert_eq!(state.history().as_deref(), Some(OLD));
+        // db-2 was the furthest of them.
+        assert!(state.journal.contains(&"scale to 1 from 2".to_owned()), "{:#?}", state.journal);
+    }
+}
+
+#[test]
+fn a_backup_that_is_damaged_in_one_store_is_taken_from_the_other() {
+    let world = RestoreWorld::new(3).with(|state| state.first_copy_is_damaged = true);
+    world.restore("job").unwrap().unwrap();
+    assert!(world.lock().warnings.iter().any(|warning| warning.contains("other store")), "{:?}", world.lock().warnings);
+    assert_eq!(world.lock().history().as_deref(), Some(NEW));
+}
+
+#[test]
+fn a_backup_that_does_not_boot_never_stops_the_cluster() {
+    let world = RestoreWorld::new(3).with(|state| {
+        state.first_copy_is_damaged = true;
+        state.settings.insert("MARIADB_BACKUP_STORE".to_owned(), "local".to_owned());
+    });
+    let failure = world.restore("job").unwrap().unwrap_err();
+    assert_eq!(failure.code, ExitCode::VerificationFailed, "{failure:?}");
+    let state = world.lock();
+    assert_eq!(state.unfinished(), [""; 0]);
+    assert!(state.journal.iter().all(|effect| !effect.starts_with("scale")), "{:#?}", state.journal);
+}
+
+#[test]
+fn a_pod_that_does_not_end_keeps_its_volume_and_the_old_cluster_comes_back() {
+    let world = RestoreWorld::new(3).with(|state| state.pods.get_mut(&1).unwrap().stuck = true);
+    let failure = world.restore("job").unwrap().unwrap_err();
+    assert_eq!(failure.code, ExitCode::RolledBack, "{failure:?}");
+    assert!(failure.message.contains("pod db-1 on node n1"), "{}", failure.message);
+    let state = world.lock();
+    assert_eq!(state.broken, [""; 0]);
+    assert!(state.journal.iter().all(|effect| !effect.contains("switch")), "{:#?}", state.journal);
+    assert_eq!((state.scale.replicas, &state.obligation), (3, &None));
+}
+
+#[test]
+fn a_pod_that_somebody_starts_while_a_volume_is_written_ends_the_writing_and_is_stopped_again() {
+    let world = RestoreWorld::new(3).with(|state| state.intruders = 1);
+    world.restore("job").unwrap().unwrap();
+    assert_eq!(world.lock().unfinished(), [""; 0]);
+    let stubborn = RestoreWorld::new(3).with(|state| state.intruders = 3);
+    let failure = stubborn.restore("job").unwrap().unwrap_err();
+    assert_eq!(failure.code, ExitCode::RolledBack, "{failure:?}");
+    assert_eq!(stubborn.lock().history().as_deref(), Some(OLD));
+}
+
+#[test]
+fn without_any_old_data_left_a_person_is_told_exactly_what_there_is() {
+    let world = sick(without_siblings(RestoreWorld::new(2)));
+    world.lock().volumes.get_mut(&1).unwrap().data = Data::Empty;
+    let failure = world.restore("job").unwrap().unwrap_err();
+    assert_eq!(failure.code, ExitCode::NeedsPerson, "{failure:?}");
+    let hint = failure.hint.unwrap();
+    assert!(hint.contains("recover") && hint.contains("data-db-0, data-db-1"), "{hint}");
+    assert!(world.lock().obligation.is_some(), "the record stays for whoever goes on");
+}

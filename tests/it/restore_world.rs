@@ -1,0 +1,404 @@
+//! A small simulated cluster as a restore sees it: a StatefulSet that starts and stops servers, volumes
+//! with data in one history or another, and runners that change them.
+//!
+//! Servers start as real ones do: they join whoever serves, else start the cluster where their data say
+//! that they may. Every effect is numbered and can fail, or kill the conductor there. Whoever breaks a
+//! promise on the way is written down at once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use mariadb_backup::model::catalogue::{Catalogue, Entry, Presence};
+use mariadb_backup::model::cluster::{ClaimView, ClusterView, PodView, ServerSpec};
+use mariadb_backup::model::galera::{Member, Position};
+use mariadb_backup::model::obligation::{Debt, Obligation};
+use mariadb_backup::model::order::{RefillAct, RestoreRequest, RunnerTask};
+use mariadb_backup::model::outcome::{Explain, Failure};
+use mariadb_backup::model::report::{LastRestore, RestorePreview, RestoreReport};
+use mariadb_backup::model::settings::Settings;
+use mariadb_backup::model::workload::{Flavour, Replica, Scale, Workload};
+use mariadb_backup::ports::conductor::ConductorPorts;
+use mariadb_backup::ports::restore::RestorePorts;
+use mariadb_backup::ports::{PortError, Reason};
+use mariadb_backup::restore::{self, Observed, Resumed};
+
+use crate::world::{Fault, claim};
+
+mod ports;
+mod servers;
+mod volumes;
+
+pub(crate) use volumes::{Data, Volume};
+
+/// The history the cluster is in before.
+pub(crate) const OLD: &str = "01d00000-f1d0-11ef-8a4c-0242ac110002";
+/// The history a proof begins.
+pub(crate) const NEW: &str = "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002";
+/// The backup.
+pub(crate) const BACKUP: &str = "base/2026-01-31_00-00-00";
+
+/// A pod that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// The history it serves; `None` while it does not.
+    pub(crate) serves: Option<String>,
+    /// It does not end when it is told to.
+    pub(crate) stuck: bool,
+}
+
+pub(crate) struct State {
+    pub(crate) journal: Vec<String>,
+    pub(crate) broken: Vec<String>,
+    pub(crate) steps: Vec<String>,
+    pub(crate) warnings: Vec<String>,
+    effects: usize,
+    fault: Option<(usize, Fault)>,
+    pub(crate) obligation: Option<Obligation>,
+    pub(crate) last: Option<LastRestore>,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) settings: BTreeMap<String, String>,
+    pub(crate) scale: Scale,
+    pub(crate) replicas: i32,
+    pub(crate) pods: BTreeMap<i32, Server>,
+    pub(crate) volumes: BTreeMap<i32, Volume>,
+    /// Whether a copy was unpacked, prepared and booted, and lies ready: beside the data or elsewhere.
+    pub(crate) proven: Option<i32>,
+    /// The restored data do not start.
+    pub(crate) restored_is_sick: bool,
+    /// The backup is damaged in the store it is taken from first.
+    pub(crate) first_copy_is_damaged: bool,
+    /// Somebody starts a pod in the middle of writing, so often.
+    pub(crate) intruders: u32,
+    /// Whether the data directory has room beside it.
+    pub(crate) has_siblings: bool,
+    runners: BTreeMap<String, RunnerTask>,
+    claims_of: BTreeMap<String, i32>,
+    now: i64,
+}
+
+/// The simulated cluster.
+#[derive(Clone)]
+pub(crate) struct RestoreWorld(Arc<Mutex<State>>);
+
+/// What unwinds when a conductor dies.
+struct Died;
+
+impl RestoreWorld {
+    /// A healthy cluster of that many replicas, with one backup on the volume of backups.
+    pub(crate) fn new(replicas: i32) -> Self {
+        let mut catalogue = Catalogue::default();
+        let backup = BACKUP.parse().unwrap();
+        catalogue.files.extend(crate::world::shelf::files(&backup));
+        let position = Some(Position { uuid: OLD.to_owned(), seqno: 100 });
+        let entry = Entry {
+            local: Presence::Present,
+            s3: Presence::Present,
+            stream_bytes: Some(1 << 20),
+            position,
+            ..Entry::default()
+        };
+        catalogue.entries.insert(backup, entry);
+        let old = |n: i32| Data::Whole { history: OLD.to_owned(), seqno: 500 + i64::from(n), safe: false };
+        let settings = [("MARIADB_BACKUP_BOOTSTRAP", "grastate"), ("MARIADB_BACKUP_STORE", "both")];
+        let state = State {
+            journal: Vec::new(),
+            broken: Vec::new(),
+            steps: Vec::new(),
+            warnings: Vec::new(),
+            effects: 0,
+            fault: None,
+            obligation: None,
+            last: None,
+            catalogue,
+            settings: settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+            scale: Scale { replicas, first: 0 },
+            replicas,
+            pods: (0..replicas).map(|n| (n, Server { serves: Some(OLD.to_owned()), stuck: false })).collect(),
+            volumes: (0..replicas).map(|n| (n, Volume { data: old(n), old: None })).collect(),
+            proven: None,
+            restored_is_sick: false,
+            first_copy_is_damaged: false,
+            intruders: 0,
+            has_siblings: true,
+            runners: BTreeMap::new(),
+            claims_of: (0..replicas).map(|n| (format!("data-db-{n}"), n)).collect(),
+            now: 0,
+        };
+        Self(Arc::new(Mutex::new(state)))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub(crate) fn with(self, change: impl FnOnce(&mut State)) -> Self {
+        change(&mut self.lock());
+        self
+    }
+
+    pub(crate) fn with_fault(self, at: usize, fault: Fault) -> Self {
+        self.with(|state| state.fault = Some((at, fault)))
+    }
+
+    pub(crate) fn effects(&self) -> usize {
+        self.lock().effects
+    }
+
+    fn effect<T>(&self, name: &str, act: impl FnOnce(&mut State) -> Result<T, PortError>) -> Result<T, PortError> {
+        let mut state = self.lock();
+        let number = state.effects;
+        state.effects += 1;
+        let due = state.fault.filter(|(at, _)| *at == number).map(|(_, fault)| fault);
+        let failed = || PortError::new(Reason::Unreachable, format!("{name}: injected"));
+        if due == Some(Fault::Fail) {
+            state.journal.push(format!("{name} FAILED"));
+            return Err(failed());
+        }
+        if due == Some(Fault::DieBefore) {
+            state.journal.push(format!("died before {name}"));
+            drop(state);
+            std::panic::resume_unwind(Box::new(Died));
+        }
+        let done = act(&mut state);
+        state.journal.push(name.to_owned());
+        match due {
+            Some(Fault::AnswerLost) => Err(failed()),
+            Some(Fault::DieAfter) => {
+                state.journal.push(format!("died after {name}"));
+                drop(state);
+                std::panic::resume_unwind(Box::new(Died));
+            }
+            _ => done,
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        Settings::read("db", &self.lock().settings, &BTreeMap::new()).unwrap()
+    }
+
+    /// Runs what a conductor does; `None` when it died, whose runners then go on without it.
+    fn conduct<T>(&self, work: impl AsyncFnOnce(&RestorePorts<'_>) -> T) -> Option<T> {
+        let run = std::panic::AssertUnwindSafe(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let conductor = ConductorPorts {
+                cluster: self,
+                galera: self,
+                runners: self,
+                catalogue: self,
+                clock: self,
+                events: self,
+            };
+            runtime.block_on(work(&RestorePorts { conductor: &conductor, workload: self }))
+        });
+        match std::panic::catch_unwind(run) {
+            Ok(done) => Some(done),
+            Err(cause) if cause.is::<Died>() => {
+                let mut state = self.lock();
+                state.fault = None;
+                let left: Vec<_> = state.runners.keys().cloned().collect();
+                drop(state);
+                left.iter().for_each(|name| drop(self.work_of(name)));
+                None
+            }
+            Err(cause) => std::panic::resume_unwind(cause),
+        }
+    }
+
+    /// Restores as a conductor does; goes on with what a dead one left first.
+    pub(crate) fn restore(&self, job: &str) -> Option<Result<RestoreReport, Failure>> {
+        let request = request();
+        self.conduct(async |ports| {
+            if let Some(report) = self.go_on(job, ports).await? {
+                return Ok(report);
+            }
+            let (settings, cluster) = (self.settings(), self.cluster());
+            let observed = self.observed(&settings, &cluster, job);
+            let plan = restore::plan(&observed, &request).map_err(Explain::into_failure)?;
+            restore::look(&plan, job, ports).await.map_err(Explain::into_failure)?;
+            restore::run(&plan, job, ports).await.map_err(Explain::into_failure)
+        })
+    }
+
+    /// Says what a restore would do.
+    pub(crate) fn preview(&self, request: &RestoreRequest) -> Result<RestorePreview, Failure> {
+        let preview = self.conduct(async |ports| {
+            let (settings, cluster) = (self.settings(), self.cluster());
+            let observed = self.observed(&settings, &cluster, "job");
+            let plan = restore::plan(&observed, request).map_err(Explain::into_failure)?;
+            let look = restore::look(&plan, "job", ports).await.map_err(Explain::into_failure)?;
+            Ok(restore::preview(&plan, &observed, &look))
+        });
+        preview.unwrap()
+    }
+
+    /// Removes the runners of dead runs, as every run does first.
+    pub(crate) fn remove_orphans(&self) {
+        self.lock().runners.clear();
+    }
+
+    /// Settles what a dead restore left; `Ok(None)` when there was nothing to finish.
+    pub(crate) fn recover(&self, job: &str) -> Option<Result<Option<RestoreReport>, Failure>> {
+        self.conduct(async |ports| self.go_on(job, ports).await)
+    }
+
+    async fn go_on(&self, job: &str, ports: &RestorePorts<'_>) -> Result<Option<RestoreReport>, Failure> {
+        let Some(owed) = self.lock().obligation.clone() else { return Ok(None) };
+        let Debt::Restore(debt) = &owed.debt else { panic!("only restores are owed here") };
+        for orphan in ports.conductor.runners.orphans().await.unwrap() {
+            ports.conductor.runners.remove(&orphan).await.unwrap();
+        }
+        let resumed = restore::resume(&owed, debt, &self.settings(), job, ports).await;
+        Ok(match resumed.map_err(Explain::into_failure)? {
+            Resumed::Done(report) => Some(*report),
+            Resumed::GivenUp => None,
+        })
+    }
+
+    pub(crate) fn observed<'a>(&self, settings: &'a Settings, cluster: &'a ClusterView, job: &'a str) -> Observed<'a> {
+        let state = self.lock();
+        let members = cluster.pods.iter().map(|pod| {
+            let said = state.member(i32::try_from(pod.ordinal).unwrap());
+            (pod.name.clone(), said.ok_or_else(|| "connection refused".to_owned()))
+        });
+        Observed {
+            cluster,
+            settings,
+            catalogue: state.catalogue.clone(),
+            workload: state.workload(),
+            members: members.collect(),
+            store: settings.stores.local().then(|| claim("store")),
+            job,
+            now: state.time(),
+        }
+    }
+
+    pub(crate) fn cluster(&self) -> ClusterView {
+        self.lock().view()
+    }
+}
+
+/// A wish to go back to the one backup.
+pub(crate) fn request() -> RestoreRequest {
+    RestoreRequest {
+        backup: BACKUP.parse().unwrap(),
+        store: None,
+        leader: None,
+        keep_old_data: false,
+        no_rollback: false,
+        dry_run: false,
+    }
+}
+
+impl State {
+    fn time(&self) -> jiff::Timestamp {
+        jiff::Timestamp::from_second(1_780_000_000 + self.now).unwrap()
+    }
+
+    pub(crate) fn replica(ordinal: i32) -> Replica {
+        Replica { ordinal, pod: format!("db-{ordinal}"), claim: format!("data-db-{ordinal}") }
+    }
+
+    fn claim(ordinal: i32) -> ClaimView {
+        claim(&format!("data-db-{ordinal}"))
+    }
+
+    pub(crate) fn workload(&self) -> Workload {
+        let range = self.scale.first..self.scale.first + self.scale.replicas;
+        Workload {
+            scale: self.scale,
+            replicas: range.map(|n| (Self::replica(n), Some(Self::claim(n)))).collect(),
+            flavour: Flavour::Plain,
+            deletes_claims: false,
+            starts_at_any_ordinal: true,
+            autoscalers: Vec::new(),
+            controller: None,
+            kept_by: Vec::new(),
+        }
+    }
+
+    fn view(&self) -> ClusterView {
+        let pod = |(n, server): (&i32, &Server)| PodView {
+            name: format!("db-{n}"),
+            ordinal: u32::try_from(*n).unwrap(),
+            uid: format!("pod-{n}"),
+            ip: Some(format!("10.0.0.{n}")),
+            node: Some(format!("n{n}")),
+            ready: server.serves.is_some(),
+            terminating: server.stuck,
+            role: None,
+            claim: Some(Self::claim(*n)),
+        };
+        ClusterView {
+            namespace: "demo".to_owned(),
+            statefulset: "db".to_owned(),
+            uid: "set-uid".to_owned(),
+            replicas: self.scale.replicas,
+            pods: self.pods.iter().map(pod).collect(),
+            server: ServerSpec {
+                port: 3306,
+                mount_path: "/var/lib/mysql".to_owned(),
+                sub_path: if self.has_siblings { "mysql" } else { "" }.to_owned(),
+                ..ServerSpec::default()
+            },
+            obligation: self.obligation.clone(),
+        }
+    }
+
+    fn member(&self, ordinal: i32) -> Option<Member> {
+        let history = self.pods.get(&ordinal)?.serves.clone()?;
+        let size = self.pods.values().filter(|server| server.serves.as_ref() == Some(&history)).count();
+        Some(Member {
+            cluster_size: u32::try_from(size).unwrap(),
+            state_uuid: history,
+            last_committed: 500,
+            ..crate::world::member(false)
+        })
+    }
+
+    /// Everything that must hold when nothing is under way, and does not.
+    pub(crate) fn unfinished(&self) -> Vec<String> {
+        let mut found = self.broken.clone();
+        if let Some(owed) = &self.obligation {
+            found.push(format!("an obligation stands: {owed:?}"));
+        }
+        if !self.runners.is_empty() {
+            found.push(format!("runners are left: {:?}", self.runners.keys()));
+        }
+        if self.scale != (Scale { replicas: self.replicas, first: 0 }) {
+            found.push(format!("it asks for {:?}", self.scale));
+        }
+        let histories: std::collections::BTreeSet<_> = self.pods.values().map(|server| &server.serves).collect();
+        let serves = self.pods.len() == usize::try_from(self.replicas).unwrap() && histories.len() == 1;
+        if !serves || histories.contains(&None) {
+            found.push(format!("not all serve one history: {:?}", self.pods));
+        }
+        for (n, volume) in &self.volumes {
+            if volume.old.is_some() {
+                found.push(format!("old data are left on volume {n}"));
+            }
+        }
+        if self.proven.is_some() && self.has_siblings {
+            found.push("what was unpacked is left".to_owned());
+        }
+        found
+    }
+
+    /// The history that all serve.
+    pub(crate) fn history(&self) -> Option<String> {
+        self.pods.values().next().and_then(|server| server.serves.clone())
+    }
+}
+
+/// What a runner was told, for the journal.
+fn word(task: &RunnerTask) -> String {
+    match task {
+        RunnerTask::Prove(_) => "prove".to_owned(),
+        RunnerTask::Refill(order) => match &order.act {
+            RefillAct::Switch { .. } => "switch".to_owned(),
+            RefillAct::Empty { .. } => "empty".to_owned(),
+            RefillAct::PutBack { .. } => "put back".to_owned(),
+            other => format!("{other:?}").to_lowercase(),
+        },
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,256 @@
+//! The simulated cluster behind a restore's ports.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use mariadb_backup::model::catalogue::Catalogue;
+use mariadb_backup::model::cluster::{ClaimView, ClusterView};
+use mariadb_backup::model::event::{EventKind, Phase};
+use mariadb_backup::model::galera::Member;
+use mariadb_backup::model::obligation::Obligation;
+use mariadb_backup::model::order::ServerAddress;
+use mariadb_backup::model::report::LastRestore;
+use mariadb_backup::model::workload::{ClaimUser, Scale, Started, Workload};
+use mariadb_backup::ports::conductor::{
+    CatalogueStore, Cluster, Galera, Gate, Runner, RunnerNews, RunnerSpec, Runners, Sight,
+};
+use mariadb_backup::ports::restore::WorkloadControl;
+use mariadb_backup::ports::{Clock, EventSink, PortError, Reason};
+
+use super::{RestoreWorld, State, word};
+use crate::world::claim;
+
+fn missing(what: &str) -> PortError {
+    PortError::new(Reason::Missing, what)
+}
+
+#[async_trait]
+impl WorkloadControl for RestoreWorld {
+    async fn look(&self) -> Result<Workload, PortError> {
+        self.effect("look at the StatefulSet", |state| Ok(state.workload()))
+    }
+
+    async fn scale(&self, scale: Scale) -> Result<(), PortError> {
+        self.effect(&format!("scale to {} from {}", scale.replicas, scale.first), |state| {
+            if state.obligation.is_none() {
+                state.broken.push("it was scaled without an obligation".to_owned());
+            }
+            state.scale = scale;
+            state.reconcile();
+            Ok(())
+        })
+    }
+
+    async fn end_pod(&self, pod: &str) -> Result<(), PortError> {
+        self.effect(&format!("end {pod}"), |_| Ok(()))
+    }
+
+    async fn users(&self, claims: &[String]) -> Result<Vec<ClaimUser>, PortError> {
+        self.effect("look for users", |state| Ok(state.users(claims)))
+    }
+
+    async fn wait_until_free(&self, claims: &[String], _limit: Duration) -> Result<Vec<ClaimUser>, PortError> {
+        self.effect("wait until the volumes are free", |state| Ok(state.users(claims)))
+    }
+
+    async fn next_user(&self, claims: &[String]) -> Result<ClaimUser, PortError> {
+        if self.lock().intruders == 0 {
+            std::future::pending::<()>().await;
+        }
+        self.lock().intruders -= 1;
+        Ok(ClaimUser { claim: claims[0].clone(), by: "pod db-0".to_owned(), node: None, terminating: false })
+    }
+
+    async fn wait_until_started(&self, pod: &str, _limit: Duration) -> Result<Started, PortError> {
+        let n: i32 = pod.rsplit('-').next().unwrap().parse().unwrap();
+        self.effect(&format!("wait for {pod}"), |state| {
+            let serves = state.pods.get(&n).is_some_and(|server| server.serves.is_some());
+            Ok(if serves { Started::Ready } else { Started::Not("its container mariadb ended 3 times".to_owned()) })
+        })
+    }
+
+    async fn name_bootstrap(&self, config_map: &str, pod: &str) -> Result<(), PortError> {
+        self.effect(&format!("name {pod} in {config_map}"), |_| Ok(()))
+    }
+
+    async fn record_stage(&self, obligation: &Obligation) -> Result<(), PortError> {
+        let mariadb_backup::model::obligation::Debt::Restore(debt) = &obligation.debt else { unreachable!() };
+        self.effect(&format!("record {:?}", debt.stage), |state| {
+            if state.obligation.as_ref().is_none_or(|owed| owed.run != obligation.run) {
+                return Err(missing("nothing is owed by that run"));
+            }
+            state.obligation = Some(obligation.clone());
+            Ok(())
+        })
+    }
+
+    async fn finish(&self, run: &str, last: &LastRestore) -> Result<(), PortError> {
+        self.effect("finish", |state| {
+            state.obligation = state.obligation.take().filter(|owed| owed.run != run);
+            state.last = Some(last.clone());
+            Ok(())
+        })
+    }
+}
+
+impl State {
+    fn users(&self, claims: &[String]) -> Vec<ClaimUser> {
+        let of = |claim: &String| {
+            let n = self.claims_of.get(claim)?;
+            let server = self.pods.get(n)?;
+            let (by, node) = (format!("pod db-{n}"), Some(format!("n{n}")));
+            Some(ClaimUser { claim: claim.clone(), by, node, terminating: server.stuck })
+        };
+        claims.iter().filter_map(of).collect()
+    }
+}
+
+#[async_trait]
+impl Cluster for RestoreWorld {
+    async fn view(&self) -> Result<ClusterView, PortError> {
+        self.effect("look at the cluster", |state| Ok(state.view()))
+    }
+
+    async fn claim(&self, name: &str) -> Result<ClaimView, PortError> {
+        Ok(claim(name))
+    }
+
+    async fn settings(&self) -> Result<BTreeMap<String, String>, PortError> {
+        Ok(self.lock().settings.clone())
+    }
+
+    async fn record_obligation(&self, obligation: &Obligation) -> Result<(), PortError> {
+        self.effect("record the obligation", |state| {
+            assert!(state.obligation.is_none(), "an obligation was overwritten");
+            state.obligation = Some(obligation.clone());
+            Ok(())
+        })
+    }
+
+    async fn clear_obligation(&self, run: &str) -> Result<(), PortError> {
+        self.effect("clear the obligation", |state| {
+            state.obligation = state.obligation.take().filter(|owed| owed.run != run);
+            Ok(())
+        })
+    }
+
+    async fn next_sight(&self, _pod: &str, _last: Option<&Sight>) -> Result<Sight, PortError> {
+        unreachable!("a restore watches no traffic")
+    }
+
+    async fn wait_until_ready(&self, _pod: &str, _uid: &str, _limit: Duration) -> Result<bool, PortError> {
+        unreachable!("a restore waits for pods that do not exist yet")
+    }
+}
+
+#[async_trait]
+impl Galera for RestoreWorld {
+    async fn member(&self, server: &ServerAddress) -> Result<Member, PortError> {
+        let n: i32 = server.host.rsplit('.').next().unwrap().parse().unwrap();
+        self.effect(&format!("ask db-{n}"), |state| {
+            state.member(n).ok_or_else(|| PortError::new(Reason::Unreachable, "connection refused"))
+        })
+    }
+
+    async fn close_gate(&self, _server: &ServerAddress) -> Result<Box<dyn Gate>, PortError> {
+        unreachable!("a restore closes no gate")
+    }
+
+    async fn set_desync_off(&self, _server: &ServerAddress, _gcomm_uuid: &str) -> Result<bool, PortError> {
+        unreachable!("a restore desyncs nobody")
+    }
+}
+
+#[async_trait]
+impl Runners for RestoreWorld {
+    async fn start(&self, spec: &RunnerSpec, _limit: Duration) -> Result<Box<dyn Runner>, PortError> {
+        self.effect(&format!("start {} to {}", spec.name, word(&spec.order.task)), |state| {
+            assert!(state.runners.insert(spec.name.clone(), spec.order.task.clone()).is_none(), "two of one name");
+            if let Some(data) = &spec.data {
+                let n = state.claims_of[&data.claim];
+                state.claims_of.insert(format!("of {}", spec.name), n);
+                let runs = state.pods.contains_key(&n);
+                if data.beside.is_none() && runs {
+                    state.broken.push(format!("{} mounts a volume that db-{n} holds", spec.name));
+                }
+            }
+            Ok(())
+        })?;
+        Ok(Box::new(SimRunner { world: self.clone(), name: spec.name.clone() }))
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), PortError> {
+        self.effect(&format!("remove {name}"), |state| {
+            state.runners.remove(name);
+            Ok(())
+        })
+    }
+
+    async fn orphans(&self) -> Result<Vec<String>, PortError> {
+        self.effect("look for orphans", |state| Ok(state.runners.keys().cloned().collect()))
+    }
+}
+
+struct SimRunner {
+    world: RestoreWorld,
+    name: String,
+}
+
+#[async_trait]
+impl Runner for SimRunner {
+    async fn next(&mut self) -> Result<RunnerNews, PortError> {
+        // Somebody who turns up does so while a volume is written.
+        if self.world.lock().intruders > 0 && self.name.contains("switch") {
+            std::future::pending::<()>().await;
+        }
+        let last_word = self.world.work_of(&self.name);
+        let how = "ended".to_owned();
+        self.world.effect(&format!("hear {}", self.name), |_| Ok(RunnerNews::Ended { last_word, how }))
+    }
+}
+
+#[async_trait]
+impl CatalogueStore for RestoreWorld {
+    async fn read(&self) -> Result<(Catalogue, Option<String>), PortError> {
+        Ok((self.lock().catalogue.clone(), None))
+    }
+
+    async fn version(&self) -> Result<Option<String>, PortError> {
+        Ok(None)
+    }
+
+    async fn write(&self, _catalogue: &Catalogue, _version: Option<&str>) -> Result<(), PortError> {
+        unreachable!("a restore writes no catalogue")
+    }
+}
+
+#[async_trait]
+impl Clock for RestoreWorld {
+    fn now(&self) -> Timestamp {
+        self.lock().time()
+    }
+
+    fn elapsed(&self) -> Duration {
+        Duration::from_secs(u64::try_from(self.lock().now).unwrap())
+    }
+
+    async fn sleep(&self, time: Duration) {
+        // The limits of a phase never run out in this world; short pauses make its clock go.
+        if time > Duration::from_mins(1) {
+            std::future::pending::<()>().await;
+        }
+        self.lock().now += 30;
+    }
+}
+
+impl EventSink for RestoreWorld {
+    fn send(&self, _phase: Phase, kind: EventKind) {
+        match kind {
+            EventKind::Warned { message } => self.lock().warnings.push(message),
+            EventKind::Step { message } => self.lock().steps.push(message),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! How the simulated StatefulSet starts and stops servers, and how those find each other.
+
+use super::{Data, NEW, Server, State};
+
+impl State {
+    /// Makes the pods as the StatefulSet asks for, and lets every server come up as far as it can.
+    pub(super) fn reconcile(&mut self) {
+        let range = self.scale.first..self.scale.first + self.scale.replicas;
+        self.pods.retain(|n, server| range.contains(n) || server.stuck);
+        for n in range {
+            if !self.pods.contains_key(&n) {
+                self.pods.insert(n, Server { serves: None, stuck: false });
+                if self.volumes[&n].data == Data::Half {
+                    self.broken.push(format!("db-{n} was started from a half-filled volume"));
+                }
+            }
+        }
+        while self.start_one() {}
+    }
+
+    /// Lets one server that does not serve do so; `false` when none can.
+    fn start_one(&mut self) -> bool {
+        let serving = self.pods.values().find_map(|server| server.serves.clone());
+        let waiting: Vec<i32> = self.pods.iter().filter(|(_, of)| of.serves.is_none()).map(|(n, _)| *n).collect();
+        for n in waiting {
+            let history = match &serving {
+                Some(history) => Some(history.clone()),
+                None => self.bootstraps(n),
+            };
+            let Some(history) = history.filter(|history| !(self.restored_is_sick && history == NEW)) else { continue };
+            if let Some(volume) = self.volumes.get_mut(&n) {
+                // Another history's data are given up for a state transfer.
+                let seqno = match &volume.data {
+                    Data::Whole { history: own, seqno, .. } if *own == history => *seqno,
+                    _ => 0,
+                };
+                volume.data = Data::Whole { history: history.clone(), seqno, safe: false };
+            }
+            self.pods.insert(n, Server { serves: Some(history), stuck: false });
+            return true;
+        }
+        false
+    }
+
+    /// The history in which a server would start the cluster, if it may.
+    fn bootstraps(&mut self, n: i32) -> Option<String> {
+        match &self.volumes[&n].data {
+            Data::Whole { history, safe: true, .. } => Some(history.clone()),
+            Data::Whole { history, seqno, .. } => {
+                // Nobody is marked: the furthest does it, once all have told where they are.
+                let all_there = i32::try_from(self.pods.len()) == Ok(self.replicas);
+                let is_furthest = self.volumes.values().all(|volume| match &volume.data {
+                    Data::Whole { history: other, seqno: at, .. } => other == history && at <= seqno,
+                    Data::Empty => true,
+                    Data::Half => false,
+                });
+                (all_there && is_furthest).then(|| history.clone())
+            }
+            // An empty server alone in an ordered set makes new data: what must never happen here.
+            Data::Empty if n == 0 && self.scale.replicas == 1 => {
+                self.broken.push("db-0 was started empty and alone".to_owned());
+                None
+            }
+            Data::Empty | Data::Half => None,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The simulated data volumes, and what runners do to them.
+
+use mariadb_backup::exit_code::ExitCode;
+use mariadb_backup::model::galera::SavedState;
+use mariadb_backup::model::order::{ProveOrder, RefillAct, RefillOrder, RunnerTask, StoreName};
+use mariadb_backup::model::outcome::{Failure, Outcome};
+use mariadb_backup::model::report::{ProveReport, ProvenLogins, VolumeReport};
+
+use super::{NEW, RestoreWorld, State};
+
+/// What lies in a data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Data {
+    Empty,
+    /// Neither the old data nor the new ones.
+    Half,
+    Whole {
+        history: String,
+        seqno: i64,
+        safe: bool,
+    },
+}
+
+/// One data volume.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Volume {
+    pub(crate) data: Data,
+    /// Data that were set aside.
+    pub(crate) old: Option<Data>,
+}
+
+impl RestoreWorld {
+    /// Does what a runner was sent for, once, and returns its last word.
+    pub(super) fn work_of(&self, name: &str) -> Option<String> {
+        let mut state = self.lock();
+        let task = state.runners.get(name)?.clone();
+        let claim = state.claims_of.get(&format!("of {name}")).copied();
+        Some(match task {
+            RunnerTask::Prove(order) => serde_json::to_string(&state.prove(&order, claim)).unwrap(),
+            RunnerTask::Refill(order) => {
+                let report = state.refill(&order, claim.unwrap());
+                serde_json::to_string(&Outcome::done(report, vec![])).unwrap()
+            }
+            other => panic!("nobody sends {other:?} here"),
+        })
+    }
+}
+
+impl State {
+    fn prove(&mut self, order: &ProveOrder, claim: Option<i32>) -> Outcome<ProveReport> {
+        if self.first_copy_is_damaged && order.from.contains(&StoreName::Local) {
+            let failure = Failure::new(ExitCode::VerificationFailed, "backup.mbstream.zst is not what was recorded");
+            return Outcome::failed(failure, vec![]);
+        }
+        self.proven = Some(claim.unwrap_or(-1));
+        let report = ProveReport {
+            backup: order.chain.last().unwrap().clone(),
+            stored_bytes: 1,
+            unpacked_bytes: 1,
+            tables: 2,
+            schemas: 1,
+            server_version: "10.11".to_owned(),
+            history_uuid: Some(NEW.to_owned()),
+            position: mariadb_backup::model::galera::Position { uuid: super::OLD.to_owned(), seqno: 100 },
+            logins: ProvenLogins::default(),
+            query_result: None,
+            unpack_millis: 1,
+            prepare_millis: 1,
+            boot_millis: 1,
+            check_millis: 1,
+        };
+        Outcome::done(report, vec![])
+    }
+
+    fn refill(&mut self, order: &RefillOrder, n: i32) -> VolumeReport {
+        let writes = !matches!(order.act, RefillAct::Look | RefillAct::Tidy { .. });
+        if writes && self.pods.contains_key(&n) {
+            self.broken.push(format!("{:?} on volume {n} while db-{n} holds it", order.act));
+        }
+        let serves_new = self.pods.values().any(|server| server.serves.as_deref() == Some(NEW));
+        let volume = self.volumes.get_mut(&n).unwrap();
+        let is_new = matches!(&volume.data, Data::Whole { history, .. } if history == NEW);
+        match &order.act {
+            RefillAct::Look | RefillAct::Position => {}
+            RefillAct::Switch { history, .. } => {
+                assert_eq!(history, NEW);
+                if is_new {
+                    set_safe(&mut volume.data);
+                } else if self.proven.is_none() {
+                    self.broken.push("data were given up and no booted copy is there".to_owned());
+                } else {
+                    if self.has_siblings {
+                        volume.old = Some(volume.data.clone());
+                        self.proven = None;
+                    }
+                    volume.data = Data::Whole { history: NEW.to_owned(), seqno: 3, safe: true };
+                }
+            }
+            RefillAct::Empty { .. } => {
+                if !is_new {
+                    if !serves_new {
+                        self.broken.push(format!("volume {n} was emptied and nobody serves the restored data"));
+                    }
+                    volume.data = Data::Empty;
+                }
+            }
+            RefillAct::PutBack { .. } => match volume.old.take() {
+                Some(old) => volume.data = old,
+                None if is_new || volume.data == Data::Half => volume.data = Data::Empty,
+                None => {}
+            },
+            RefillAct::Crown => set_safe(&mut volume.data),
+            RefillAct::Tidy { keep_old_data, .. } => {
+                volume.old = volume.old.take().filter(|_| *keep_old_data);
+                self.proven = None;
+            }
+        }
+        let volume = &self.volumes[&n];
+        let state = match &volume.data {
+            Data::Whole { history, seqno, safe } => {
+                Some(SavedState { uuid: history.clone(), seqno: *seqno, safe_to_bootstrap: *safe })
+            }
+            Data::Empty | Data::Half => None,
+        };
+        VolumeReport {
+            has_data: state.is_some(),
+            state,
+            free_bytes: 10 << 30,
+            total_bytes: 20 << 30,
+            ..VolumeReport::default()
+        }
+    }
+}
+
+fn set_safe(data: &mut Data) {
+    if let Data::Whole { safe, .. } = data {
+        *safe = true;
+    }
+}
