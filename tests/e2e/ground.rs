@@ -164,7 +164,7 @@ impl Cluster {
     fn set_up(&self) {
         run("kubectl", &["delete", "configmap", "mariadb-server-backup", "-n", &self.namespace, "--ignore-not-found"]);
         let image = ground(&["agent", "--print"]);
-        self.plugin(&["setup", "--agent-image", &image, "--keep", "3"]).ends_with(0);
+        self.plugin(&["setup", "--agent-image", &image, "--keep", "3", "--bootstrap", "grastate"]).ends_with(0);
     }
 
     /// Changes a setting for the rest of the test.

@@ -17,6 +17,7 @@ mod nodes_and_servers;
 mod operating;
 mod oracle;
 mod refusals;
+mod restores;
 mod run;
 mod stock_tools;
 mod stores;

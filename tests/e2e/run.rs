@@ -52,6 +52,11 @@ impl<'a> Run<'a> {
         Self { cluster, plugin, job }
     }
 
+    /// Follows another Job of the same command from now on: that of the restore, after that of its plan.
+    pub(crate) fn with_job(self, job: String) -> Self {
+        Self { job, ..self }
+    }
+
     /// The conductor's pod, once it runs.
     #[track_caller]
     pub(crate) fn conductor(&self) -> String {

@@ -1,0 +1,350 @@
+//! Restores on the real thing: what comes back, what an outage it costs, and that a failed one is undone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::damage::flip_a_bit;
+use crate::ground::{Cluster, Ledger, ground, run, until};
+use crate::oracle::{item, volume};
+use crate::run::{Run, Signal, Who, signal_container};
+
+/// The servers' pods, by their ordinals.
+pub(crate) fn pods(replicas: u32) -> Vec<String> {
+    (0..replicas).map(|n| format!("mariadb-server-{n}")).collect()
+}
+
+/// Makes a database with one row, and a backup of it; then does what a person regrets.
+#[track_caller]
+pub(crate) fn backed_up_and_lost(cluster: &Cluster) -> String {
+    cluster.sql("mariadb-server-0", "DROP DATABASE IF EXISTS regret");
+    cluster.sql("mariadb-server-0", "CREATE DATABASE regret");
+    cluster.sql("mariadb-server-0", "CREATE TABLE regret.kept (n INT PRIMARY KEY)");
+    cluster.sql("mariadb-server-0", "INSERT INTO regret.kept VALUES (7)");
+    let name = cluster.created(&["create"]);
+    cluster.sql("mariadb-server-0", "DROP TABLE regret.kept");
+    cluster.sql("mariadb-server-0", "CREATE TABLE regret.later (n INT PRIMARY KEY)");
+    name
+}
+
+/// Fails the test unless every replica has what was in the backup, nothing from after it, and takes part.
+#[track_caller]
+pub(crate) fn is_back(cluster: &Cluster, replicas: u32) {
+    let tables = "SELECT GROUP_CONCAT(table_name) FROM information_schema.tables WHERE table_schema = 'regret'";
+    for pod in pods(replicas) {
+        assert_eq!(cluster.sql(&pod, tables), "kept", "on {pod}");
+        assert_eq!(cluster.sql(&pod, "SELECT SUM(n) FROM regret.kept"), "7", "on {pod}");
+    }
+    writes_are_seen_everywhere(cluster, replicas);
+    equal_everywhere(cluster, replicas, "regret.kept");
+}
+
+/// A write on each replica is seen on all.
+#[track_caller]
+fn writes_are_seen_everywhere(cluster: &Cluster, replicas: u32) {
+    cluster.sql("mariadb-server-0", "CREATE TABLE regret.seen (n INT PRIMARY KEY)");
+    for (n, pod) in pods(replicas).iter().enumerate() {
+        cluster.sql(pod, &format!("INSERT INTO regret.seen VALUES ({n})"));
+    }
+    for pod in pods(replicas) {
+        let all = || (cluster.sql(&pod, "SELECT COUNT(*) FROM regret.seen") == replicas.to_string()).then_some(());
+        until(&format!("{pod} sees every write"), all);
+    }
+    cluster.sql("mariadb-server-0", "DROP TABLE regret.seen");
+}
+
+#[track_caller]
+fn equal_everywhere(cluster: &Cluster, replicas: u32, table: &str) {
+    let sums: BTreeSet<_> =
+        pods(replicas).iter().map(|pod| cluster.sql(pod, &format!("CHECKSUM TABLE {table}"))).collect();
+    assert_eq!(sums.len(), 1, "{table} differs between replicas: {sums:?}");
+}
+
+/// Nothing is owed, no runner, scratch or old data are left, and the StatefulSet asks for what it did.
+#[track_caller]
+pub(crate) fn nothing_is_left(cluster: &Cluster, replicas: u32) {
+    assert_eq!(cluster.obligation(), None, "an obligation is left");
+    let set = cluster.kubectl_json(&["get", "statefulset", "mariadb-server"]);
+    let first = set["spec"]["ordinals"]["start"].as_i64().unwrap_or(0);
+    assert_eq!((set["spec"]["replicas"].as_u64(), first), (Some(u64::from(replicas)), 0));
+    let histories: BTreeSet<_> =
+        pods(replicas).iter().map(|pod| cluster.status(pod, "wsrep_cluster_state_uuid")).collect();
+    assert_eq!(histories.len(), 1, "replicas are in different histories: {histories:?}");
+    for pod in pods(replicas) {
+        assert_eq!(beside_data(cluster, &pod), [""; 0], "left beside the data of {pod}");
+    }
+    let unfinished = volume(cluster).map(|root| root.join(".unfinished"));
+    let left: Vec<_> = unfinished.and_then(|path| path.read_dir().ok()).into_iter().flatten().flatten().collect();
+    assert!(left.is_empty(), "unfinished work is left on the volume of backups: {left:?}");
+}
+
+/// What lies in this product's directory on a data volume.
+pub(crate) fn beside_data(cluster: &Cluster, pod: &str) -> Vec<String> {
+    let claim = format!("mysql-data-{pod}");
+    let root = ground(&["volume-path", "--namespace", &cluster.namespace, &claim]);
+    let entries = std::fs::read_dir(format!("{root}/.mariadb-backup")).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
+}
+
+/// The ids the servers have in the group: new with each start.
+fn incarnations(cluster: &Cluster) -> Vec<String> {
+    pods(3).iter().map(|pod| cluster.status(pod, "wsrep_gcomm_uuid")).collect()
+}
+
+/// The row numbers of the ledger that one replica has.
+fn numbers(cluster: &Cluster, pod: &str) -> BTreeSet<i64> {
+    let text = ground(&["sql", "--namespace", &cluster.namespace, pod, "SELECT n FROM ledger.entries"]);
+    text.lines().skip(1).map(|line| line.trim().parse().unwrap()).collect()
+}
+
+/// Every commit acknowledged up to the position is there, and of those acknowledged well after it none.
+#[track_caller]
+fn holds_the_ledger(cluster: &Cluster, commits: &BTreeMap<i64, i64>, position: i64) {
+    // What the ledger wrote down is the cluster's position right after a commit, never less than its own;
+    // a handful may have been under way with it.
+    const UNDER_WAY: i64 = 20;
+    for pod in pods(3) {
+        let there = numbers(cluster, &pod);
+        let lost: Vec<_> = commits.iter().filter(|(n, at)| **at <= position && !there.contains(n)).collect();
+        assert!(lost.is_empty(), "acknowledged up to {position} and lost on {pod}: {lost:?}");
+        let late = commits.iter().filter(|(n, at)| **at > position + UNDER_WAY && there.contains(n));
+        assert_eq!(late.collect::<Vec<_>>(), [], "acknowledged after {position} and on {pod} all the same");
+    }
+    let before = commits.values().filter(|at| **at <= position).count();
+    let after = commits.values().filter(|at| **at > position + UNDER_WAY).count();
+    assert!(before > 20 && after > 20, "{before} commits before and {after} after {position} prove nothing");
+}
+
+#[test]
+fn a_dropped_table_comes_back_from_a_chain_under_load_with_every_commit_up_to_it_and_none_after() {
+    let cluster = Cluster::with_data();
+    let ledger = Ledger::start(&cluster);
+    let base = backed_up_and_lost(&cluster);
+    cluster.sql("mariadb-server-0", "DROP TABLE regret.later");
+    cluster.sql("mariadb-server-0", "CREATE TABLE regret.kept (n INT PRIMARY KEY)");
+    cluster.sql("mariadb-server-0", "INSERT INTO regret.kept VALUES (3), (4)");
+    let child = cluster.created(&["create", "--type", "incremental"]);
+    assert_eq!(item(&cluster, &child)["base"], base.as_str());
+    let position = item(&cluster, &child)["position"].as_str().unwrap().to_owned();
+    let position: i64 = position.rsplit(':').next().unwrap().parse().unwrap();
+    cluster.sql("mariadb-server-0", "DROP TABLE regret.kept");
+    let enough = || (ledger.commits().values().filter(|at| **at > position + 20).count() > 20).then_some(());
+    until("the ledger is well past the backup", enough);
+    let commits = ledger.commits();
+    let ran = cluster.plugin(&["restore", &child, "--yes"]).ends_with(0);
+    assert!(ran.stderr.contains("outage "), "the outage is told:\n{}", ran.stderr);
+    ledger.goes_on();
+    drop(ledger);
+    holds_the_ledger(&cluster, &commits, position);
+    is_back(&cluster, 3);
+    equal_everywhere(&cluster, 3, "ledger.entries");
+    nothing_is_left(&cluster, 3);
+    // No flag of the restore is left that would start a second cluster: every replica alone comes back.
+    for pod in pods(3) {
+        cluster.kubectl(&["delete", "pod", &pod]);
+        cluster.healthy();
+    }
+    nothing_is_left(&cluster, 3);
+    // And the chain is not gone on with: the data are others now.
+    let next = cluster.plugin(&["create", "--type", "incremental", "-o", "name"]);
+    let name = next.stdout.trim().trim_start_matches("backup/").to_owned();
+    assert_eq!(item(&cluster, &name)["type"], "full", "{}", next.stderr);
+}
+
+#[test]
+fn a_backup_that_is_damaged_is_refused_before_the_cluster_is_touched() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let before = incarnations(&cluster);
+    let stream = volume(&cluster).unwrap().join(format!("base/{name}/backup.mbstream.zst"));
+    flip_a_bit(&stream);
+    cluster.plugin(&["restore", &name, "--yes"]).ends_with(13).says("the cluster was not touched");
+    assert_eq!(incarnations(&cluster), before, "a server was restarted");
+    nothing_is_left(&cluster, 3);
+    flip_a_bit(&stream);
+}
+
+#[test]
+fn a_dry_run_tells_the_plan_and_changes_nothing_and_without_a_terminal_nothing_is_done_unasked() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let before = incarnations(&cluster);
+    let shown = cluster.plugin(&["restore", &name, "--dry-run"]).ends_with(0).stdout;
+    for wanted in ["Lost: ", "Chain: ", "First: ", "Steps: ", "Outage: ", "Way back: "] {
+        assert!(shown.contains(wanted), "{wanted}:\n{shown}");
+    }
+    let plan = cluster.plugin(&["restore", &name, "--dry-run", "-o", "json"]).ends_with(0).stdout;
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    assert_eq!(plan["done"]["preview"]["leader"], cluster.target().as_str());
+    cluster.plugin(&["restore", &name]).ends_with(2).says("--yes");
+    assert_eq!(incarnations(&cluster), before, "a server was restarted");
+    nothing_is_left(&cluster, 3);
+}
+
+/// Waits until the restore is in that stage, or past it.
+#[track_caller]
+fn until_in(cluster: &Cluster, run: &Run<'_>, stages: &[&str]) {
+    until(&format!("{} is in {stages:?}", run.job), || {
+        let owed = cluster.obligation()?;
+        let stage = owed["debt"]["stage"].as_str()?.to_owned();
+        stages.contains(&stage.as_str()).then_some(())
+    });
+}
+
+/// Kills a restore's conductor in that stage, then lets `recover` go on; returns how that ended.
+#[track_caller]
+fn killed_in(cluster: &Cluster, stage: &str) -> i32 {
+    let name = backed_up_and_lost(cluster);
+    let run = Run::order(cluster, &["restore", &name, "--yes"]);
+    // The first Job only made the plan.
+    let job = until("the restore is ordered", || second_job(cluster, &run.job));
+    let run = run.with_job(job);
+    until_in(cluster, &run, &[stage]);
+    run.signal(Who::Conductor, "", Signal::Kill);
+    assert_eq!(run.end().code, 4);
+    // Nothing else may be done meanwhile.
+    cluster.plugin(&["create"]).ends_with(6).says("recover");
+    let recovered = cluster.plugin(&["recover"]);
+    cluster.healthy();
+    nothing_is_left(cluster, 3);
+    recovered.code
+}
+
+fn second_job(cluster: &Cluster, first: &str) -> Option<String> {
+    let owed = cluster.obligation()?;
+    owed["run"].as_str().filter(|run| *run != first).map(str::to_owned)
+}
+
+/// The old data, with what was done after the backup.
+#[track_caller]
+fn is_as_it_was(cluster: &Cluster) {
+    let tables = "SELECT GROUP_CONCAT(table_name) FROM information_schema.tables WHERE table_schema = 'regret'";
+    for pod in pods(3) {
+        assert_eq!(cluster.sql(&pod, tables), "later", "on {pod}");
+    }
+}
+
+#[test]
+fn a_restore_killed_while_it_proves_has_not_touched_the_cluster() {
+    let cluster = Cluster::with_data();
+    let before = incarnations(&cluster);
+    assert_eq!(killed_in(&cluster, "proving"), 0);
+    assert_eq!(incarnations(&cluster), before, "a server was restarted");
+    is_as_it_was(&cluster);
+}
+
+#[test]
+fn a_restore_killed_while_the_cluster_stops_is_undone() {
+    let cluster = Cluster::with_data();
+    assert_eq!(killed_in(&cluster, "stopping"), 14);
+    is_as_it_was(&cluster);
+}
+
+#[test]
+fn a_restore_killed_while_the_data_get_into_place_is_finished() {
+    let cluster = Cluster::with_data();
+    assert_eq!(killed_in(&cluster, "switching"), 0);
+    is_back(&cluster, 3);
+}
+
+#[test]
+fn a_restore_killed_while_the_first_replica_starts_is_finished() {
+    let cluster = Cluster::with_data();
+    assert_eq!(killed_in(&cluster, "starting"), 0);
+    is_back(&cluster, 3);
+}
+
+#[test]
+fn a_restore_killed_while_the_others_join_is_finished() {
+    let cluster = Cluster::with_data();
+    assert_eq!(killed_in(&cluster, "joining"), 0);
+    is_back(&cluster, 3);
+}
+
+#[test]
+fn restored_data_that_do_not_serve_are_undone_and_the_old_cluster_is_back() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    // The probe's password is younger than the backup: on restored data no server is ever called Ready.
+    let before =
+        cluster.kubectl(&["get", "secret", "mariadb-root", "-o", "go-template={{.data.password | base64decode}}"]);
+    let client = format!("[client]\nuser=root\npassword=younger\nsocket=/run/mysqld/mysqld.sock\n");
+    let give = |password: &str, client: &str| {
+        let patch = serde_json::json!({"stringData": {"password": password, "client.cnf": client}}).to_string();
+        cluster.sql("mariadb-server-0", &format!("ALTER USER root@localhost IDENTIFIED BY '{password}'"));
+        cluster.kubectl(&["patch", "secret", "mariadb-root", "--type", "merge", "-p", &patch]);
+    };
+    give("younger", &client);
+    let failed = cluster.plugin(&["restore", &name, "--yes", "--restore-start-timeout", "20s"]);
+    let failed = failed.ends_with(14).says("the old cluster is back");
+    assert!(failed.stderr.contains("is not Ready"), "{}", failed.stderr);
+    until("the cluster is Ready with the younger password", || (ready_pods(&cluster) == 3).then_some(()));
+    is_as_it_was_by(&cluster, "younger");
+    give(&before, &client.replace("younger", &before));
+    cluster.healthy();
+    nothing_is_left(&cluster, 3);
+}
+
+fn ready_pods(cluster: &Cluster) -> usize {
+    let pods = cluster.kubectl_json(&["get", "pods", "-l", "application=mariadb"]);
+    let is_ready = |pod: &&Value| {
+        let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
+    };
+    pods["items"].as_array().map(|pods| pods.iter().filter(is_ready).count()).unwrap_or_default()
+}
+
+/// As [`is_as_it_was`] while root has another password than the ground thinks.
+#[track_caller]
+fn is_as_it_was_by(cluster: &Cluster, password: &str) {
+    let tables = "SELECT GROUP_CONCAT(table_name) FROM information_schema.tables WHERE table_schema = 'regret'";
+    for pod in pods(3) {
+        let login = format!("mariadb -uroot -p{password} --socket=/run/mysqld/mysqld.sock -BNe \"{tables}\"");
+        let found = cluster.kubectl(&["exec", &pod, "-c", "mariadb", "--", "bash", "-c", &login]);
+        assert_eq!(found.trim(), "later", "on {pod}");
+    }
+}
+
+#[test]
+fn a_password_that_the_backup_does_not_know_is_found_before_the_outage() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let before = incarnations(&cluster);
+    let rotated = crate::ground::Rotated::new(&cluster, "backup@'%'", "mariadb-backup");
+    let younger = serde_json::json!({"stringData": {"password": "rotated"}}).to_string();
+    let old = cluster.kubectl(&["get", "secret", "mariadb-backup", "-o", "go-template={{.data.password}}"]);
+    cluster.kubectl(&["patch", "secret", "mariadb-backup", "--type", "merge", "-p", &younger]);
+    let refused = cluster.plugin(&["restore", &name, "--yes"]);
+    let back = serde_json::json!({"data": {"password": old}}).to_string();
+    cluster.kubectl(&["patch", "secret", "mariadb-backup", "--type", "merge", "-p", &back]);
+    drop(rotated);
+    refused.ends_with(12).says("the cluster was not touched");
+    assert_eq!(incarnations(&cluster), before, "a server was restarted");
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
+fn a_first_replica_that_crashes_while_the_others_join_costs_time_and_nothing_else() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let run = Run::order(&cluster, &["restore", &name, "--yes"]);
+    let leader = cluster.target();
+    let job = until("the restore is ordered", || second_job(&cluster, &run.job));
+    let run = run.with_job(job);
+    until_in(&cluster, &run, &["joining"]);
+    until("a replica joins", || (run_all(&cluster).len() > 1).then_some(()));
+    signal_container(&cluster, &leader, "mariadb", Signal::Kill);
+    run.end().ends_with(0);
+    cluster.healthy();
+    is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
+}
+
+/// The servers whose containers run now.
+fn run_all(cluster: &Cluster) -> Vec<String> {
+    let list = run("kubectl", &["get", "pods", "-n", &cluster.namespace, "-l", "application=mariadb", "-o", "json"]);
+    let list: Value = serde_json::from_str(&list.stdout).unwrap_or_default();
+    let pods = list["items"].as_array().cloned().unwrap_or_default();
+    let running = pods.iter().filter(|pod| pod["status"]["phase"] == "Running");
+    running.filter_map(|pod| Some(pod["metadata"]["name"].as_str()?.to_owned())).collect()
+}
