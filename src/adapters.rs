@@ -4,6 +4,7 @@
 pub mod data_directory;
 pub mod data_files;
 pub mod events;
+pub mod go_ahead;
 pub mod kubernetes;
 pub mod mariadb_backup;
 pub mod mariadbd;

@@ -11,11 +11,11 @@ use crate::exit_code::ExitCode;
 use crate::model::event::{Event, EventKind, Phase};
 use crate::model::outcome::{End, Explain, Failure, Outcome};
 use crate::ports::PortError;
-use crate::ports::conductor::{ConductorPorts, RunnerNews, RunnerSpec};
+use crate::ports::conductor::{ConductorPorts, Runner, RunnerNews, RunnerSpec};
 
 /// How long a runner may show no sign of work: longer than it ever waits for one answer of a store, which
 /// is when a bucket puts the parts of a large upload together, retries included.
-const SILENCE: Duration = Duration::from_hours(3);
+pub const SILENCE: Duration = Duration::from_hours(3);
 
 /// Why an errand came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -105,10 +105,25 @@ async fn follow<R: DeserializeOwned>(
     start: Duration,
     patience: Duration,
     ports: &ConductorPorts<'_>,
-    mut hear: impl FnMut(Event) + Send,
+    hear: impl FnMut(Event) + Send,
 ) -> Result<R, ErrandError> {
     let failed = |source| ErrandError::Port { runner: spec.name.clone(), source };
     let mut runner = ports.runners.start(spec, start).await.map_err(failed)?;
+    hear_out(spec, runner.as_mut(), patience, ports, hear).await
+}
+
+/// Listens to a runner that was started before until it ends. Its pod stays.
+///
+/// # Errors
+/// The runner cannot be followed, or did not do what it was sent for.
+pub async fn hear_out<R: DeserializeOwned>(
+    spec: &RunnerSpec,
+    runner: &mut dyn Runner,
+    patience: Duration,
+    ports: &ConductorPorts<'_>,
+    mut hear: impl FnMut(Event) + Send,
+) -> Result<R, ErrandError> {
+    let failed = |source| ErrandError::Port { runner: spec.name.clone(), source };
     let (mut heard, mut progress) = (ports.clock.elapsed(), None);
     loop {
         let left = patience.saturating_sub(ports.clock.elapsed().saturating_sub(heard));

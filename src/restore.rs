@@ -13,7 +13,7 @@ use crate::errand;
 use crate::model::catalogue::Catalogue;
 use crate::model::cluster::{ClaimView, ClusterView};
 use crate::model::galera::Member;
-use crate::model::obligation::{Debt, OBLIGATION_SCHEMA, Obligation, RestoreDebt, Stage};
+use crate::model::obligation::{Debt, OBLIGATION_SCHEMA, Obligation, RestoreDebt, ScratchPlace, Stage};
 use crate::model::order::{RestoreRequest, StoreName};
 use crate::model::outcome::Explain;
 use crate::model::report::{RestorePreview, RestoreReport, VolumeReport};
@@ -180,6 +180,10 @@ pub async fn run(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Res
             phase1_prove::abandon(&mut course).await;
             return Err(RestoreError::NotProven { backup: plan.debt.backup.clone(), failure });
         }
+    }
+    if plan.debt.scratch == ScratchPlace::Beside {
+        let switch = phase2_refill::act(&course);
+        course.start_ahead(switch, plan.leader.pod.clone()).await;
     }
     course.enter(Stage::Stopping).await?;
     course::drive(course).await

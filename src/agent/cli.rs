@@ -1,5 +1,6 @@
 //! The agent's command line: read by Job manifests, not by people.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
@@ -36,6 +37,9 @@ enum Command {
         /// UID of this pod
         #[arg(long, env = "POD_UID")]
         pod_uid: String,
+        /// Address of this pod, where runners of its own find it
+        #[arg(long, env = "POD_IP", default_value = "127.0.0.1")]
+        pod_ip: IpAddr,
         /// Name of this pod's Job
         #[arg(long, env = "JOB_NAME")]
         job: String,
@@ -65,8 +69,8 @@ enum Command {
 /// Runs the command and returns the exit code.
 pub async fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
-        Command::Conduct { order, namespace, pod, pod_uid, job, credentials, termination_message } => {
-            let identity = conduct::Identity { namespace, pod, pod_uid, job, credentials };
+        Command::Conduct { order, namespace, pod, pod_uid, pod_ip, job, credentials, termination_message } => {
+            let identity = conduct::Identity { namespace, pod, pod_uid, pod_ip, job, credentials };
             let outcome = conduct::conduct(&order, &identity, std::io::stdout()).await;
             last_word(&outcome, &termination_message)
         }

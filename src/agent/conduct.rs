@@ -6,9 +6,11 @@
 //!
 //! What is done for which task stands in `conduct/tasks.rs`; nothing but wiring is here.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::adapters::go_ahead::Speaker;
 use crate::adapters::kubernetes::catalogue_configmap::ConfigMapCatalogue;
 use crate::adapters::kubernetes::client::in_cluster;
 use crate::adapters::kubernetes::cluster::KubernetesCluster;
@@ -28,7 +30,7 @@ use crate::model::outcome::{Explain, Failure, Outcome};
 use crate::model::report::RunReport;
 use crate::model::settings::Settings;
 use crate::ports::conductor::{Cluster, ConductorPorts, Lease};
-use crate::ports::restore::WorkloadControl;
+use crate::ports::restore::{GoAheads, WorkloadControl};
 use crate::ports::{EventSink, PortError, Reason};
 
 mod keeping;
@@ -54,6 +56,8 @@ pub struct Identity {
     pub pod: String,
     /// That pod's UID.
     pub pod_uid: String,
+    /// Its address.
+    pub pod_ip: IpAddr,
     /// Its Job.
     pub job: String,
     /// Directory with the operator account's `username` and `password`.
@@ -72,6 +76,8 @@ struct Context<'a> {
     ports: &'a ConductorPorts<'a>,
     /// The StatefulSet, for a restore to stop and start.
     workload: &'a dyn WorkloadControl,
+    /// Words to its runners that wait.
+    go_aheads: &'a dyn GoAheads,
 }
 
 /// Carries an order out and returns how it ended.
@@ -113,8 +119,14 @@ async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) ->
         events,
     };
     let workload = KubernetesWorkload::new(client.clone(), &identity.namespace, &order.statefulset, &cluster);
-    let context =
-        Context { job: &identity.job, settings: &settings, cluster: &view, ports: &ports, workload: &workload };
+    let context = Context {
+        job: &identity.job,
+        settings: &settings,
+        cluster: &view,
+        ports: &ports,
+        workload: &workload,
+        go_aheads: &Speaker::new(identity.pod_ip),
+    };
     if tasks::only_looks(&order.task) {
         return tokio::select! {
             done = tasks::perform(&order.task, &context) => done,

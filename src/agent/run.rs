@@ -11,6 +11,7 @@ use super::stores;
 use crate::adapters::data_directory::LocalData;
 use crate::adapters::data_files::VolumeFiles;
 use crate::adapters::events::JsonLines;
+use crate::adapters::go_ahead::Listener;
 use crate::adapters::mariadb_backup::prepare::MariadbPrepare;
 use crate::adapters::mariadb_backup::{MariadbBackup, Options};
 use crate::adapters::mariadbd::recover::ServerRecovery;
@@ -125,6 +126,7 @@ fn refill_ports(order: &RefillOrder, events: Arc<dyn EventSink>) -> RefillPorts 
     RefillPorts {
         volume: Arc::new(VolumeFiles::new(&order.volume)),
         recovery: Arc::new(ServerRecovery::new(&order.volume)),
+        waiting: Arc::new(Listener),
         clock: Arc::new(SystemClock),
         events,
     }

@@ -15,7 +15,7 @@ mod refill;
 mod restore;
 pub use drill::DrillRequest;
 pub use prove::ProveOrder;
-pub use refill::{DataPlace, RefillAct, RefillOrder};
+pub use refill::{DataPlace, GoAheadPlace, RefillAct, RefillOrder};
 pub use restore::{Bootstrap, RestoreRequest};
 
 /// The version of [`Order`] and [`RunnerOrder`] this build writes and accepts.

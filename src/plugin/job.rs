@@ -163,6 +163,7 @@ fn conductor(order: &Order, settings: &Settings) -> Value {
             field("POD_NAME", "metadata.name"),
             field("POD_UID", "metadata.uid"),
             field("POD_NAMESPACE", "metadata.namespace"),
+            field("POD_IP", "status.podIP"),
             field("JOB_NAME", &format!("metadata.labels['{JOB_LABEL}']")),
         ],
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},

@@ -166,6 +166,9 @@ pub trait Runners: Send + Sync {
     /// Deletes a runner's pod and waits until none of its processes can be left.
     async fn remove(&self, name: &str) -> Result<(), PortError>;
 
+    /// Asks for the pod of a runner that has ended to be removed, and does not wait for that.
+    async fn dismiss(&self, name: &str) -> Result<(), PortError>;
+
     /// Names the runners of this cluster whose conductor is gone, whether they still work or not.
     async fn orphans(&self) -> Result<Vec<String>, PortError>;
 }

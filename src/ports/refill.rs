@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::{Clock, EventSink, PortError};
 use crate::model::galera::{Position, SavedState};
+use crate::model::order::GoAheadPlace;
 
 /// Everything a refilling runner needs, in one place.
 #[derive(Clone)]
@@ -16,6 +17,8 @@ pub struct RefillPorts {
     pub volume: Arc<dyn DataFiles>,
     /// The server that could run on it.
     pub recovery: Arc<dyn PositionRecovery>,
+    /// The word to begin.
+    pub waiting: Arc<dyn GoAheadWait>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where reports go.
@@ -76,6 +79,13 @@ pub struct Copying<'a> {
     pub done: &'a AtomicU64,
     /// Whether to give up.
     pub is_stopped: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// The word to begin, from the one who ordered the work.
+#[async_trait]
+pub trait GoAheadWait: Send + Sync {
+    /// Waits for it; `false` when whoever could give it is gone, or cannot be reached.
+    async fn wait(&self, place: &GoAheadPlace) -> bool;
 }
 
 /// The server of the image, asked how far the data of a directory are.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::PortError;
 use super::conductor::ConductorPorts;
 use crate::model::obligation::Obligation;
+use crate::model::order::GoAheadPlace;
 use crate::model::report::LastRestore;
 use crate::model::workload::{ClaimUser, Scale, Started, Workload};
 
@@ -17,6 +18,8 @@ pub struct RestorePorts<'a> {
     pub conductor: &'a ConductorPorts<'a>,
     /// The StatefulSet.
     pub workload: &'a dyn WorkloadControl,
+    /// Words to runners that wait.
+    pub go_aheads: &'a dyn GoAheads,
 }
 
 /// The StatefulSet of the cluster, to be stopped and started.
@@ -32,11 +35,16 @@ pub trait WorkloadControl: Send + Sync {
     async fn end_pod(&self, pod: &str) -> Result<(), PortError>;
 
     /// Names whoever has one of these claims mounted, or may still have it: pods of anybody, runners of
-    /// dead runs among them, and attachments of their volumes.
-    async fn users(&self, claims: &[String]) -> Result<Vec<ClaimUser>, PortError>;
+    /// dead runs among them, and attachments of their volumes; but for the pod of that name.
+    async fn users(&self, claims: &[String], but: Option<&str>) -> Result<Vec<ClaimUser>, PortError>;
 
     /// Waits until nobody has any of the claims; returns those who still have when time runs out.
-    async fn wait_until_free(&self, claims: &[String], limit: Duration) -> Result<Vec<ClaimUser>, PortError>;
+    async fn wait_until_free(
+        &self,
+        claims: &[String],
+        but: Option<&str>,
+        limit: Duration,
+    ) -> Result<Vec<ClaimUser>, PortError>;
 
     /// Returns when a pod that is not this product's own turns up with one of the claims. Never returns
     /// when none does.
@@ -54,4 +62,21 @@ pub trait WorkloadControl: Send + Sync {
 
     /// Clears the obligation of that run, and remembers the restore, in one.
     async fn finish(&self, run: &str, last: &LastRestore) -> Result<(), PortError>;
+}
+
+/// Words to runners that were started ahead and wait, so that an outage need not wait for a pod to start.
+#[async_trait]
+pub trait GoAheads: Send + Sync {
+    /// Makes one for the runner of that name.
+    async fn make(&self, runner: &str) -> Result<Box<dyn GoAhead>, PortError>;
+}
+
+/// The word to one runner. Dropped without [`GoAhead::give`], it tells the runner to give up.
+#[async_trait]
+pub trait GoAhead: Send {
+    /// Where the runner waits for it.
+    fn place(&self) -> GoAheadPlace;
+
+    /// Gives it; `false` when no runner has come to wait for it.
+    async fn give(&mut self) -> Result<bool, PortError>;
 }

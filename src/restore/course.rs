@@ -10,7 +10,8 @@ use crate::model::report::RestoreReport;
 use crate::model::settings::Settings;
 use crate::patience::patiently;
 use crate::ports::PortError;
-use crate::ports::restore::RestorePorts;
+use crate::ports::conductor::{Runner, RunnerSpec};
+use crate::ports::restore::{GoAhead, RestorePorts};
 
 /// The limits of a restore.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +61,15 @@ pub(super) struct Course<'a> {
     /// The world.
     pub ports: RestorePorts<'a>,
     runners: u32,
+    /// The runner that was started ahead for the switch.
+    pub waiting: Option<Waiting>,
+}
+
+/// A runner that was started ahead, with the word it waits for.
+pub(super) struct Waiting {
+    pub spec: RunnerSpec,
+    pub runner: Box<dyn Runner>,
+    pub word: Box<dyn GoAhead>,
 }
 
 /// Why a step came to nothing.
@@ -87,7 +97,7 @@ impl<'a> Course<'a> {
         limits: Limits,
         ports: RestorePorts<'a>,
     ) -> Self {
-        Self { owed: owed.clone(), debt, job, limits, resumed: false, ports, runners: 0 }
+        Self { owed: owed.clone(), debt, job, limits, resumed: false, ports, runners: 0, waiting: None }
     }
 
     /// The run that owes it, under whose name everything of it lies on the volumes.

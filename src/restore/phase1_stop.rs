@@ -28,6 +28,7 @@ pub(super) async fn run(course: &mut Course<'_>) -> Result<(), StepError> {
 pub(super) async fn stop(course: &Course<'_>) -> Result<(), StepError> {
     let ports = course.ports;
     let claims = all_claims(course);
+    let but = waiting(course);
     let mut left = Vec::new();
     for _ in 0..ATTEMPTS {
         patiently(ports.conductor, || ports.workload.scale(course.debt.saved.none())).await?;
@@ -35,7 +36,9 @@ pub(super) async fn stop(course: &Course<'_>) -> Result<(), StepError> {
         for replica in all_replicas(course) {
             patiently(ports.conductor, || ports.workload.end_pod(&replica.pod)).await?;
         }
-        left = patiently(ports.conductor, || ports.workload.wait_until_free(&claims, course.limits.stop)).await?;
+        left =
+            patiently(ports.conductor, || ports.workload.wait_until_free(&claims, but.as_deref(), course.limits.stop))
+                .await?;
         if left.is_empty() {
             return Ok(());
         }
@@ -56,12 +59,18 @@ pub(super) async fn stop(course: &Course<'_>) -> Result<(), StepError> {
 pub(super) async fn hold(course: &Course<'_>) -> Result<(), StepError> {
     let ports = course.ports;
     let claims = all_claims(course);
-    let users = patiently(ports.conductor, || ports.workload.users(&claims)).await?;
+    let but = waiting(course);
+    let users = patiently(ports.conductor, || ports.workload.users(&claims, but.as_deref())).await?;
     if users.is_empty() {
         return Ok(());
     }
     course.step(Phase::Stop, format!("{}, which nobody of this restore started", users_text(&users)));
     stop(course).await
+}
+
+/// The runner that was started ahead has the leader's volume, and touches nothing before it is told.
+fn waiting(course: &Course<'_>) -> Option<String> {
+    course.waiting.as_ref().map(|waiting| waiting.spec.name.clone())
 }
 
 fn all_replicas<'a>(course: &'a Course<'_>) -> impl Iterator<Item = &'a Replica> {

@@ -11,17 +11,24 @@ const ATTEMPTS: u32 = 3;
 /// Where the proof leaves what it proved, below its scratch.
 const BASE: &str = "base";
 
+/// What is done to the leader's volume.
+pub(super) fn act(course: &Course<'_>) -> RefillAct {
+    let history = course.debt.history.clone().unwrap_or_default();
+    RefillAct::Switch { source: format!("{}/{BASE}", volume::scratch_path(&course.debt.scratch)), history }
+}
+
 pub(super) async fn run(course: &mut Course<'_>) -> Result<(), StepError> {
     let events = course.ports.conductor.events;
     events.send(Phase::Refill, EventKind::Started);
     let leader = course.debt.leader.clone();
-    let history = course.debt.history.clone().unwrap_or_default();
-    let source = format!("{}/{BASE}", volume::scratch_path(&course.debt.scratch));
     course.step(Phase::Refill, format!("putting the restored data into place on the volume of {}", leader.pod));
     for tries_left in (0..ATTEMPTS).rev() {
         phase1_stop::hold(course).await?;
-        let switch = RefillAct::Switch { source: source.clone(), history: history.clone() };
-        match course.refill(&leader, switch).await {
+        let switched = match course.told().await {
+            Some(switched) => switched,
+            None => course.refill(&leader, act(course)).await,
+        };
+        match switched {
             Err(StepError::Intruded(why)) if tries_left > 0 => course.step(Phase::Refill, format!("{why}; once more")),
             done => {
                 done?;

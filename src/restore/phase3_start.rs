@@ -143,7 +143,7 @@ async fn empty_others(course: &mut Course<'_>) -> Result<(), StepError> {
     }
     let claims: Vec<_> = others.iter().map(|replica| replica.claim.clone()).collect();
     let ports = course.ports;
-    let users = patiently(ports.conductor, || ports.workload.users(&claims)).await?;
+    let users = patiently(ports.conductor, || ports.workload.users(&claims, None)).await?;
     let is_free = |replica: &&Replica| users.iter().all(|user| user.claim != replica.claim);
     let history = course.debt.history.clone().unwrap_or_default();
     let mut specs = Vec::new();

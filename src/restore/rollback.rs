@@ -17,6 +17,7 @@ pub(super) async fn run(course: &mut Course<'_>) -> RestoreError {
     let events = course.ports.conductor.events;
     events.send(Phase::RollBack, EventKind::Started);
     course.step(Phase::RollBack, "bringing the old cluster back");
+    course.dismiss_waiting().await;
     let why = course.debt.why.clone().unwrap_or_default();
     let backup = course.debt.backup.clone();
     match back(course).await {

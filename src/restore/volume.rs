@@ -1,7 +1,7 @@
 //! Runners on data volumes: what each is, and that no other pod is let near its volume meanwhile.
 
 use super::RestorePlan;
-use super::course::{Course, StepError};
+use super::course::{Course, StepError, Waiting};
 use crate::errand::{self, ErrandError};
 use crate::model::event::{Event, EventKind, Phase};
 use crate::model::names::{DATA_VOLUME_PATH, STORE_PATH};
@@ -9,7 +9,9 @@ use crate::model::obligation::ScratchPlace;
 use crate::model::order::{DataPlace, ORDER_VERSION, RefillAct, RefillOrder, RunnerOrder, RunnerTask};
 use crate::model::report::VolumeReport;
 use crate::model::workload::Replica;
-use crate::ports::conductor::{DataVolume, RunnerSpec};
+use crate::patience::patiently;
+use crate::ports::conductor::{DataVolume, Runner, RunnerSpec};
+use crate::ports::{EventSink, PortError};
 
 /// The runner that only looks at the leader's volume, beside its server.
 pub(super) fn look(plan: &RestorePlan, job: &str) -> RunnerSpec {
@@ -19,7 +21,14 @@ pub(super) fn look(plan: &RestorePlan, job: &str) -> RunnerSpec {
 }
 
 fn order(run: &str, place: &DataPlace, act: RefillAct, parallel: u32) -> RefillOrder {
-    RefillOrder { volume: DATA_VOLUME_PATH.to_owned(), place: place.clone(), run: run.to_owned(), act, parallel }
+    RefillOrder {
+        volume: DATA_VOLUME_PATH.to_owned(),
+        place: place.clone(),
+        run: run.to_owned(),
+        act,
+        parallel,
+        go_ahead: None,
+    }
 }
 
 fn spec(name: String, order: RefillOrder, data: DataVolume) -> RunnerSpec {
@@ -63,8 +72,8 @@ impl Course<'_> {
     /// The same while the replica's own server runs, for acts that keep away from its data.
     pub(super) async fn refill_beside(&mut self, replica: &Replica, act: RefillAct) -> Result<VolumeReport, StepError> {
         let spec = self.runner(replica, act, Some(replica.pod.clone()));
-        let start = self.limits.start;
-        let done = errand::run::<VolumeReport>(&spec, start, self.ports.conductor, |event| repeat(self, event)).await;
+        let (start, events) = (self.limits.start, self.ports.conductor.events);
+        let done = errand::run::<VolumeReport>(&spec, start, self.ports.conductor, |event| repeat(events, event)).await;
         done.map_err(|error| failed(&spec, error))
     }
 
@@ -85,25 +94,114 @@ impl Course<'_> {
         RunnerSpec { store_claim, ..spec(self.next_runner(word), order, data) }
     }
 
+    /// Has a runner do its work, as long as no other pod turns up with the volume.
+    ///
+    /// Its pod need not be gone at the end: its one process is.
     pub(super) async fn alone(&self, spec: &RunnerSpec, replica: &Replica) -> Result<VolumeReport, StepError> {
+        let conductor = self.ports.conductor;
+        let working = async {
+            let failed = |source| ErrandError::Port { runner: spec.name.clone(), source };
+            let mut runner = conductor.runners.start(spec, self.limits.start).await.map_err(failed)?;
+            self.heard_out(spec, runner.as_mut()).await
+        };
+        self.guarded(spec, replica, working).await
+    }
+
+    async fn heard_out(&self, spec: &RunnerSpec, runner: &mut dyn Runner) -> Result<VolumeReport, ErrandError> {
+        let events = self.ports.conductor.events;
+        let hear = |event| repeat(events, event);
+        errand::hear_out(spec, runner, errand::SILENCE, self.ports.conductor, hear).await
+    }
+
+    async fn guarded(
+        &self,
+        spec: &RunnerSpec,
+        replica: &Replica,
+        working: impl Future<Output = Result<VolumeReport, ErrandError>>,
+    ) -> Result<VolumeReport, StepError> {
         let ports = self.ports;
         let claims = [replica.claim.clone()];
-        let working =
-            errand::run::<VolumeReport>(spec, self.limits.start, ports.conductor, |event| repeat(self, event));
-        let intruder = tokio::select! {
-            done = working => return done.map_err(|error| failed(spec, error)),
-            intruder = ports.workload.next_user(&claims) => intruder,
+        let (trouble, intruder) = tokio::select! {
+            done = working => match done {
+                Ok(report) => {
+                    if let Err(error) = ports.conductor.runners.dismiss(&spec.name).await {
+                        tracing::debug!(runner = spec.name, %error, "an ended runner's pod stays until the run ends");
+                    }
+                    return Ok(report);
+                }
+                Err(error) => (failed(spec, error), None),
+            },
+            intruder = ports.workload.next_user(&claims) => (StepError::Failed(String::new()), Some(intruder)),
         };
         // Not before the runner is surely gone may anybody decide what comes next.
-        ports.conductor.runners.remove(&spec.name).await?;
-        let by = intruder?.by;
-        Err(StepError::Intruded(format!("{by} was started with the volume of {} while it was written", replica.pod)))
+        patiently(ports.conductor, || ports.conductor.runners.remove(&spec.name)).await?;
+        match intruder {
+            None => Err(trouble),
+            Some(intruder) => {
+                let by = intruder?.by;
+                Err(StepError::Intruded(format!(
+                    "{by} was started with the volume of {} while it was written",
+                    replica.pod
+                )))
+            }
+        }
+    }
+
+    /// Starts the runner for the switch ahead, beside the leader's server: it touches nothing before it is
+    /// told. One that cannot be started ahead is started when it is needed.
+    pub(super) async fn start_ahead(&mut self, act: RefillAct, beside: Option<String>) {
+        let leader = self.debt.leader.clone();
+        let mut spec = self.runner(&leader, act, beside);
+        let ports = self.ports;
+        let started = async {
+            let word = ports.go_aheads.make(&spec.name).await?;
+            if let RunnerTask::Refill(order) = &mut spec.order.task {
+                order.go_ahead = Some(word.place());
+            }
+            let runner = ports.conductor.runners.start(&spec, self.limits.start).await?;
+            Ok::<_, PortError>((runner, word))
+        };
+        match started.await {
+            Ok((runner, word)) => self.waiting = Some(Waiting { spec, runner, word }),
+            Err(error) => {
+                tracing::debug!(%error, "the runner for the switch is started later");
+                self.drop_ahead(&spec.name).await;
+            }
+        }
+    }
+
+    /// Tells the runner that was started ahead to begin, and hears it out; `None` when there is none, or
+    /// when it could not be told: then it is gone.
+    pub(super) async fn told(&mut self) -> Option<Result<VolumeReport, StepError>> {
+        let Waiting { spec, mut runner, mut word } = self.waiting.take()?;
+        if !word.give().await.unwrap_or(false) {
+            drop(word);
+            self.drop_ahead(&spec.name).await;
+            return None;
+        }
+        let leader = self.debt.leader.clone();
+        Some(self.guarded(&spec, &leader, self.heard_out(&spec, runner.as_mut())).await)
+    }
+
+    /// Makes sure that the runner that was started ahead is gone.
+    pub(super) async fn dismiss_waiting(&mut self) {
+        if let Some(Waiting { spec, word, .. }) = self.waiting.take() {
+            drop(word);
+            self.drop_ahead(&spec.name).await;
+        }
+    }
+
+    async fn drop_ahead(&self, name: &str) {
+        if let Err(error) = self.ports.conductor.runners.remove(name).await {
+            // Without the word it ends by itself; whoever writes next looks for users first.
+            tracing::debug!(%error, "a runner that was not told is still there");
+        }
     }
 }
 
-fn repeat(course: &Course<'_>, event: Event) {
+fn repeat(events: &dyn EventSink, event: Event) {
     if matches!(event.kind, EventKind::Step { .. } | EventKind::Warned { .. } | EventKind::Progress { .. }) {
-        course.ports.conductor.events.send(Phase::Refill, event.kind);
+        events.send(Phase::Refill, event.kind);
     }
 }
 

@@ -96,7 +96,11 @@ async fn prove(
     let prepared = clock.elapsed();
     let mut server = boot::boot(&mut work).await?;
     let booted = clock.elapsed();
-    let checked = match check::check(&mut work, server.run.as_mut(), warnings).await {
+    let asked = match plan::check_series(&links, &server.version) {
+        Ok(()) => check::check(&mut work, server.run.as_mut(), warnings).await,
+        Err(error) => Err(error),
+    };
+    let checked = match asked {
         Ok(checked) => checked,
         Err(error) => {
             boot::end(server.run.as_mut(), clock.as_ref()).await;

@@ -40,7 +40,16 @@ pub async fn run(order: &RefillOrder, ports: &RefillPorts, stop: Stop) -> Outcom
     }
 }
 
-async fn refill(order: &RefillOrder, ports: &RefillPorts, stop: Stop) -> Result<VolumeReport, RefillError> {
+async fn refill(order: &RefillOrder, ports: &RefillPorts, mut stop: Stop) -> Result<VolumeReport, RefillError> {
+    if let Some(place) = &order.go_ahead {
+        let told = tokio::select! {
+            told = ports.waiting.wait(place) => told,
+            () = stop.requested() => return Err(RefillError::Stopped),
+        };
+        if !told {
+            return Err(RefillError::NotTold);
+        }
+    }
     let copied = Arc::new(AtomicU64::new(0));
     let mut acting = tokio::task::spawn_blocking({
         let (order, volume) = (order.clone(), Arc::clone(&ports.volume));

@@ -15,10 +15,10 @@ use mariadb_backup::adapters::data_files::VolumeFiles;
 use mariadb_backup::adapters::system_clock::SystemClock;
 use mariadb_backup::model::event::{EventKind, Phase};
 use mariadb_backup::model::galera::{Position, SavedState};
-use mariadb_backup::model::order::{DataPlace, RefillAct, RefillOrder};
+use mariadb_backup::model::order::{DataPlace, GoAheadPlace, RefillAct, RefillOrder};
 use mariadb_backup::model::outcome::{End, Outcome};
 use mariadb_backup::model::report::VolumeReport;
-use mariadb_backup::ports::refill::{Copying, DataFiles, PositionRecovery, RefillPorts};
+use mariadb_backup::ports::refill::{Copying, DataFiles, GoAheadWait, PositionRecovery, RefillPorts};
 use mariadb_backup::ports::{EventSink, PortError, Reason};
 use mariadb_backup::work::refill;
 use mariadb_backup::work::stop;
@@ -100,6 +100,13 @@ impl PositionRecovery for Mortal {
 
 struct Silent;
 
+#[async_trait]
+impl GoAheadWait for Silent {
+    async fn wait(&self, _place: &GoAheadPlace) -> bool {
+        false
+    }
+}
+
 impl EventSink for Silent {
     fn send(&self, _phase: Phase, _kind: EventKind) {}
 }
@@ -171,6 +178,7 @@ impl Site {
         let ports = RefillPorts {
             volume: mortal.clone(),
             recovery: mortal.clone(),
+            waiting: Arc::new(Silent),
             clock: Arc::new(SystemClock),
             events: Arc::new(Silent),
         };
@@ -180,6 +188,7 @@ impl Site {
             run: "job".to_owned(),
             act: act.clone(),
             parallel: 2,
+            go_ahead: None,
         };
         let (_stopper, stop) = stop::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();

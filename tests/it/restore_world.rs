@@ -71,6 +71,10 @@ pub(crate) struct State {
     pub(crate) intruders: u32,
     /// Whether the data directory has room beside it.
     pub(crate) has_siblings: bool,
+    /// No runner that waits can be reached.
+    pub(crate) deaf: bool,
+    /// What runners that wait were told: to begin, or that nobody will tell them.
+    words: BTreeMap<String, Option<bool>>,
     runners: BTreeMap<String, RunnerTask>,
     claims_of: BTreeMap<String, i32>,
     now: i64,
@@ -120,6 +124,8 @@ impl RestoreWorld {
             first_copy_is_damaged: false,
             intruders: 0,
             has_siblings: true,
+            deaf: false,
+            words: BTreeMap::new(),
             runners: BTreeMap::new(),
             claims_of: (0..replicas).map(|n| (format!("data-db-{n}"), n)).collect(),
             now: 0,
@@ -188,7 +194,7 @@ impl RestoreWorld {
                 clock: self,
                 events: self,
             };
-            runtime.block_on(work(&RestorePorts { conductor: &conductor, workload: self }))
+            runtime.block_on(work(&RestorePorts { conductor: &conductor, workload: self, go_aheads: self }))
         });
         match std::panic::catch_unwind(run) {
             Ok(done) => Some(done),

@@ -83,6 +83,14 @@ impl Runners for RunnerPods {
         })
     }
 
+    async fn dismiss(&self, name: &str) -> Result<(), PortError> {
+        let what = format!("cannot remove runner pod {}/{name}", self.owner.namespace);
+        match self.pods().delete(name, &DeleteParams::default()).await.map_err(|error| port_error(what, error)) {
+            Err(error) if error.reason != Reason::Missing => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     async fn orphans(&self) -> Result<Vec<String>, PortError> {
         let ours = format!("{MANAGER_LABEL}={MANAGER},{STATEFULSET_LABEL}={}", self.owner.statefulset);
         let what = format!("cannot list the runner pods in namespace {}", self.owner.namespace);

@@ -160,18 +160,23 @@ impl WorkloadControl for KubernetesWorkload<'_> {
         }
     }
 
-    async fn users(&self, claims: &[String]) -> Result<Vec<ClaimUser>, PortError> {
+    async fn users(&self, claims: &[String], but: Option<&str>) -> Result<Vec<ClaimUser>, PortError> {
         let pods = self.pods().await?;
-        let mut users = view::users(claims, &pods, Use::Any);
+        let mut users = view::users(claims, &pods, Use::AnyBut(but));
         users.extend(self.attachments(claims).await?);
         Ok(users)
     }
 
-    async fn wait_until_free(&self, claims: &[String], limit: Duration) -> Result<Vec<ClaimUser>, PortError> {
+    async fn wait_until_free(
+        &self,
+        claims: &[String],
+        but: Option<&str>,
+        limit: Duration,
+    ) -> Result<Vec<ClaimUser>, PortError> {
         let waiting = async {
             let mut changes = self.changes().boxed();
             while changes.next().await.is_some() {
-                if view::users(claims, &self.pods().await?, Use::Any).is_empty() {
+                if view::users(claims, &self.pods().await?, Use::AnyBut(but)).is_empty() {
                     return Ok(());
                 }
             }
@@ -180,7 +185,7 @@ impl WorkloadControl for KubernetesWorkload<'_> {
         if let Ok(Err(error)) = tokio::time::timeout(limit, waiting).await {
             return Err(error);
         }
-        self.detached(claims, limit).await
+        self.detached(claims, but, limit).await
     }
 
     async fn next_user(&self, claims: &[String]) -> Result<ClaimUser, PortError> {
@@ -260,16 +265,21 @@ impl KubernetesWorkload<'_> {
     }
 
     /// After the pods are gone: waits until the volumes are detached too, and returns who still has them.
-    async fn detached(&self, claims: &[String], limit: Duration) -> Result<Vec<ClaimUser>, PortError> {
+    async fn detached(
+        &self,
+        claims: &[String],
+        but: Option<&str>,
+        limit: Duration,
+    ) -> Result<Vec<ClaimUser>, PortError> {
         let attachments: Api<VolumeAttachment> = Api::all(self.client.clone());
-        let mut users = self.users(claims).await?;
+        let mut users = self.users(claims, but).await?;
         if users.is_empty() || attachments.list(&ListParams::default().limit(1)).await.is_err() {
             return Ok(users);
         }
         let mut changes = watcher(attachments, watcher::Config::default()).backoff(Pause::default()).map(drop).boxed();
         let waiting = async {
             while !users.is_empty() && changes.next().await.is_some() {
-                if let Ok(now) = self.users(claims).await {
+                if let Ok(now) = self.users(claims, but).await {
                     users = now;
                 }
             }

@@ -26,9 +26,9 @@ const HOPELESS_RESTARTS: i32 = 3;
 
 /// Whose use of a claim counts.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Use {
-    /// Everybody's.
-    Any,
+pub(super) enum Use<'a> {
+    /// Everybody's, but that of the pod of that name.
+    AnyBut(Option<&'a str>),
     /// Everybody's but this product's.
     Foreign,
 }
@@ -107,8 +107,12 @@ pub(super) fn bootstrap_annotations(pod: &str) -> BTreeMap<String, String> {
 }
 
 /// Pods that have, or may still have, one of the claims.
-pub(super) fn users(claims: &[String], pods: &[Pod], whose: Use) -> Vec<ClaimUser> {
-    let counts = |pod: &&Pod| !is_over(pod) && (whose == Use::Any || !is_ours(pod));
+pub(super) fn users(claims: &[String], pods: &[Pod], whose: Use<'_>) -> Vec<ClaimUser> {
+    let is_meant = |pod: &Pod| match whose {
+        Use::AnyBut(but) => but.is_none_or(|but| pod.name_any() != but),
+        Use::Foreign => !is_ours(pod),
+    };
+    let counts = |pod: &&Pod| !is_over(pod) && is_meant(pod);
     let user = |pod: &Pod, claim: &String| ClaimUser {
         claim: claim.clone(),
         by: format!("pod {}", pod.name_any()),
@@ -235,8 +239,8 @@ mod tests {
     fn whoever_mounts_a_claim_counts_until_it_is_over() {
         let claims = ["data-0".to_owned()];
         let pods = [pod("Running", "data-0", false), pod("Failed", "data-0", false), pod("Running", "other", false)];
-        assert_eq!(users(&claims, &pods, Use::Any).len(), 1);
+        assert_eq!(users(&claims, &pods, Use::AnyBut(None)).len(), 1);
         let ours = [pod("Pending", "data-0", true)];
-        assert_eq!((users(&claims, &ours, Use::Any).len(), users(&claims, &ours, Use::Foreign).len()), (1, 0));
+        assert_eq!((users(&claims, &ours, Use::AnyBut(None)).len(), users(&claims, &ours, Use::Foreign).len()), (1, 0));
     }
 }

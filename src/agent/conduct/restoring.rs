@@ -24,11 +24,11 @@ pub(super) async fn restore(request: &RestoreRequest, context: &Context<'_>) -> 
 }
 
 fn ports<'a>(context: &Context<'a>) -> RestorePorts<'a> {
-    RestorePorts { conductor: context.ports, workload: context.workload }
+    RestorePorts { conductor: context.ports, workload: context.workload, go_aheads: context.go_aheads }
 }
 
 async fn observe<'a>(context: &Context<'a>) -> Result<Observed<'a>, Failure> {
-    let Context { job, settings, cluster, ports, workload } = *context;
+    let Context { job, settings, cluster, ports, workload, .. } = *context;
     let (catalogue, _) = ports.catalogue.read().await.map_err(Explain::into_failure)?;
     let store = match settings.stores.local() {
         true => Some(ports.cluster.claim(&settings.store_claim).await.map_err(Explain::into_failure)?),

@@ -32,6 +32,19 @@ pub struct RefillOrder {
     pub act: RefillAct,
     /// Threads that copy.
     pub parallel: u32,
+    /// Where to wait for the word to begin; at once when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub go_ahead: Option<GoAheadPlace>,
+}
+
+/// Where the one who ordered it tells a runner to go ahead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GoAheadPlace {
+    /// Host and port.
+    pub address: String,
+    /// By what the runner is known there: its name.
+    pub name: String,
 }
 
 /// What can be done to a data volume. Each can be done again after it was broken off anywhere.

@@ -45,6 +45,16 @@ pub(super) enum ProveError {
         /// Why, as a sentence about the file.
         what: String,
     },
+    /// The server is of another series.
+    #[error("{backup} was made by server {made}, and this one is {runs}: physical backups fit one series only")]
+    OtherSeries {
+        /// The backup.
+        backup: BackupId,
+        /// The version it was made by.
+        made: String,
+        /// The version that was booted.
+        runs: String,
+    },
     /// The scratch directory could not be used.
     #[error(transparent)]
     Scratch(PortError),
@@ -204,7 +214,7 @@ impl Explain for ProveError {
     fn code(&self) -> ExitCode {
         match self {
             Self::Order(_) => ExitCode::Usage,
-            Self::OfTheOriginal { .. } | Self::NoRoom { .. } => ExitCode::Refused,
+            Self::OfTheOriginal { .. } | Self::NoRoom { .. } | Self::OtherSeries { .. } => ExitCode::Refused,
             Self::NoChain { .. } | Self::Damaged { .. } => ExitCode::VerificationFailed,
             Self::NoAccount { .. } | Self::WrongPassword { .. } => ExitCode::Credentials,
             Self::Unread { .. }

@@ -9,6 +9,7 @@ use crate::model::galera::Position;
 use crate::model::manifest::{LsnRange, Parent};
 use crate::model::order::{ProveOrder, StoreName};
 use crate::model::report::QueryResult;
+use crate::model::version::Series;
 use crate::ports::prove::{Most, Rows};
 
 /// The directory in the scratch that becomes the data directory.
@@ -61,6 +62,8 @@ pub(super) struct Link {
     pub lsn: LsnRange,
     /// The Galera position it stands at.
     pub position: Position,
+    /// The version of the server it was made of.
+    pub server_version: String,
 }
 
 /// Refuses an order that makes no sense.
@@ -131,6 +134,23 @@ pub(super) fn check_chain(links: &[Link]) -> Result<(), ProveError> {
         }
     }
     Ok(())
+}
+
+/// Refuses a server of another series than the backup's: its files are not meant for it.
+pub(super) fn check_series(links: &[Link], version: &str) -> Result<(), ProveError> {
+    let of_another = |link: &&Link| match (Series::find(&link.server_version), Series::find(version)) {
+        (Some(made), Some(runs)) => made != runs,
+        // What cannot be read proves nothing.
+        _ => false,
+    };
+    match links.iter().find(of_another) {
+        None => Ok(()),
+        Some(link) => Err(ProveError::OtherSeries {
+            backup: link.backup.clone(),
+            made: link.server_version.clone(),
+            runs: short(version),
+        }),
+    }
 }
 
 /// Decides how much memory a preparation uses.

@@ -88,6 +88,7 @@ fn link(
         parent: manifest.parent,
         lsn: manifest.origin.lsn,
         position: manifest.origin.position,
+        server_version: manifest.origin.server_version,
     })
 }
 

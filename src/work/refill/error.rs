@@ -24,6 +24,9 @@ pub(super) enum RefillError {
         /// The data directory.
         place: String,
     },
+    /// Nobody told it to begin.
+    #[error("nobody told it to begin; nothing was touched")]
+    NotTold,
     /// It was asked to stop.
     #[error("stopped; what was begun can be done again")]
     Stopped,

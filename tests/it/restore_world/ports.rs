@@ -10,13 +10,13 @@ use mariadb_backup::model::cluster::{ClaimView, ClusterView};
 use mariadb_backup::model::event::{EventKind, Phase};
 use mariadb_backup::model::galera::Member;
 use mariadb_backup::model::obligation::Obligation;
-use mariadb_backup::model::order::ServerAddress;
+use mariadb_backup::model::order::{GoAheadPlace, ServerAddress};
 use mariadb_backup::model::report::LastRestore;
 use mariadb_backup::model::workload::{ClaimUser, Scale, Started, Workload};
 use mariadb_backup::ports::conductor::{
     CatalogueStore, Cluster, Galera, Gate, Runner, RunnerNews, RunnerSpec, Runners, Sight,
 };
-use mariadb_backup::ports::restore::WorkloadControl;
+use mariadb_backup::ports::restore::{GoAhead, GoAheads, WorkloadControl};
 use mariadb_backup::ports::{Clock, EventSink, PortError, Reason};
 
 use super::{RestoreWorld, State, word};
@@ -47,11 +47,16 @@ impl WorkloadControl for RestoreWorld {
         self.effect(&format!("end {pod}"), |_| Ok(()))
     }
 
-    async fn users(&self, claims: &[String]) -> Result<Vec<ClaimUser>, PortError> {
+    async fn users(&self, claims: &[String], _but: Option<&str>) -> Result<Vec<ClaimUser>, PortError> {
         self.effect("look for users", |state| Ok(state.users(claims)))
     }
 
-    async fn wait_until_free(&self, claims: &[String], _limit: Duration) -> Result<Vec<ClaimUser>, PortError> {
+    async fn wait_until_free(
+        &self,
+        claims: &[String],
+        _but: Option<&str>,
+        _limit: Duration,
+    ) -> Result<Vec<ClaimUser>, PortError> {
         self.effect("wait until the volumes are free", |state| Ok(state.users(claims)))
     }
 
@@ -188,8 +193,64 @@ impl Runners for RestoreWorld {
         })
     }
 
+    async fn dismiss(&self, name: &str) -> Result<(), PortError> {
+        self.effect(&format!("dismiss {name}"), |state| {
+            state.runners.remove(name);
+            Ok(())
+        })
+    }
+
     async fn orphans(&self) -> Result<Vec<String>, PortError> {
         self.effect("look for orphans", |state| Ok(state.runners.keys().cloned().collect()))
+    }
+}
+
+#[async_trait]
+impl GoAheads for RestoreWorld {
+    async fn make(&self, runner: &str) -> Result<Box<dyn GoAhead>, PortError> {
+        self.effect("listen for a runner", |state| {
+            state.words.insert(runner.to_owned(), None);
+            Ok(())
+        })?;
+        Ok(Box::new(Word { world: self.clone(), runner: runner.to_owned() }))
+    }
+}
+
+struct Word {
+    world: RestoreWorld,
+    runner: String,
+}
+
+#[async_trait]
+impl GoAhead for Word {
+    fn place(&self) -> GoAheadPlace {
+        GoAheadPlace { address: "10.0.0.9:1".to_owned(), name: self.runner.clone() }
+    }
+
+    async fn give(&mut self) -> Result<bool, PortError> {
+        self.world.effect(&format!("tell {} to go ahead", self.runner), |state| {
+            if state.deaf {
+                return Ok(false);
+            }
+            state.words.insert(self.runner.clone(), Some(true));
+            Ok(true)
+        })
+    }
+}
+
+impl Drop for Word {
+    fn drop(&mut self) {
+        // Also when its conductor dies: the connection ends.
+        if let Ok(mut state) = self.world.0.lock() {
+            state.words.entry(self.runner.clone()).and_modify(|word| *word = Some(*word == Some(true)));
+        }
+    }
+}
+
+impl State {
+    /// Whether a runner neither was told to begin nor knows that it will never be.
+    fn waits(&self, runner: &str) -> bool {
+        self.words.get(runner) == Some(&None)
     }
 }
 
@@ -204,6 +265,10 @@ impl Runner for SimRunner {
         // Somebody who turns up does so while a volume is written.
         if self.world.lock().intruders > 0 && self.name.contains("switch") {
             std::future::pending::<()>().await;
+        }
+        // One that waits is told, or finds that nobody is left to tell it.
+        while self.world.lock().waits(&self.name) {
+            tokio::task::yield_now().await;
         }
         let last_word = self.world.work_of(&self.name);
         let how = "ended".to_owned();

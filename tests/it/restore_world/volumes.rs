@@ -34,6 +34,10 @@ impl RestoreWorld {
     pub(super) fn work_of(&self, name: &str) -> Option<String> {
         let mut state = self.lock();
         let task = state.runners.get(name)?.clone();
+        if state.words.get(name).is_some_and(|word| *word != Some(true)) {
+            let failure = Failure::new(ExitCode::FailedInCluster, "nobody told it to begin; nothing was touched");
+            return Some(serde_json::to_string(&Outcome::<VolumeReport>::failed(failure, vec![])).unwrap());
+        }
         let claim = state.claims_of.get(&format!("of {name}")).copied();
         Some(match task {
             RunnerTask::Prove(order) => serde_json::to_string(&state.prove(&order, claim)).unwrap(),

@@ -167,6 +167,10 @@ impl Runners for World {
         })
     }
 
+    async fn dismiss(&self, _name: &str) -> Result<(), PortError> {
+        unreachable!("runners of a backup are removed and waited for")
+    }
+
     async fn orphans(&self) -> Result<Vec<String>, PortError> {
         // One run at a time: at its beginning every runner is a dead one's.
         self.effect("look for orphans", |state| Ok(state.runners.keys().cloned().collect()))

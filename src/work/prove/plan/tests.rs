@@ -19,6 +19,7 @@ fn link(number: u64, parent: Option<u64>) -> Link {
         parent: parent.map(|parent| Parent { backup: id(parent), manifest_sha256: format!("sum{parent}") }),
         lsn: LsnRange { from: parent.map_or(0, |parent| parent * 10 + 10), to: number * 10 + 10, last: 99 },
         position: "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002:1".parse().unwrap(),
+        server_version: "10.11.9-MariaDB".to_owned(),
     }
 }
 
@@ -79,4 +80,13 @@ fn a_result_keeps_as_many_whole_rows_as_fit() {
         assert!(serde_json::to_string(&many.rows).unwrap().len() <= QUERY_BYTES + 2);
     }
     assert_eq!(bounded(rows(1, &"\u{1}".repeat(2000))), QueryResult { rows: Vec::new(), truncated: true });
+}
+
+#[test]
+fn a_server_of_another_series_is_refused_and_one_that_cannot_be_read_is_not() {
+    let links = [link(0, None)];
+    let said = |version: &str| check_series(&links, version).map_err(|error| error.to_string()).err();
+    assert_eq!((said("10.11.21-MariaDB-log"), said("who knows")), (None, None));
+    let refused = said("11.4.2-MariaDB").unwrap();
+    assert!(refused.contains("10.11.9-MariaDB, and this one is 11.4.2-MariaDB"), "{refused}");
 }

@@ -118,6 +118,7 @@ fn unpack_of(
         parent: None,
         lsn: LsnRange { from: 0, to: 1, last: 1 },
         position: "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002:1".parse().unwrap(),
+        server_version: "10.11.9-MariaDB".to_owned(),
     };
     let (files, gauge, stop) = (Files::default(), Gauge::default(), stop::channel().1);
     let result = unpack(&link, &memory::ports(Some(&store), None).0, &files, 2, &Pace::new(&gauge, &stop));
