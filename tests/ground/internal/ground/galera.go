@@ -168,7 +168,7 @@ func (g *Ground) stopActing(namespace string) error {
 // deleteNamespace deletes what others wait for first, in order: a namespace that
 // still has pods or claims is looked at again only after seconds.
 func (g *Ground) deleteNamespace(namespace string) error {
-	for _, owners := range []string{"apps/v1/%s/statefulsets", "apps/v1/%s/deployments", "batch/v1/%s/cronjobs", "batch/v1/%s/jobs"} {
+	for _, owners := range []string{"apps/v1/%s/statefulsets", "apps/v1/%s/deployments", "apps/v1/%s/replicasets", "batch/v1/%s/cronjobs", "batch/v1/%s/jobs"} {
 		path := "/apis/" + fmt.Sprintf(owners, "namespaces/"+namespace) + "?propagationPolicy=Orphan"
 		if err := g.API.Delete(path); err != nil {
 			return err

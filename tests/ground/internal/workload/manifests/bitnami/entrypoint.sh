@@ -24,8 +24,9 @@ trap 'exit 143' TERM
 say() { echo "$(date -u +%H:%M:%S) mariadb-galera: $*"; }
 is_yes() { [[ ${1,,} = @(yes|true|1) ]]; }
 
-# The name resolves to every pod, this one among them; a new address takes a moment.
-others_resolve() {
+# Prints the addresses of the other pods. The name resolves to every pod, this one
+# among them; a new address takes a moment. Galera would take the first one only.
+others() {
   local try name addresses
   name=${MARIADB_GALERA_CLUSTER_ADDRESS#*://}
   for try in 1 2; do
@@ -33,12 +34,12 @@ others_resolve() {
     [ -z "$addresses" ] || break
     sleep 2
   done
-  grep -vxF "$MY_POD_IP" <<<"$addresses" | grep -q .
+  grep -vxF "$MY_POD_IP" <<<"$addresses" | paste -sd,
 }
 
 begins() {
   is_yes "${MARIADB_GALERA_CLUSTER_BOOTSTRAP:-no}" && return 0
-  [ ! -e "$booted" ] && [ "$alone" = yes ]
+  [ ! -e "$booted" ] && [ "$address" = gcomm:// ]
 }
 
 make_first_data() {
@@ -60,7 +61,7 @@ check_safe() {
 
 mkdir -p "$datadir"
 # Alone and not the first start: the server itself then looks at safe_to_bootstrap.
-if others_resolve; then alone=no address=$MARIADB_GALERA_CLUSTER_ADDRESS; else alone=yes address=gcomm://; fi
+address=gcomm://$(others)
 if begins; then
   address=gcomm://
   if [ -d "$datadir/mysql" ]; then check_safe; else make_first_data; fi

@@ -17,7 +17,6 @@ prefix=openstackhelm.openstack.org
 state_map=$namespaced/configmaps/$STATE_CONFIGMAP
 server=(mariadbd --defaults-file=/etc/ground-config/server.cnf
   --wsrep-node-name="$me.$DISCOVERY_DOMAIN" --wsrep-node-address="$POD_IP")
-group=gcomm://$DISCOVERY_DOMAIN:$WSREP_PORT
 # Reports that are older say nothing about who waits now.
 began=$(date -u +%FT%TZ)
 
@@ -52,6 +51,9 @@ peer_is_ready() {
   api GET "$namespaced/endpoints/$DIRECT_SVC_NAME" |
     json 'grep { $_ ne $ARGV[0] } map { $_->{ip} } map { @{$_->{addresses} // []} } @{$_->{subsets} // []}' "$POD_IP" | grep -q .
 }
+
+# Galera takes the first address of a name only, which may be this one's own.
+peer_addresses() { getent ahostsv4 "$DISCOVERY_DOMAIN" | awk -v port="$WSREP_PORT" '{print $1 ":" port}' | sort -u | grep -vxF "$POD_IP:$WSREP_PORT" | paste -sd,; }
 
 # After a crash the position is known to InnoDB only.
 recover_position() {
@@ -94,8 +96,12 @@ become_reboot_node() {
 }
 
 join() {
-  say "joining"
-  exec "${server[@]}" --wsrep-cluster-address="$group"
+  local peers
+  peers=$(peer_addresses)
+  say "joining $peers"
+  # Without an address it would begin a cluster of its own.
+  [ -n "$peers" ] || exit 1
+  exec "${server[@]}" --wsrep-cluster-address="gcomm://$peers"
 }
 
 start_cluster() {
@@ -106,7 +112,7 @@ start_cluster() {
   recover_position
   save safe_to_bootstrap 1
   say "starting the cluster at $(saved uuid):$(saved seqno)"
-  exec "${server[@]}" --wsrep-new-cluster --wsrep-cluster-address="$group"
+  exec "${server[@]}" --wsrep-new-cluster --wsrep-cluster-address=gcomm://
 }
 
 make_first_data() {
@@ -117,7 +123,7 @@ make_first_data() {
   mariadb-install-db --defaults-file=/etc/ground-config/server.cnf --skip-test-db --wsrep-cluster-address=gcomm:// >/tmp/install.log 2>&1 ||
     { cat /tmp/install.log; exit 1; }
   set_state live
-  exec "${server[@]}" --init-file=/etc/ground-config/init.sql --wsrep-new-cluster --wsrep-cluster-address="$group"
+  exec "${server[@]}" --init-file=/etc/ground-config/init.sql --wsrep-new-cluster --wsrep-cluster-address=gcomm://
 }
 
 map=$(state)
