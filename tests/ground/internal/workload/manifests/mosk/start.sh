@@ -55,10 +55,11 @@ peer_is_ready() {
 # Galera takes the first address of a name only, which may be this one's own.
 peer_addresses() { getent ahostsv4 "$DISCOVERY_DOMAIN" | awk -v port="$WSREP_PORT" '{print $1 ":" port}' | sort -u | grep -vxF "$POD_IP:$WSREP_PORT" | paste -sd,; }
 
-# After a crash the position is known to InnoDB only.
+# After a crash the position is known to InnoDB only. The address only satisfies a
+# check of the server's; no group is joined while recovering.
 recover_position() {
   [ -f "$grastate" ] && [ "$(saved seqno)" = -1 ] || return 0
-  "${server[@]}" --wsrep-recover --log-error=/tmp/recover.log >/dev/null 2>&1
+  "${server[@]}" --wsrep-cluster-address=gcomm:// --wsrep-recover --log-error=/tmp/recover.log >/dev/null 2>&1
   local seqno
   seqno=$(sed -n 's/.*Recovered position: .*://p' /tmp/recover.log | tail -n 1)
   say "recovered position ${seqno:-none}"
