@@ -142,7 +142,7 @@ func sqlCommand(l layout.Layout, arguments []string) error {
 		return err
 	}
 	return host.Inherit(l.Bin()+"/kubectl", "--kubeconfig", l.Kubeconfig(), "--namespace", *namespace,
-		"exec", pod, "-c", "mariadb", "--", "mariadb", "--defaults-file="+workload.ClientConfig, "-B", "-e", words[1])
+		"exec", pod, "--", "mariadb", "--defaults-file="+workload.ClientConfig, "-B", "-e", words[1])
 }
 
 func nodeExec(l layout.Layout, arguments []string) error {
@@ -166,7 +166,8 @@ func galera(l layout.Layout, arguments []string) error {
 	flags.StringVar(&wanted.Namespace, "namespace", "", "its namespace")
 	flags.StringVar(&wanted.StatefulSet, "statefulset", workload.DefaultStatefulSet, "its name")
 	flags.IntVar(&wanted.Replicas, "replicas", 3, "how many")
-	flags.StringVar(&wanted.Policy, "policy", "Parallel", "Parallel or OrderedReady")
+	flavour := flags.String("flavour", workload.Plain, "whose way of running Galera: "+workload.FlavourNames())
+	flags.StringVar(&wanted.Policy, "policy", "", "Parallel or OrderedReady; the flavour's own by default")
 	flags.StringVar(&wanted.Series, "series", build.DefaultSeries, "MariaDB series")
 	flags.BoolVar(&wanted.WithoutTool, "without-tool", false, "use the server image that has no mariadb-backup")
 	flags.StringVar(&wanted.SST, "sst", "rsync", "state transfer: rsync or mariabackup")
@@ -182,6 +183,12 @@ func galera(l layout.Layout, arguments []string) error {
 	}
 	switch words[0] {
 	case "create":
+		if wanted.Flavour, err = workload.FindFlavour(*flavour); err != nil {
+			return err
+		}
+		if wanted.Policy == "" {
+			wanted.Policy = wanted.Policies[0]
+		}
 		if wanted.DataBytes, err = volumes.ParseSize(*dataSize); err != nil {
 			return err
 		}

@@ -27,7 +27,7 @@ func commands() []command {
 		{"node-exec N PROGRAM…", "Run a program in a node", nodeExec},
 		{"volume-path CLAIM|VOLUME [--namespace demo]", "Print the folder on this machine where a volume can be looked into", volumePath},
 		{"s3 list|uploads|remove KEY|damage KEY [--namespace demo] [-o json]", "Look into the S3 server beside its interface, and ruin an object", s3Command},
-		{"galera create|delete --namespace NS [--statefulset S] [--replicas 3] [--policy Parallel] [--series 10.11] [--without-tool] [--sst rsync] [--data-size 2Gi] [--backup-size 2Gi]", "Make another, independent Galera; delete it with its namespace and volumes", galera},
+		{"galera create|delete --namespace NS [--flavour plain|mosk|bitnami] [--statefulset S] [--replicas 3] [--policy Parallel|OrderedReady] [--series 10.11] [--without-tool] [--sst rsync] [--data-size 2Gi] [--backup-size 2Gi]", "Make another, independent Galera; delete it with its namespace and volumes", galera},
 		{"fault list | undo NAME…|--all | KIND …", "Break something, and mend it; see the README for the kinds", fault},
 		{"selftest [--slack 1.5] [--leave-up] [--series 10.11]", "Show on the real thing that all of this works; takes down the ground it finds", selftestCommand},
 	}

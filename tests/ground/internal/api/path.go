@@ -26,6 +26,8 @@ var plurals = map[string]struct {
 	"Deployment":            {"deployments", true},
 	"StatefulSet":           {"statefulsets", true},
 	"EndpointSlice":         {"endpointslices", true},
+	"Role":                  {"roles", true},
+	"RoleBinding":           {"rolebindings", true},
 }
 
 // Path returns where an object lives in the API.

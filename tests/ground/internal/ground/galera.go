@@ -16,7 +16,7 @@ const gibibyte = 1 << 30
 // DemoGalera is the cluster "ground up" makes.
 func DemoGalera(settings layout.Settings) workload.Galera {
 	return workload.Galera{
-		Namespace: workload.DefaultNamespace, StatefulSet: workload.DefaultStatefulSet,
+		Flavour: workload.PlainFlavour(), Namespace: workload.DefaultNamespace, StatefulSet: workload.DefaultStatefulSet,
 		Replicas: settings.Replicas, Policy: settings.Policy, Series: settings.Series, SST: "rsync",
 		DataBytes: 4 * gibibyte, BackupBytes: 4 * gibibyte, Seed: settings.Seed,
 	}
@@ -36,27 +36,65 @@ func (g *Ground) CreateGalera(galera workload.Galera) error {
 			return err
 		}
 	}
+	if galera.GrowsFromOne() && !g.hasStatefulSet(galera) {
+		if err := g.makeGalera(galera, 1); err != nil {
+			return err
+		}
+	}
+	return g.makeGalera(galera, galera.Replicas)
+}
+
+func (g *Ground) makeGalera(galera workload.Galera, replicas int) error {
+	galera.Replicas = replicas
 	if err := applyGalera(g.API, g.Layout, galera); err != nil {
 		return err
 	}
 	return g.waitForGalera(galera)
 }
 
-// refuseSecondGalera keeps two clusters from sharing one name service.
+func (g *Ground) hasStatefulSet(galera workload.Galera) bool {
+	var there map[string]any
+	return g.API.Get("/apis/apps/v1/namespaces/"+galera.Namespace+"/statefulsets/"+galera.StatefulSet, &there) == nil
+}
+
+// refuseSecondGalera keeps two clusters from sharing one name service, and one
+// from being changed into another flavour: what is in common would be changed
+// before Kubernetes refuses the rest.
 func (g *Ground) refuseSecondGalera(galera workload.Galera) error {
-	var list struct {
-		Items []struct{ Metadata struct{ Name string } }
-	}
-	path := "/apis/apps/v1/namespaces/" + galera.Namespace + "/statefulsets?labelSelector=application%3Dmariadb"
-	if err := g.API.Get(path, &list); err != nil {
+	var list struct{ Items []foundGalera }
+	if err := g.API.Get("/apis/apps/v1/namespaces/"+galera.Namespace+"/statefulsets", &list); err != nil {
 		return err
 	}
 	for _, other := range list.Items {
-		if other.Metadata.Name != galera.StatefulSet {
-			return fmt.Errorf("namespace %s has the Galera %s already\n  do:  choose another --namespace", galera.Namespace, other.Metadata.Name)
+		if other.refuses(galera) {
+			return fmt.Errorf("namespace %s has the Galera %s of flavour %s already\n  do:  choose another --namespace",
+				galera.Namespace, other.Metadata.Name, other.flavour())
 		}
 	}
 	return nil
+}
+
+// foundGalera is a StatefulSet that may be a Galera.
+type foundGalera struct {
+	Metadata struct {
+		Name   string
+		Labels map[string]string
+	}
+}
+
+// flavour is empty for a StatefulSet that the ground did not make.
+func (f foundGalera) flavour() string {
+	if name := f.Metadata.Labels[workload.FlavourLabel]; name != "" {
+		return name
+	}
+	if f.Metadata.Labels["application"] == "mariadb" {
+		return workload.Plain
+	}
+	return ""
+}
+
+func (f foundGalera) refuses(wanted workload.Galera) bool {
+	return f.flavour() != "" && (f.flavour() != wanted.Name || f.Metadata.Name != wanted.StatefulSet)
 }
 
 // importSeries brings the server image of another series into the nodes.
@@ -130,7 +168,7 @@ func (g *Ground) stopActing(namespace string) error {
 // deleteNamespace deletes what others wait for first, in order: a namespace that
 // still has pods or claims is looked at again only after seconds.
 func (g *Ground) deleteNamespace(namespace string) error {
-	for _, owners := range []string{"apps/v1/%s/statefulsets", "apps/v1/%s/deployments", "batch/v1/%s/cronjobs", "batch/v1/%s/jobs"} {
+	for _, owners := range []string{"apps/v1/%s/statefulsets", "apps/v1/%s/deployments", "apps/v1/%s/replicasets", "batch/v1/%s/cronjobs", "batch/v1/%s/jobs"} {
 		path := "/apis/" + fmt.Sprintf(owners, "namespaces/"+namespace) + "?propagationPolicy=Orphan"
 		if err := g.API.Delete(path); err != nil {
 			return err

@@ -169,7 +169,7 @@ func applyGalera(client *api.Client, l layout.Layout, galera workload.Galera) er
 	if err := galera.Check(); err != nil {
 		return err
 	}
-	planned := volumes.ForGalera(galera.Namespace, galera.StatefulSet, galera.Replicas, galera.DataBytes, galera.BackupBytes)
+	planned := volumes.ForGalera(galera.Namespace, galera.Claims(), galera.Replicas, galera.DataBytes, galera.BackupBytes)
 	if err := applyVolumes(client, l, planned); err != nil {
 		return err
 	}

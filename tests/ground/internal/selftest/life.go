@@ -88,7 +88,7 @@ func (t *test) load() error {
 
 func (t *test) anotherGalera() error {
 	galera := workload.Galera{
-		Namespace: "selftest", StatefulSet: "other", Replicas: 2, Policy: "OrderedReady", SST: "mariabackup",
+		Flavour: workload.PlainFlavour(), Namespace: "selftest", StatefulSet: "other", Replicas: 2, Policy: "OrderedReady", SST: "mariabackup",
 		Series: t.Wanted.Series, DataBytes: 1 << 30, BackupBytes: 1 << 30,
 	}
 	if err := t.ground.CreateGalera(galera); err != nil {

@@ -59,6 +59,8 @@ var checks = []check{
 	{"all replicas are killed at once and come back", 0, (*test).killAll},
 	{"no acknowledged commit was lost, none is torn", 0, (*test).checkLedger},
 	{"another Galera comes and goes", 0, (*test).anotherGalera},
+	{"a Galera like Bitnami's comes and goes", 0, (*test).bitnami},
+	{"a Galera like openstack-helm's chooses who starts it again", 0, (*test).mosk},
 	{"up cleans the ruins of a killed ground and starts anew", 35 * time.Second, (*test).upOverRuins},
 	{"down over ruins leaves nothing", 2 * time.Second, (*test).downOverRuins},
 }

@@ -60,14 +60,15 @@ func Spare() []Volume {
 }
 
 // ForGalera plans the volumes of one Galera: a data volume for each replica,
-// replica N on node N+1 and round again, and a backup volume on every node.
-func ForGalera(namespace, statefulSet string, replicas int, dataBytes, backupBytes int64) []Volume {
+// replica N on node N+1 and round again, and a backup volume on every node. The
+// names of the data claims begin with claims and end with the ordinal.
+func ForGalera(namespace, claims string, replicas int, dataBytes, backupBytes int64) []Volume {
 	var planned []Volume
 	for ordinal := range replicas {
 		planned = append(planned, Volume{
 			Name:  fmt.Sprintf("%s-data-%d", namespace, ordinal),
 			Class: DataClass, Node: ordinal%layout.NodeCount + 1, Bytes: dataBytes, Namespace: namespace,
-			Claim: fmt.Sprintf("mysql-data-%s-%d", statefulSet, ordinal),
+			Claim: fmt.Sprintf("%s-%d", claims, ordinal),
 		})
 	}
 	for n := 1; n <= layout.NodeCount; n++ {

