@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The whole story on one screen: a real cluster from nothing, real backups under load, verified and booted.
+# The whole story on one screen: a real cluster from nothing, real backups under load, and a table that is
+# dropped by mistake and comes back.
 #
 # With KUBECONFIG given by the caller (`make demo KUBECONFIG=…`) it runs on that cluster instead and
 # brings nothing up. The ground is left running either way.
@@ -24,7 +25,7 @@ if [ -z "$own_cluster" ]; then
   [ "$loaded" -ge 150 ] || ground load --namespace "$namespace" --mb 200
   ground ledger start --namespace "$namespace" || true
   trap 'ground ledger stop --namespace "$namespace" >/dev/null' EXIT
-  image=(--agent-image "$(ground agent --print)")
+  image=(--agent-image "$(ground agent --print)" --bootstrap grastate)
   stores=(--store both --s3-endpoint http://s3.demo:8333 --s3-bucket backups --s3-secret s3-credentials)
 else
   chapter "Your own cluster, namespace $namespace"
@@ -57,6 +58,19 @@ show kubectl mariadb-backup verify -n "$namespace" --deep
 
 chapter "And what a backup is for: the chain is unpacked, prepared and booted in a throwaway pod, now and not on the worst day"
 show kubectl mariadb-backup drill -n "$namespace"
+
+if [ -z "$own_cluster" ]; then
+  chapter "A mistake: a table is dropped, on all replicas at once"
+  show ground sql --namespace "$namespace" mariadb-server-0 "SELECT COUNT(*) FROM shop.orders"
+  show ground sql --namespace "$namespace" mariadb-server-0 "DROP TABLE shop.orders"
+  chapter "The last backup is booted once more, and only then the cluster is stopped and set back to it"
+  backup=$(kubectl mariadb-backup list -n "$namespace" -o name | tail -n 1)
+  show kubectl mariadb-backup restore "$backup" -n "$namespace" --yes
+  chapter "The table is back, on every replica"
+  for replica in 0 1 2; do
+    show ground sql --namespace "$namespace" "mariadb-server-$replica" "SELECT COUNT(*) FROM shop.orders"
+  done
+fi
 
 chapter "One page for whoever is on call"
 show kubectl mariadb-backup status -n "$namespace"

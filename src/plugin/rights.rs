@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use crate::model::settings::Settings;
 
 /// Rules of the conductor, in its namespace.
-pub(crate) fn conductor(statefulset: &str, settings: &Settings) -> Vec<Value> {
-    let maps = [Settings::config_map_name(statefulset), settings.hash_config_map.clone()];
+pub(crate) fn conductor(statefulset: &str, settings: &Settings, state_config_map: Option<&str>) -> Vec<Value> {
+    let mut maps = vec![Settings::config_map_name(statefulset), settings.hash_config_map.clone()];
+    // Where the servers are told who starts the cluster.
+    maps.extend(state_config_map.map(str::to_owned));
     let lease = [Settings::config_map_name(statefulset)];
     let set = [statefulset.to_owned()];
     vec![

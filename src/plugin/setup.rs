@@ -40,6 +40,14 @@ pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Scre
             Failure::new(ExitCode::Usage, "S3 is to be used, but no bucket is set").with_hint("add --s3-bucket NAME")
         );
     }
+    let state_config_map = match offline {
+        true => None,
+        false => {
+            let connection = session.connection()?;
+            let preflight = Preflight::new(connection.client.clone(), &connection.target.namespace);
+            preflight.state_config_map(&statefulset).await.map_err(|error| session.failure(&error))?
+        }
+    };
     let access_mode =
         flags.access_mode.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     let plan = SetupPlan {
@@ -47,6 +55,7 @@ pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Scre
         statefulset: &statefulset,
         settings: &settings,
         stored: &stored,
+        state_config_map: state_config_map.as_deref(),
         storage_class: flags.storage_class.as_deref(),
         size: &flags.size,
         access_mode: &access_mode,

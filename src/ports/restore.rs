@@ -56,6 +56,9 @@ pub trait WorkloadControl: Send + Sync {
     /// Tells servers in the way of openstack-helm that this pod starts the cluster.
     async fn name_bootstrap(&self, config_map: &str, pod: &str) -> Result<(), PortError>;
 
+    /// Tells them that the cluster lives, so that no later start goes by what [`Self::name_bootstrap`] said.
+    async fn forget_bootstrap(&self, config_map: &str) -> Result<(), PortError>;
+
     /// Records how far a restore is. Fails with [`super::Reason::Missing`] when no obligation of that run
     /// stands any more.
     async fn record_stage(&self, obligation: &Obligation) -> Result<(), PortError>;

@@ -102,7 +102,7 @@ pub(super) async fn join(course: &mut Course<'_>) -> Result<(), StepError> {
     }
     empty_others(course).await?;
     let saved = course.debt.saved;
-    course.step(Phase::Start, format!("starting all {} replicas", saved.replicas));
+    course.step(Phase::Start, format!("starting all replicas: {}", saved.replicas));
     let ports = course.ports;
     patiently(ports.conductor, || ports.workload.scale(saved)).await?;
     let size = u32::try_from(saved.replicas).unwrap_or(1);
@@ -113,8 +113,16 @@ pub(super) async fn join(course: &mut Course<'_>) -> Result<(), StepError> {
             course.step(Phase::Start, format!("{} has joined", replica.pod));
         }
     }
+    forget_bootstrap(course).await?;
     ports.conductor.events.send(Phase::Start, EventKind::Finished);
     Ok(())
+}
+
+/// Takes back what told servers who starts the cluster: a later start must not go by it.
+pub(super) async fn forget_bootstrap(course: &Course<'_>) -> Result<(), StepError> {
+    let ports = course.ports;
+    let Some(config_map) = &course.debt.state_config_map else { return Ok(()) };
+    Ok(patiently(ports.conductor, || ports.workload.forget_bootstrap(config_map)).await?)
 }
 
 /// Every replica the StatefulSet asks for, the leader first.
@@ -150,7 +158,7 @@ async fn empty_others(course: &mut Course<'_>) -> Result<(), StepError> {
     for replica in others.iter().filter(is_free) {
         specs.push((course.runner(replica, RefillAct::Empty { history: history.clone() }, None), replica));
     }
-    course.step(Phase::Start, format!("emptying {} other volumes", specs.len()));
+    course.step(Phase::Start, format!("emptying the other volumes: {}", specs.len()));
     let course = &*course;
     let emptied = join_all(specs.iter().map(|(spec, replica)| course.alone(spec, replica))).await;
     emptied.into_iter().collect::<Result<Vec<_>, _>>().map(drop)

@@ -1,10 +1,12 @@
 //! The way back: the old cluster is started again, from the data set aside or from a replica that nobody
 //! touched.
 
+use futures::future::join_all;
+
 use super::RestoreError;
 use super::course::{Course, StepError};
 use super::phase1_stop;
-use super::phase3_start::{all, answers, start_alone, started};
+use super::phase3_start::{all, answers, forget_bootstrap, start_alone, started};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::SavedState;
 use crate::model::obligation::Stage;
@@ -63,6 +65,7 @@ async fn as_it_was(course: &mut Course<'_>) -> Result<(), StepError> {
     for replica in all(course) {
         started(course, &replica, course.limits.join).await?;
     }
+    forget_bootstrap(course).await?;
     let leader = course.debt.leader.clone();
     let act = RefillAct::Tidy { scratch: None, keep_old_data: false };
     if course.debt.place.has_siblings() {
@@ -82,13 +85,22 @@ async fn as_it_was(course: &mut Course<'_>) -> Result<(), StepError> {
 
 /// Finds the replica whose old data are furthest; on a tie the one that is easiest to start alone.
 async fn furthest(course: &mut Course<'_>) -> Result<Replica, StepError> {
+    let replicas = all(course);
+    let mut sent = Vec::new();
+    for replica in &replicas {
+        sent.push((course.runner(replica, RefillAct::Position, None), replica));
+    }
+    let asked = {
+        let course = &*course;
+        join_all(sent.iter().map(|(spec, replica)| course.alone(spec, replica))).await
+    };
     let mut found: Vec<(Replica, SavedState)> = Vec::new();
-    for replica in all(course) {
-        let report = course.refill(&replica, RefillAct::Position).await?;
+    for (replica, report) in replicas.iter().zip(asked) {
+        let report = report?;
         let old = report.state.filter(|state| report.has_data && Some(&state.uuid) != course.debt.history.as_ref());
         if let Some(state) = old.filter(SavedState::has_history) {
             course.step(Phase::RollBack, format!("{} is at {}:{}", replica.pod, state.uuid, state.seqno));
-            found.push((replica, state));
+            found.push((replica.clone(), state));
         }
     }
     let first = course.debt.saved.first;

@@ -17,6 +17,8 @@ mod nodes_and_servers;
 mod operating;
 mod oracle;
 mod refusals;
+mod restore_faults;
+mod restore_shapes;
 mod restores;
 mod run;
 mod stock_tools;

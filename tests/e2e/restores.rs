@@ -1,6 +1,7 @@
 //! Restores on the real thing: what comes back, what an outage it costs, and that a failed one is undone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -80,14 +81,21 @@ pub(crate) fn nothing_is_left(cluster: &Cluster, replicas: u32) {
 
 /// What lies in this product's directory on a data volume.
 pub(crate) fn beside_data(cluster: &Cluster, pod: &str) -> Vec<String> {
-    let claim = format!("mysql-data-{pod}");
-    let root = ground(&["volume-path", "--namespace", &cluster.namespace, &claim]);
-    let entries = std::fs::read_dir(format!("{root}/.mariadb-backup")).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(data_volume(cluster, pod).join(".mariadb-backup")).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
+/// Where this machine sees the root of a replica's data volume.
+#[track_caller]
+pub(crate) fn data_volume(cluster: &Cluster, pod: &str) -> PathBuf {
+    let template = "jsonpath={.spec.volumeClaimTemplates[0].metadata.name}";
+    let template = cluster.kubectl(&["get", "statefulset", "mariadb-server", "-o", template]);
+    let claim = format!("{}-{pod}", template.trim());
+    PathBuf::from(ground(&["volume-path", "--namespace", &cluster.namespace, &claim]))
+}
+
 /// The ids the servers have in the group: new with each start.
-fn incarnations(cluster: &Cluster) -> Vec<String> {
+pub(crate) fn incarnations(cluster: &Cluster) -> Vec<String> {
     pods(3).iter().map(|pod| cluster.status(pod, "wsrep_gcomm_uuid")).collect()
 }
 
@@ -183,7 +191,7 @@ fn a_dry_run_tells_the_plan_and_changes_nothing_and_without_a_terminal_nothing_i
 
 /// Waits until the restore is in that stage, or past it.
 #[track_caller]
-fn until_in(cluster: &Cluster, run: &Run<'_>, stages: &[&str]) {
+pub(crate) fn until_in(cluster: &Cluster, run: &Run<'_>, stages: &[&str]) {
     until(&format!("{} is in {stages:?}", run.job), || {
         let owed = cluster.obligation()?;
         let stage = owed["debt"]["stage"].as_str()?.to_owned();
@@ -210,14 +218,14 @@ fn killed_in(cluster: &Cluster, stage: &str) -> i32 {
     recovered.code
 }
 
-fn second_job(cluster: &Cluster, first: &str) -> Option<String> {
+pub(crate) fn second_job(cluster: &Cluster, first: &str) -> Option<String> {
     let owed = cluster.obligation()?;
     owed["run"].as_str().filter(|run| *run != first).map(str::to_owned)
 }
 
 /// The old data, with what was done after the backup.
 #[track_caller]
-fn is_as_it_was(cluster: &Cluster) {
+pub(crate) fn is_as_it_was(cluster: &Cluster) {
     let tables = "SELECT GROUP_CONCAT(table_name) FROM information_schema.tables WHERE table_schema = 'regret'";
     for pod in pods(3) {
         assert_eq!(cluster.sql(&pod, tables), "later", "on {pod}");

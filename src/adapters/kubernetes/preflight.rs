@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Event as KubernetesEvent, PersistentVolumeClaim, Secret, ServiceAccount};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Client;
@@ -12,8 +13,9 @@ use kube::api::{Api, ListParams};
 use serde::de::DeserializeOwned;
 
 use super::error::port_error;
-use super::event_text;
+use super::{event_text, workload_view};
 use crate::model::settings::Settings;
+use crate::model::workload::Flavour;
 use crate::ports::{PortError, Reason};
 
 /// Looks at what a run needs.
@@ -49,6 +51,17 @@ impl Preflight {
     #[must_use]
     pub fn new(client: Client, namespace: &str) -> Self {
         Self { client, namespace: namespace.to_owned() }
+    }
+
+    /// Finds the ConfigMap by which the servers of a StatefulSet find out who starts the cluster, where
+    /// they do it in the way of openstack-helm.
+    pub async fn state_config_map(&self, statefulset: &str) -> Result<Option<String>, PortError> {
+        let what = format!("cannot read StatefulSet {}/{statefulset}", self.namespace);
+        let set = self.api::<StatefulSet>().get(statefulset).await.map_err(|error| port_error(what, error))?;
+        Ok(match workload_view::flavour(&set) {
+            Flavour::OpenstackHelm { state_config_map } => Some(state_config_map),
+            Flavour::Bitnami | Flavour::MariadbOperator | Flavour::Plain => None,
+        })
     }
 
     fn api<K>(&self) -> Api<K>

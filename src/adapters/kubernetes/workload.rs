@@ -70,6 +70,14 @@ impl<'a> KubernetesWorkload<'a> {
         patched.map(drop).map_err(|error| port_error(what, error))
     }
 
+    /// Says in the ConfigMap of servers in the way of openstack-helm how the cluster is, and who starts it.
+    async fn tell(&self, config_map: &str, state: &str, pod: Option<&str>) -> Result<(), PortError> {
+        let what = format!("cannot annotate ConfigMap {}/{config_map}", self.namespace);
+        let patch = json!({"metadata": {"annotations": view::state_annotations(state, pod)}});
+        let patched = self.api::<ConfigMap>().patch(config_map, &PatchParams::default(), &Patch::Merge(patch)).await;
+        patched.map(drop).map_err(|error| port_error(what, error))
+    }
+
     /// Autoscalers of this StatefulSet. Without the right to list them there are none to be seen.
     async fn autoscalers(&self) -> Vec<String> {
         let listed = self.api::<HorizontalPodAutoscaler>().list(&ListParams::default()).await;
@@ -222,10 +230,11 @@ impl WorkloadControl for KubernetesWorkload<'_> {
     }
 
     async fn name_bootstrap(&self, config_map: &str, pod: &str) -> Result<(), PortError> {
-        let what = format!("cannot annotate ConfigMap {}/{config_map}", self.namespace);
-        let patch = json!({"metadata": {"annotations": view::bootstrap_annotations(pod)}});
-        let patched = self.api::<ConfigMap>().patch(config_map, &PatchParams::default(), &Patch::Merge(patch)).await;
-        patched.map(drop).map_err(|error| port_error(what, error))
+        self.tell(config_map, "reboot", Some(pod)).await
+    }
+
+    async fn forget_bootstrap(&self, config_map: &str) -> Result<(), PortError> {
+        self.tell(config_map, "live", None).await
     }
 
     async fn record_stage(&self, obligation: &Obligation) -> Result<(), PortError> {

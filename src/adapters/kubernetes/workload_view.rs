@@ -98,11 +98,12 @@ pub(super) fn flavour(set: &StatefulSet) -> Flavour {
     if is_chart || is_bitnami { Flavour::Bitnami } else { Flavour::Plain }
 }
 
-/// What tells servers in the way of openstack-helm that this pod starts the cluster.
-pub(super) fn bootstrap_annotations(pod: &str) -> BTreeMap<String, String> {
+/// What tells servers in the way of openstack-helm how the cluster is, and who starts it; nobody without a
+/// pod.
+pub(super) fn state_annotations(state: &str, pod: Option<&str>) -> BTreeMap<String, Option<String>> {
     BTreeMap::from([
-        (format!("{STATE_PREFIX}/cluster.state"), "reboot".to_owned()),
-        (format!("{STATE_PREFIX}/reboot.node"), pod.to_owned()),
+        (format!("{STATE_PREFIX}/cluster.state"), Some(state.to_owned())),
+        (format!("{STATE_PREFIX}/reboot.node"), pod.map(str::to_owned)),
     ])
 }
 

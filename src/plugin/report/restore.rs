@@ -39,8 +39,8 @@ pub(crate) fn lines(preview: &RestorePreview) -> Vec<String> {
 fn lost(preview: &RestorePreview) -> String {
     match (&preview.present_position, &preview.backup_position) {
         (Some(present), Some(backup)) if present.uuid == backup.uuid => format!(
-            "{} write-sets: all after {} (the cluster is at {}), asked at {:.0}",
-            present.seqno.saturating_sub(backup.seqno).max(0),
+            "{} after seqno {} (the cluster is at {}), asked at {:.0}",
+            write_sets(present.seqno.saturating_sub(backup.seqno)),
             backup.seqno,
             present.seqno,
             preview.asked
@@ -53,6 +53,14 @@ fn lost(preview: &RestorePreview) -> String {
         (Some(present), None) => {
             format!("everything since the backup; the cluster is at {}:{}", present.uuid, present.seqno)
         }
+    }
+}
+
+fn write_sets(number: i64) -> String {
+    match number {
+        ..=0 => "no write-set".to_owned(),
+        1 => "the 1 write-set".to_owned(),
+        more => format!("all {more} write-sets"),
     }
 }
 
@@ -114,7 +122,7 @@ mod tests {
         insta::assert_snapshot!(lines(&plan()).join("\n"), @r"
         Restore of shop/db to backup 2026-01-02_00-00-00
 
-        Lost:      42 write-sets: all after 100 (the cluster is at 142), asked at 2026-01-02T03:04:05Z
+        Lost:      all 42 write-sets after seqno 100 (the cluster is at 142), asked at 2026-01-02T03:04:05Z
         Chain:     2026-01-01_00-00-00 from s3
                    2026-01-01_00-00-00/2026-01-02_00-00-00 from local
         Unpacked:  on the volume of db-2, beside its data: 3GiB of 9GiB free

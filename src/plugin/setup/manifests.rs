@@ -21,6 +21,8 @@ pub(crate) struct SetupPlan<'a> {
     pub(crate) settings: &'a Settings,
     /// The settings to store.
     pub(crate) stored: &'a BTreeMap<String, String>,
+    /// The ConfigMap by which servers in the way of openstack-helm find out who starts the cluster.
+    pub(crate) state_config_map: Option<&'a str>,
     pub(crate) storage_class: Option<&'a str>,
     pub(crate) size: &'a str,
     pub(crate) access_mode: &'a str,
@@ -41,7 +43,7 @@ pub(crate) fn manifests(plan: &SetupPlan<'_>) -> Vec<Manifest> {
     let mut all = vec![
         needed(account(plan, CONDUCTOR_ACCOUNT)),
         needed(account(plan, RUNNER_ACCOUNT)),
-        needed(rules(plan, "Role", &role, &rights::conductor(plan.statefulset, plan.settings))),
+        needed(rules(plan, "Role", &role, &rights::conductor(plan.statefulset, plan.settings, plan.state_config_map))),
         needed(bound(plan, "RoleBinding", &role, "Role", &role)),
         needed(rules(plan, "Role", PERSON_ROLE, &rights::person())),
     ];
@@ -134,6 +136,7 @@ mod tests {
             statefulset: "mariadb-server",
             settings: &settings,
             stored: &stored,
+            state_config_map: None,
             storage_class: Some("local"),
             size: "100Gi",
             access_mode: "ReadWriteOnce",

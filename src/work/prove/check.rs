@@ -49,7 +49,7 @@ async fn ask(work: &Work<'_>, warnings: &mut Vec<String>) -> Result<Checked, Pro
     }
     open_tables(sql, &mut checked).await?;
     let (tables, schemas) = (checked.tables, checked.schemas);
-    work.ports.stores.events.step(Phase::Prove, format!("opened {tables} tables in {schemas} schemas"));
+    work.ports.stores.events.step(Phase::Prove, format!("opened tables: {tables}, in schemas: {schemas}"));
     if let Some(statement) = &order.query {
         let rows = sql.query(statement, plan::MOST).await.map_err(ProveError::Query)?;
         checked.query_result = Some(plan::bounded(rows));

@@ -80,6 +80,10 @@ impl WorkloadControl for RestoreWorld {
         self.effect(&format!("name {pod} in {config_map}"), |_| Ok(()))
     }
 
+    async fn forget_bootstrap(&self, config_map: &str) -> Result<(), PortError> {
+        self.effect(&format!("name nobody in {config_map}"), |_| Ok(()))
+    }
+
     async fn record_stage(&self, obligation: &Obligation) -> Result<(), PortError> {
         let mariadb_backup::model::obligation::Debt::Restore(debt) = &obligation.debt else { unreachable!() };
         self.effect(&format!("record {:?}", debt.stage), |state| {

@@ -52,7 +52,7 @@ own_position() {
   local uuid seqno position
   uuid=$(saved uuid) seqno=$(saved seqno)
   if [ -n "$uuid" ] && [ "${seqno:--1}" -ge 0 ]; then echo "$uuid $seqno"; return; fi
-  position=$("${server[@]}" --wsrep-recover --log-error=/tmp/recover.log >/dev/null 2>&1
+  position=$("${server[@]}" --wsrep-recover --wsrep-cluster-address=gcomm:// --log-error=/tmp/recover.log >/dev/null 2>&1
     sed -n 's/.*Recovered position: *//p' /tmp/recover.log | tail -n 1)
   case $position in
     00000000-*|"") echo "- -1" ;;

@@ -1,0 +1,158 @@
+//! What can get into a restore's way on the worst day: pods that do not end, volumes that are full or
+//! forgotten, files nobody may remove, others who start the cluster again.
+
+use std::process::Command;
+
+use crate::ground::{Cluster, Ledger, ground, kubectl, until};
+use crate::restores::{
+    backed_up_and_lost, beside_data, data_volume, incarnations, is_as_it_was, is_back, nothing_is_left, pods,
+    second_job, until_in,
+};
+use crate::run::Run;
+
+#[test]
+fn a_replica_on_a_lost_node_keeps_its_volume_and_the_restore_is_undone() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let [other, _] = cluster.others();
+    let node = cluster.kubectl_json(&["get", "pod", &other])["spec"]["nodeName"].as_str().unwrap().to_owned();
+    let node = node.trim_start_matches("node-").to_owned();
+    ground(&["fault", "node-off", &node]);
+    let ran =
+        cluster.plugin(&["restore", &name, "--yes", "--restore-stop-timeout", "20s", "--restore-join-timeout", "20s"]);
+    ground(&["fault", "node-on", &node]);
+    kubectl(&["wait", "--for=condition=Ready", "node", "--all", "--timeout=120s"]);
+    assert!([14, 15].contains(&ran.code), "{}: {}", ran.code, ran.stderr);
+    assert!(ran.stderr.contains(&format!("pod {other} on node node-{node}")), "it names the pod:\n{}", ran.stderr);
+    assert!(ran.stderr.contains("may not be written"), "{}", ran.stderr);
+    if cluster.obligation().is_some() {
+        cluster.plugin(&["recover"]);
+    }
+    cluster.healthy();
+    is_as_it_was(&cluster);
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
+fn a_cluster_that_somebody_starts_again_in_the_middle_is_stopped_again() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let run = Run::order(&cluster, &["restore", &name, "--yes"]);
+    let job = until("the restore is ordered", || second_job(&cluster, &run.job));
+    let run = run.with_job(job);
+    until_in(&cluster, &run, &["stopping"]);
+    cluster.kubectl(&["scale", "statefulset", "mariadb-server", "--replicas", "3"]);
+    run.end().ends_with(0);
+    cluster.healthy();
+    is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
+fn without_room_to_unpack_nothing_is_begun() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let before = incarnations(&cluster);
+    // As much as is free on the volume is to be kept free for its server.
+    cluster.set("MARIADB_BACKUP_DATA_FREE", "3900Mi");
+    let refused = cluster.plugin(&["restore", &name, "--yes"]).ends_with(6);
+    assert!(refused.stderr.contains("bytes unpacked"), "{}", refused.stderr);
+    assert_eq!(incarnations(&cluster), before, "a server was restarted");
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
+fn a_stateful_set_that_would_delete_its_claims_is_refused() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let before = incarnations(&cluster);
+    let policy =
+        |when: &str| format!("{{\"spec\":{{\"persistentVolumeClaimRetentionPolicy\":{{\"whenScaled\":\"{when}\"}}}}}}");
+    cluster.kubectl(&["patch", "statefulset", "mariadb-server", "--type", "merge", "-p", &policy("Delete")]);
+    let refused = cluster.plugin(&["restore", &name, "--yes"]);
+    cluster.kubectl(&["patch", "statefulset", "mariadb-server", "--type", "merge", "-p", &policy("Retain")]);
+    refused.ends_with(6).says("whenScaled: Delete");
+    assert_eq!(incarnations(&cluster), before, "a server was restarted");
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
+fn an_unknown_way_to_start_is_asked_for_and_not_guessed() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let refused = cluster.plugin(&["restore", &name, "--yes", "--bootstrap", "auto"]);
+    refused.ends_with(6).says("--bootstrap grastate");
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
+fn a_stale_volume_of_a_replica_that_comes_later_is_never_merged_into_the_restored_history() {
+    let cluster = Cluster::new("stale", &[]);
+    let name = backed_up_and_lost(&cluster);
+    // The third replica is away, with data that are further than the backup.
+    let scale = |replicas: &str| cluster.kubectl(&["scale", "statefulset", "mariadb-server", "--replicas", replicas]);
+    scale("2");
+    until("the third replica is gone", || {
+        (cluster.status("mariadb-server-0", "wsrep_cluster_size") == "2").then_some(())
+    });
+    cluster.plugin(&["restore", &name, "--yes", "--store", "local"]).ends_with(6).says("no common node");
+    cluster.store_in("both");
+    cluster.plugin(&["sync", "--to", "s3"]).ends_with(0);
+    cluster.plugin(&["restore", &name, "--yes", "--store", "s3"]).ends_with(0);
+    scale("3");
+    cluster.healthy();
+    is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
+fn what_nobody_may_remove_is_set_aside_and_told_and_the_restore_is_done_all_the_same() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let target = cluster.target();
+    let file = data_volume(&cluster, &target).join("mysql/.immutable");
+    std::fs::write(&file, "x").unwrap();
+    let chattr = |flag: &str, file: &std::path::Path| Command::new("chattr").arg(flag).arg(file).status().unwrap();
+    assert!(chattr("+i", &file).success(), "the file system of the ground knows immutable files");
+    let ran = cluster.plugin(&["restore", &name, "--yes"]);
+    let left = beside_data(&cluster, &target);
+    for old in &left {
+        chattr("-i", &data_volume(&cluster, &target).join(".mariadb-backup").join(old).join(".immutable"));
+    }
+    ran.ends_with(3).says(".immutable");
+    assert_eq!(left.len(), 1, "the old data that could not be removed: {left:?}");
+    cluster.healthy();
+    is_back(&cluster, 3);
+    std::fs::remove_dir_all(data_volume(&cluster, &target).join(".mariadb-backup")).unwrap();
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
+fn old_data_are_kept_when_asked_for_and_are_in_no_later_backup() {
+    let cluster = Cluster::with_data();
+    let ledger = Ledger::start(&cluster);
+    let name = backed_up_and_lost(&cluster);
+    cluster.plugin(&["restore", &name, "--yes", "--keep-old-data"]).ends_with(0).says("old data stay");
+    ledger.goes_on();
+    drop(ledger);
+    let target = cluster.target();
+    let kept = beside_data(&cluster, &target);
+    assert!(kept.len() == 1 && kept[0].starts_with("old-"), "{kept:?}");
+    let old = data_volume(&cluster, &target).join(".mariadb-backup").join(&kept[0]);
+    assert!(old.join("regret/later.ibd").exists(), "the data from before the restore are whole");
+    cluster.healthy();
+    let next = cluster.created(&["create"]);
+    cluster
+        .plugin(&[
+            "drill",
+            &next,
+            "--query",
+            "SELECT GROUP_CONCAT(table_name) FROM information_schema.tables WHERE table_schema = 'regret'",
+        ])
+        .ends_with(0);
+    is_back(&cluster, 3);
+    std::fs::remove_dir_all(data_volume(&cluster, &target).join(".mariadb-backup")).unwrap();
+    for pod in pods(3) {
+        assert_eq!(beside_data(&cluster, &pod), [""; 0]);
+    }
+}

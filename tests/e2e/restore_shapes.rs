@@ -1,0 +1,76 @@
+//! Restores of clusters of every shape: flavours, policies, numbers of replicas, stores.
+
+use crate::ground::{Cluster, run, until};
+use crate::restores::{backed_up_and_lost, is_back, nothing_is_left, pods};
+
+/// Waits until every replica is a Synced member among that many.
+#[track_caller]
+fn all_serve(cluster: &Cluster, replicas: u32) {
+    for pod in pods(replicas) {
+        until(&format!("{pod} is Synced among {replicas}"), || {
+            let statement = "SELECT GROUP_CONCAT(VARIABLE_VALUE ORDER BY VARIABLE_NAME) FROM \
+                             information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME IN \
+                             ('wsrep_cluster_size', 'wsrep_local_state_comment')";
+            let said = run("ground", &["sql", "--namespace", &cluster.namespace, &pod, statement]).stdout;
+            (said.lines().nth(1) == Some(&format!("{replicas},Synced"))).then_some(())
+        });
+    }
+}
+
+/// Backs a cluster up, loses a table, restores it, and looks at what came of it.
+#[track_caller]
+fn comes_back(cluster: &Cluster, replicas: u32, flags: &[&str]) {
+    let name = backed_up_and_lost(cluster);
+    cluster.plugin(&[&["restore", &name, "--yes"], flags].concat()).ends_with(0).says("outage ");
+    all_serve(cluster, replicas);
+    is_back(cluster, replicas);
+    nothing_is_left(cluster, replicas);
+    // A restart of the whole cluster finds nothing of the restore either.
+    cluster.kubectl(&["delete", "pod", "mariadb-server-0"]);
+    all_serve(cluster, replicas);
+    nothing_is_left(cluster, replicas);
+}
+
+#[test]
+fn an_ordered_cluster_with_its_backups_in_s3_alone_comes_back_from_its_lowest_ordinal() {
+    let cluster = Cluster::new("shape-ordered", &["--policy", "OrderedReady"]);
+    cluster.store_in("s3");
+    comes_back(&cluster, 3, &[]);
+}
+
+#[test]
+fn an_ordered_cluster_comes_back_from_the_replica_beside_its_volume_of_backups() {
+    let cluster = Cluster::new("shape-beside", &["--policy", "OrderedReady"]);
+    comes_back(&cluster, 3, &[]);
+}
+
+#[test]
+fn a_cluster_of_one_comes_back() {
+    let cluster = Cluster::new("shape-one", &["--replicas", "1"]);
+    comes_back(&cluster, 1, &[]);
+}
+
+#[test]
+fn a_cluster_of_two_comes_back() {
+    let cluster = Cluster::new("shape-two", &["--replicas", "2"]);
+    comes_back(&cluster, 2, &[]);
+}
+
+#[test]
+fn a_cluster_of_five_comes_back() {
+    let cluster = Cluster::new("shape-five", &["--replicas", "5"]);
+    comes_back(&cluster, 5, &[]);
+}
+
+#[test]
+fn a_cluster_in_the_way_of_openstack_helm_comes_back_by_copy_into_the_root_of_its_volume() {
+    let cluster = Cluster::new("shape-mosk", &["--flavour", "mosk"]);
+    comes_back(&cluster, 3, &[]);
+}
+
+#[test]
+fn a_cluster_in_the_way_of_bitnami_comes_back_from_its_ordinal_0() {
+    let cluster = Cluster::new("shape-bitnami", &["--flavour", "bitnami"]);
+    cluster.store_in("s3");
+    comes_back(&cluster, 3, &[]);
+}
