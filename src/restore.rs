@@ -121,6 +121,7 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
         reached: Stage::Proving,
         stopped: None,
         served: None,
+        served_lsn: 0,
         why: None,
     };
     if !request.no_rollback && !has_way_back(&debt) {

@@ -18,14 +18,20 @@ use crate::patience::patiently;
 /// How often a server that comes up is asked.
 const ASK_EVERY: Duration = Duration::from_millis(200);
 
+/// How long one member is waited for before the leader is asked again.
+const LOOK: Duration = Duration::from_secs(10);
+
 /// Starts the leader alone, and waits until it serves the restored data.
 pub(super) async fn lead(course: &mut Course<'_>) -> Result<(), StepError> {
     let events = course.ports.conductor.events;
     events.send(Phase::Start, EventKind::Started);
     let leader = course.debt.leader.clone();
     start_alone(course, &leader).await?;
-    serves(course, &leader, course.limits.lead, 1).await?;
+    let history = course.debt.history.clone();
+    let is_restored = |member: &Member| Some(&member.state_uuid) == history.as_ref();
+    let member = answers(course, &leader, course.limits.lead, &is_restored).await?;
     course.debt.served = Some(course.ports.conductor.clock.now());
+    course.debt.served_lsn = member.lsn;
     course.step(Phase::Start, format!("{} serves the restored data: the outage is over", leader.pod));
     Ok(())
 }
@@ -49,26 +55,19 @@ pub(super) async fn started(course: &Course<'_>, replica: &Replica, limit: Durat
     }
 }
 
-/// Waits until a replica is a Synced member of the restored history, of that many.
-async fn serves(course: &Course<'_>, replica: &Replica, limit: Duration, size: u32) -> Result<(), StepError> {
-    let history = course.debt.history.clone().unwrap_or_default();
-    let is_wanted = |member: &Member| member.state_uuid == history && member.cluster_size >= size;
-    answers(course, replica, limit, &is_wanted).await
-}
-
 /// Waits until a replica is a Synced member that is as wanted.
 pub(super) async fn answers(
     course: &Course<'_>,
     replica: &Replica,
     limit: Duration,
     is_wanted: &(dyn Fn(&Member) -> bool + Sync),
-) -> Result<(), StepError> {
+) -> Result<Member, StepError> {
     let clock = course.ports.conductor.clock;
     let deadline = clock.elapsed() + limit;
     loop {
         let said = ask(course, replica).await?;
         let how = match said {
-            Ok(member) if member.ready && member.is_synced() && is_wanted(&member) => return Ok(()),
+            Ok(member) if member.ready && member.is_synced() && is_wanted(&member) => return Ok(member),
             Ok(member) => format!(
                 "it is {} in history {} with {} members",
                 if member.state.is_empty() { "<unknown>" } else { &member.state },
@@ -105,14 +104,13 @@ pub(super) async fn join(course: &mut Course<'_>) -> Result<(), StepError> {
     course.step(Phase::Start, format!("starting all replicas: {}", saved.replicas));
     let ports = course.ports;
     patiently(ports.conductor, || ports.workload.scale(saved)).await?;
-    let size = u32::try_from(saved.replicas).unwrap_or(1);
     for replica in all(course) {
         started(course, &replica, course.limits.join).await?;
-        serves(course, &replica, course.limits.join, size).await?;
         if replica != leader {
             course.step(Phase::Start, format!("{} has joined", replica.pod));
         }
     }
+    all_joined(course).await?;
     forget_bootstrap(course).await?;
     ports.conductor.events.send(Phase::Start, EventKind::Finished);
     Ok(())
@@ -131,16 +129,58 @@ pub(super) fn all(course: &Course<'_>) -> Vec<Replica> {
     std::iter::once(&debt.leader).chain(&debt.others).cloned().collect()
 }
 
+/// Waits until every replica is a Synced member of one history, and that is the leader's.
+///
+/// A cluster that crashed and came back meanwhile may have begun yet another history. It is the restored one
+/// all the same when the leader has the data it served before.
+async fn all_joined(course: &mut Course<'_>) -> Result<(), StepError> {
+    let size = u32::try_from(course.debt.saved.replicas).unwrap_or(1);
+    let clock = course.ports.conductor.clock;
+    let deadline = clock.elapsed() + course.limits.join;
+    loop {
+        let left = deadline.saturating_sub(clock.elapsed());
+        let history = led(course, left).await?;
+        let is_member = |member: &Member| member.state_uuid == history && member.cluster_size >= size;
+        let mut joined = true;
+        for replica in all(course) {
+            // In the time of one look: when the leader has moved on meanwhile, nobody will join it here.
+            joined &= answers(course, &replica, LOOK.min(left), &is_member).await.is_ok();
+        }
+        if joined {
+            course.debt.history = Some(history);
+            return Ok(());
+        }
+        if left.is_zero() {
+            return Err(StepError::Failed(format!("not all are Synced members of history {history}")));
+        }
+    }
+}
+
+/// Waits until the leader serves the data that were restored, and returns the history it is in.
+async fn led(course: &Course<'_>, limit: Duration) -> Result<String, StepError> {
+    let lsn = course.debt.served_lsn;
+    let leader = course.debt.leader.clone();
+    Ok(answers(course, &leader, limit, &|member| member.lsn >= lsn).await?.state_uuid)
+}
+
 /// After a dead run: makes sure that the leader serves before anything of the others is given up.
 async fn revive(course: &mut Course<'_>, leader: &Replica) -> Result<(), StepError> {
-    if serves(course, leader, Duration::ZERO, 1).await.is_ok() {
-        return Ok(());
+    let history = match led(course, Duration::ZERO).await {
+        Ok(history) => history,
+        Err(StepError::World(error)) => return Err(StepError::World(error)),
+        Err(_) => {
+            course.step(Phase::Start, format!("{} does not serve; starting it once more", leader.pod));
+            phase1_stop::stop(course).await?;
+            course.refill(leader, RefillAct::Crown).await?;
+            start_alone(course, leader).await?;
+            led(course, course.limits.lead).await?
+        }
+    };
+    if course.debt.history.as_ref() != Some(&history) {
+        course.debt.history = Some(history);
+        course.record().await?;
     }
-    course.step(Phase::Start, format!("{} does not serve; starting it once more", leader.pod));
-    phase1_stop::stop(course).await?;
-    course.refill(leader, RefillAct::Crown).await?;
-    start_alone(course, leader).await?;
-    serves(course, leader, course.limits.lead, 1).await
+    Ok(())
 }
 
 /// Empties every other volume, all at once; those that have joined already stay as they are.

@@ -53,7 +53,7 @@ async fn back(course: &mut Course<'_>) -> Result<(), StepError> {
     course.refill(&furthest, RefillAct::Crown).await?;
     start_alone(course, &furthest).await?;
     let is_old = |member: &crate::model::galera::Member| Some(&member.state_uuid) != history.as_ref();
-    answers(course, &furthest, course.limits.lead, &is_old).await?;
+    answers(course, &furthest, course.limits.lead, &is_old).await.map(drop)?;
     course.step(Phase::RollBack, format!("{} serves the old data", furthest.pod));
     as_it_was(course).await
 }

@@ -47,6 +47,9 @@ pub struct RestoreDebt {
     /// When the leader served the restored data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<Timestamp>,
+    /// How far its redo was then: as long as its data are the restored ones, it only grows.
+    #[serde(default)]
+    pub served_lsn: u64,
     /// Why it is rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -77,12 +80,12 @@ impl Stage {
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
-            Self::Proving => "proving the backup; the cluster serves",
+            Self::Proving => "proving the backup while the cluster serves",
             Self::Stopping => "stopping the cluster",
             Self::Switching => "putting the restored data into place",
             Self::Starting => "starting the restored data on one replica",
-            Self::Joining => "the restored data are served; the other replicas join",
-            Self::Tidying => "removing what is no longer needed; the cluster serves",
+            Self::Joining => "letting the other replicas join the one that serves the restored data",
+            Self::Tidying => "removing what is no longer needed while the cluster serves",
             Self::RollingBack => "bringing the old cluster back",
         }
     }
