@@ -148,9 +148,11 @@ fn has_way_back(debt: &RestoreDebt) -> bool {
 /// The volume cannot be looked at, or has not the room.
 pub async fn look(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Result<VolumeReport, RestoreError> {
     let spec = volume::look(plan, job);
-    let report: VolumeReport = errand::run(&spec, plan.limits.start, ports.conductor, |_| {})
-        .await
-        .map_err(|error| RestoreError::Look { pod: plan.leader.replica.pod.clone(), failure: error.into_failure() })?;
+    let report: VolumeReport =
+        errand::run(&spec, plan.limits.start, ports.conductor, |_| {}).await.map_err(|error| RestoreError::Look {
+            pod: plan.leader.replica.pod.clone(),
+            failure: Box::new(error.into_failure()),
+        })?;
     phase1_prove::check_room(plan, &report)?;
     Ok(report)
 }
@@ -179,7 +181,7 @@ pub async fn run(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Res
         Ok(history) => course.debt.history = Some(history),
         Err(failure) => {
             phase1_prove::abandon(&mut course).await;
-            return Err(RestoreError::NotProven { backup: plan.debt.backup.clone(), failure });
+            return Err(RestoreError::NotProven { backup: plan.debt.backup.clone(), failure: Box::new(failure) });
         }
     }
     if plan.debt.scratch == ScratchPlace::Beside {

@@ -95,7 +95,8 @@ impl DataFiles for VolumeFiles {
         let path = self.path(directory);
         let read = || -> io::Result<Vec<String>> {
             let Some(entries) = if_there(fs::read_dir(&path))? else { return Ok(Vec::new()) };
-            let name = |entry: io::Result<fs::DirEntry>| entry?.file_name().into_string().map_err(no_text);
+            let name =
+                |entry: io::Result<fs::DirEntry>| entry?.file_name().into_string().map_err(|name| no_text(&name));
             entries.map(name).collect()
         };
         read().map_err(|error| failed("look into", &path, error))
@@ -173,7 +174,7 @@ impl DataFiles for VolumeFiles {
     }
 }
 
-fn no_text(name: std::ffi::OsString) -> io::Error {
+fn no_text(name: &std::ffi::OsStr) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the name {} is no text", name.display()))
 }
 

@@ -50,17 +50,17 @@ impl GoAheads for Speaker {
         let failed = |error| PortError::new(Reason::Other, "cannot listen for a runner").caused_by(error);
         let listener = TcpListener::bind((self.address, 0)).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?.to_string();
-        let (word, heard) = watch::channel(false);
+        let (given, heard) = watch::channel(false);
         let (come, has_come) = watch::channel(false);
         let serving = tokio::spawn(serve(listener, runner.to_owned(), heard, come));
         let place = GoAheadPlace { address, name: runner.to_owned() };
-        Ok(Box::new(Word { place, word, has_come, serving }))
+        Ok(Box::new(Word { place, given, has_come, serving }))
     }
 }
 
 struct Word {
     place: GoAheadPlace,
-    word: watch::Sender<bool>,
+    given: watch::Sender<bool>,
     has_come: watch::Receiver<bool>,
     serving: JoinHandle<()>,
 }
@@ -75,7 +75,7 @@ impl GoAhead for Word {
         if !*self.has_come.borrow() {
             return Ok(false);
         }
-        self.word.send_replace(true);
+        self.given.send_replace(true);
         // Only once it is written may whoever gave it go: a connection that ends says the opposite.
         let written = tokio::time::timeout(PATIENCE, &mut self.serving).await;
         Ok(matches!(written, Ok(Ok(()))))
@@ -145,7 +145,7 @@ mod tests {
         Speaker::new([127, 0, 0, 1].into())
     }
 
-    async fn come(word: &dyn GoAhead, name: &str) -> JoinHandle<bool> {
+    fn come(word: &dyn GoAhead, name: &str) -> JoinHandle<bool> {
         let place = GoAheadPlace { name: name.to_owned(), ..word.place() };
         tokio::spawn(async move { Listener.wait(&place).await })
     }
@@ -161,9 +161,9 @@ mod tests {
     async fn a_runner_that_waits_is_told_and_only_the_one_of_that_name() {
         let mut word = speaker().make("run-1").await.unwrap();
         assert!(!word.give().await.unwrap(), "nobody has come yet");
-        let other = come(word.as_ref(), "run-2").await;
+        let other = come(word.as_ref(), "run-2");
         assert!(!other.await.unwrap(), "another one was told");
-        let runner = come(word.as_ref(), "run-1").await;
+        let runner = come(word.as_ref(), "run-1");
         give(word.as_mut()).await;
         assert!(runner.await.unwrap());
     }
@@ -171,7 +171,7 @@ mod tests {
     #[tokio::test]
     async fn a_runner_whose_conductor_is_gone_is_never_told() {
         let word = speaker().make("run-1").await.unwrap();
-        let runner = come(word.as_ref(), "run-1").await;
+        let runner = come(word.as_ref(), "run-1");
         tokio::time::sleep(Duration::from_millis(50)).await;
         drop(word);
         assert!(!runner.await.unwrap());

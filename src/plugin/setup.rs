@@ -40,13 +40,12 @@ pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Scre
             Failure::new(ExitCode::Usage, "S3 is to be used, but no bucket is set").with_hint("add --s3-bucket NAME")
         );
     }
-    let state_config_map = match offline {
-        true => None,
-        false => {
-            let connection = session.connection()?;
-            let preflight = Preflight::new(connection.client.clone(), &connection.target.namespace);
-            preflight.state_config_map(&statefulset).await.map_err(|error| session.failure(&error))?
-        }
+    let state_config_map = if offline {
+        None
+    } else {
+        let connection = session.connection()?;
+        let preflight = Preflight::new(connection.client.clone(), &connection.target.namespace);
+        preflight.state_config_map(&statefulset).await.map_err(|error| session.failure(&error))?
     };
     let access_mode =
         flags.access_mode.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();

@@ -33,7 +33,7 @@ pub enum RestoreError {
         /// The pod.
         pod: String,
         /// Why.
-        failure: Failure,
+        failure: Box<Failure>,
     },
     /// There is no room to unpack.
     #[error(
@@ -64,7 +64,7 @@ pub enum RestoreError {
         /// The backup.
         backup: BackupId,
         /// Why.
-        failure: Failure,
+        failure: Box<Failure>,
     },
     /// Kubernetes could not be asked or told in the middle.
     #[error("the restore of {backup} was interrupted while {}", .stage.words())]

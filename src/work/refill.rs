@@ -56,7 +56,7 @@ async fn refill(order: &RefillOrder, ports: &RefillPorts, mut stop: Stop) -> Res
         let (copied, events) = (Arc::clone(&copied), Arc::clone(&ports.events));
         move || {
             let site = Site { order: &order, volume: volume.as_ref(), copied: &copied, stop: &stop };
-            site.act(&|message| events.step(Phase::Refill, message)).map(|()| ())?;
+            site.act(&|message| events.step(Phase::Refill, message))?;
             site.report()
         }
     });

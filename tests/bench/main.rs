@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 mod measure;
 mod original;
+mod restore;
 // The harness of ring 2 has more than a benchmark needs.
 #[expect(dead_code, reason = "shared with ring 2, which uses the rest")]
 #[path = "../it/real_server.rs"]
@@ -62,6 +63,7 @@ fn main() {
     let mut table = Table::default();
     world.load(SMALL);
     let bytes = local_backups(&world, &mut table);
+    restores(&world, &mut table);
     with_s3(&world, &mut table);
     world.clear();
     world.load(LARGE - SMALL);
@@ -109,6 +111,22 @@ fn older_backups(world: &World, table: &mut Table, copy: Sample) {
     let again = table.time("checking 10 older backups, again", again);
     table.goal("(backup with 10 older) / (with none), wall", (copy.wall + again.wall) / copy.wall, 1.05);
     world.server.shell("rm -rf /mnt/store/base/2026-01-01_*");
+}
+
+/// What a restore takes, against the original's script and `cp`.
+fn restores(world: &World, table: &mut Table) {
+    let rounds: Vec<_> = (0..ROUNDS).map(|_| restore::restore(world, &name(0))).collect();
+    let of = |field: fn(&restore::Restore) -> Sample| median(&rounds.iter().map(field).collect::<Vec<_>>());
+    let prove = table.time("restore: prove, while the cluster serves", of(|of| of.prove));
+    let switch = table.time("restore: into place, by name", of(|of| of.switch));
+    let copy = table.time("restore: into place, by copy", of(|of| of.copy));
+    let cp = table.time("cp -a of the same data", of(|of| of.cp));
+    let original = table.time("original: hash, unpack, prepare, copy back", restore::original(world, &name(0)));
+    table.goal("restore: outage beside stop and start, s", switch.wall, 1.0);
+    table.goal("restore: outage part / original's script", switch.wall / original.wall, 0.10);
+    table.goal("restore: end to end / original's script", (prove.wall + switch.wall) / original.wall, 0.40);
+    table.goal("restore: copy / cp -a, wall", copy.wall / cp.wall, 1.0 / 0.9);
+    table.goal("agent's memory, restore, MiB", prove.peak_mib.max(copy.peak_mib), 128.0);
 }
 
 /// With S3, against the original from end to end.

@@ -134,7 +134,7 @@ impl World {
     }
 
     /// What a catalogue would hold of a backup on the volume.
-    fn expected(&self, name: &str) -> BTreeMap<String, Checksum> {
+    pub(crate) fn expected(&self, name: &str) -> BTreeMap<String, Checksum> {
         let path = format!("{name}/manifest.json");
         let bytes = fs::read(self.server.path(&format!("store/{path}"))).unwrap();
         let manifest: Value = serde_json::from_slice(&bytes).unwrap();

@@ -445,14 +445,18 @@ impl Drop for Rotated<'_> {
 /// The ledger writer of one cluster, stopped when dropped.
 pub(crate) struct Ledger<'a> {
     cluster: &'a Cluster,
+    /// The last commit of the writers before this one: a restore may have taken those back since.
+    before: i64,
 }
 
 impl<'a> Ledger<'a> {
     pub(crate) fn start(cluster: &'a Cluster) -> Self {
         // One that a test before this one was killed with.
         run("ground", &["ledger", "stop", "--namespace", &cluster.namespace]);
+        let written = run("ground", &["ledger", "read", "--namespace", &cluster.namespace, "-o", "json"]).stdout;
+        let before = acknowledged(&written).into_keys().next_back().unwrap_or_default();
         ground(&["ledger", "start", "--namespace", &cluster.namespace]);
-        let ledger = Self { cluster };
+        let ledger = Self { cluster, before };
         until("the ledger has commits", || (ledger.commits().len() > 20).then_some(()));
         ledger
     }
@@ -464,13 +468,18 @@ impl<'a> Ledger<'a> {
         until("the ledger goes on", || (self.commits().len() > before).then_some(()));
     }
 
-    /// Every acknowledged commit: its number and the position the cluster gave it.
+    /// Every commit acknowledged to this writer: its number and the position the cluster gave it.
     pub(crate) fn commits(&self) -> BTreeMap<i64, i64> {
         let text = ground(&["ledger", "read", "--namespace", &self.cluster.namespace, "-o", "json"]);
-        let commits: Value = serde_json::from_str(&text).unwrap();
-        let pair = |commit: &Value| Some((commit["n"].as_i64()?, commit["seqno"].as_i64()?));
-        commits.as_array().unwrap().iter().filter_map(pair).collect()
+        acknowledged(&text).split_off(&(self.before + 1))
     }
+}
+
+/// Reads what the ledger wrote down.
+fn acknowledged(text: &str) -> BTreeMap<i64, i64> {
+    let commits: Value = serde_json::from_str(text).unwrap_or_default();
+    let pair = |commit: &Value| Some((commit["n"].as_i64()?, commit["seqno"].as_i64()?));
+    commits.as_array().into_iter().flatten().filter_map(pair).collect()
 }
 
 impl Drop for Ledger<'_> {

@@ -276,13 +276,13 @@ fn restored_data_that_do_not_serve_are_undone_and_the_old_cluster_is_back() {
     // The probe's password is younger than the backup: on restored data no server is ever called Ready.
     let before =
         cluster.kubectl(&["get", "secret", "mariadb-root", "-o", "go-template={{.data.password | base64decode}}"]);
-    let client = format!("[client]\nuser=root\npassword=younger\nsocket=/run/mysqld/mysqld.sock\n");
+    let client = "[client]\nuser=root\npassword=younger\nsocket=/run/mysqld/mysqld.sock\n";
     let give = |password: &str, client: &str| {
         let patch = serde_json::json!({"stringData": {"password": password, "client.cnf": client}}).to_string();
         cluster.sql("mariadb-server-0", &format!("ALTER USER root@localhost IDENTIFIED BY '{password}'"));
         cluster.kubectl(&["patch", "secret", "mariadb-root", "--type", "merge", "-p", &patch]);
     };
-    give("younger", &client);
+    give("younger", client);
     let failed = cluster.plugin(&["restore", &name, "--yes", "--restore-start-timeout", "20s"]);
     let failed = failed.ends_with(14).says("the old cluster is back");
     assert!(failed.stderr.contains("is not Ready"), "{}", failed.stderr);

@@ -25,6 +25,7 @@ mod runner_check;
 mod runner_copy;
 mod runner_keep;
 mod runner_prove;
+mod runner_refill;
 mod runner_stores;
 mod s3_faults;
 mod s3_owner;

@@ -217,9 +217,9 @@ mod tests {
         assert_eq!(flavour(&with_env("MARIADB_GALERA_CLUSTER_BOOTSTRAP", "no")), Flavour::Bitnami);
         assert_eq!(flavour(&with_env("X", "y")), Flavour::Plain);
         let owner = serde_json::json!({"apiVersion": "k8s.mariadb.com/v1alpha1", "kind": "MariaDB", "name": "m", "uid": "u", "controller": true});
-        let owned = set(serde_json::json!({"metadata": {"name": "m", "ownerReferences": [owner]}}));
-        assert_eq!(flavour(&owned), Flavour::MariadbOperator);
-        assert_eq!(controller(&owned).as_deref(), Some("MariaDB/m"));
+        let set = set(serde_json::json!({"metadata": {"name": "m", "ownerReferences": [owner]}}));
+        assert_eq!(flavour(&set), Flavour::MariadbOperator);
+        assert_eq!(controller(&set).as_deref(), Some("MariaDB/m"));
     }
 
     fn pod(phase: &str, claim: &str, ours: bool) -> Pod {

@@ -30,9 +30,10 @@ fn ports<'a>(context: &Context<'a>) -> RestorePorts<'a> {
 async fn observe<'a>(context: &Context<'a>) -> Result<Observed<'a>, Failure> {
     let Context { job, settings, cluster, ports, workload, .. } = *context;
     let (catalogue, _) = ports.catalogue.read().await.map_err(Explain::into_failure)?;
-    let store = match settings.stores.local() {
-        true => Some(ports.cluster.claim(&settings.store_claim).await.map_err(Explain::into_failure)?),
-        false => None,
+    let store = if settings.stores.local() {
+        Some(ports.cluster.claim(&settings.store_claim).await.map_err(Explain::into_failure)?)
+    } else {
+        None
     };
     Ok(Observed {
         cluster,

@@ -6,7 +6,6 @@ use super::StoreName;
 use crate::model::backup_id::BackupId;
 
 /// Which backup the cluster shall be set back to, and how.
-#[expect(clippy::struct_excessive_bools, reason = "each is one of the command's own flags")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RestoreRequest {
