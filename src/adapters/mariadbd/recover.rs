@@ -42,7 +42,9 @@ fn arguments(data: &Path, provider: Option<&Path>) -> Vec<OsString> {
     let fixed = ["--wsrep-recover", "--wsrep-on=ON", "--wsrep-cluster-address=gcomm://", "--binlog-format=ROW"];
     arguments.extend(fixed.map(Into::into));
     arguments.extend(provider.map(|provider| with("--wsrep-provider=", provider)));
-    arguments.push("--tmpdir=/tmp".into());
+    // What images have elsewhere a runner may not write.
+    let fixed = ["--skip-networking", "--socket=/tmp/recovery.sock", "--pid-file=/tmp/recovery.pid", "--tmpdir=/tmp"];
+    arguments.extend(fixed.map(Into::into));
     arguments
 }
 
