@@ -33,6 +33,7 @@ mod obstacles;
 mod phase1_prove;
 mod phase1_stop;
 mod phase2_refill;
+mod phase3_join;
 mod phase3_start;
 mod preview;
 mod rollback;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::error::RestoreError;
-use super::{phase1_stop, phase2_refill, phase3_start, rollback};
+use super::{phase1_stop, phase2_refill, phase3_join, phase3_start, rollback};
 use crate::model::event::Phase;
 use crate::model::obligation::{Debt, Obligation, RestoreDebt, Stage};
 use crate::model::report::RestoreReport;
@@ -146,7 +146,7 @@ pub(super) async fn drive(mut course: Course<'_>) -> Result<RestoreReport, Resto
             Stage::Proving | Stage::Stopping => (phase1_stop::run(&mut course).await, Stage::Switching),
             Stage::Switching => (phase2_refill::run(&mut course).await, Stage::Starting),
             Stage::Starting => (phase3_start::lead(&mut course).await, Stage::Joining),
-            Stage::Joining => (phase3_start::join(&mut course).await, Stage::Tidying),
+            Stage::Joining => (phase3_join::join(&mut course).await, Stage::Tidying),
             Stage::Tidying => return phase3_start::finish(&mut course).await,
             Stage::RollingBack => return Err(rollback::run(&mut course).await),
         };

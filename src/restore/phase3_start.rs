@@ -1,12 +1,9 @@
-//! Phase 3: the leader starts alone and is looked at, which ends the outage; then the others join.
+//! Phase 3, its shorter part: the leader starts alone and is looked at, which ends the outage. And its end.
 
 use std::time::Duration;
 
-use futures::future::join_all;
-
 use super::RestoreError;
 use super::course::{Course, StepError};
-use super::phase1_stop;
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
 use crate::model::obligation::ScratchPlace;
@@ -17,9 +14,6 @@ use crate::patience::patiently;
 
 /// How often a server that comes up is asked.
 const ASK_EVERY: Duration = Duration::from_millis(200);
-
-/// How long one member is waited for before the leader is asked again.
-const LOOK: Duration = Duration::from_secs(10);
 
 /// Starts the leader alone, and waits until it serves the restored data.
 pub(super) async fn lead(course: &mut Course<'_>) -> Result<(), StepError> {
@@ -83,7 +77,7 @@ pub(super) async fn answers(
     }
 }
 
-async fn ask(course: &Course<'_>, replica: &Replica) -> Result<Result<Member, String>, StepError> {
+pub(super) async fn ask(course: &Course<'_>, replica: &Replica) -> Result<Result<Member, String>, StepError> {
     let conductor = course.ports.conductor;
     let view = patiently(conductor, || conductor.cluster.view()).await?;
     let Some(host) = view.pod(&replica.pod).and_then(|pod| pod.ip.clone()) else {
@@ -91,29 +85,6 @@ async fn ask(course: &Course<'_>, replica: &Replica) -> Result<Result<Member, St
     };
     let server = ServerAddress { host, port: view.server.port };
     Ok(conductor.galera.member(&server).await.map_err(|error| error.to_string()))
-}
-
-/// Empties the other volumes, starts all replicas, and waits until each is a member.
-pub(super) async fn join(course: &mut Course<'_>) -> Result<(), StepError> {
-    let leader = course.debt.leader.clone();
-    if course.resumed {
-        revive(course, &leader).await?;
-    }
-    empty_others(course).await?;
-    let saved = course.debt.saved;
-    course.step(Phase::Start, format!("starting all replicas: {}", saved.replicas));
-    let ports = course.ports;
-    patiently(ports.conductor, || ports.workload.scale(saved)).await?;
-    for replica in all(course) {
-        started(course, &replica, course.limits.join).await?;
-        if replica != leader {
-            course.step(Phase::Start, format!("{} has joined", replica.pod));
-        }
-    }
-    all_joined(course).await?;
-    forget_bootstrap(course).await?;
-    ports.conductor.events.send(Phase::Start, EventKind::Finished);
-    Ok(())
 }
 
 /// Takes back what told servers who starts the cluster: a later start must not go by it.
@@ -127,81 +98,6 @@ pub(super) async fn forget_bootstrap(course: &Course<'_>) -> Result<(), StepErro
 pub(super) fn all(course: &Course<'_>) -> Vec<Replica> {
     let debt = &course.debt;
     std::iter::once(&debt.leader).chain(&debt.others).cloned().collect()
-}
-
-/// Waits until every replica is a Synced member of one history, and that is the leader's.
-///
-/// A cluster that crashed and came back meanwhile may have begun yet another history. It is the restored one
-/// all the same when the leader has the data it served before.
-async fn all_joined(course: &mut Course<'_>) -> Result<(), StepError> {
-    let size = u32::try_from(course.debt.saved.replicas).unwrap_or(1);
-    let clock = course.ports.conductor.clock;
-    let deadline = clock.elapsed() + course.limits.join;
-    loop {
-        let left = deadline.saturating_sub(clock.elapsed());
-        let history = led(course, left).await?;
-        let is_member = |member: &Member| member.state_uuid == history && member.cluster_size >= size;
-        let mut joined = true;
-        for replica in all(course) {
-            // In the time of one look: when the leader has moved on meanwhile, nobody will join it here.
-            joined &= answers(course, &replica, LOOK.min(left), &is_member).await.is_ok();
-        }
-        if joined {
-            course.debt.history = Some(history);
-            return Ok(());
-        }
-        if left.is_zero() {
-            return Err(StepError::Failed(format!("not all are Synced members of history {history}")));
-        }
-    }
-}
-
-/// Waits until the leader serves the data that were restored, and returns the history it is in.
-async fn led(course: &Course<'_>, limit: Duration) -> Result<String, StepError> {
-    let lsn = course.debt.served_lsn;
-    let leader = course.debt.leader.clone();
-    Ok(answers(course, &leader, limit, &|member| member.lsn >= lsn).await?.state_uuid)
-}
-
-/// After a dead run: makes sure that the leader serves before anything of the others is given up.
-async fn revive(course: &mut Course<'_>, leader: &Replica) -> Result<(), StepError> {
-    let history = match led(course, Duration::ZERO).await {
-        Ok(history) => history,
-        Err(StepError::World(error)) => return Err(StepError::World(error)),
-        Err(_) => {
-            course.step(Phase::Start, format!("{} does not serve; starting it once more", leader.pod));
-            phase1_stop::stop(course).await?;
-            course.refill(leader, RefillAct::Crown).await?;
-            start_alone(course, leader).await?;
-            led(course, course.limits.lead).await?
-        }
-    };
-    if course.debt.history.as_ref() != Some(&history) {
-        course.debt.history = Some(history);
-        course.record().await?;
-    }
-    Ok(())
-}
-
-/// Empties every other volume, all at once; those that have joined already stay as they are.
-async fn empty_others(course: &mut Course<'_>) -> Result<(), StepError> {
-    let others = course.debt.others.clone();
-    if others.is_empty() {
-        return Ok(());
-    }
-    let claims: Vec<_> = others.iter().map(|replica| replica.claim.clone()).collect();
-    let ports = course.ports;
-    let users = patiently(ports.conductor, || ports.workload.users(&claims, None)).await?;
-    let is_free = |replica: &&Replica| users.iter().all(|user| user.claim != replica.claim);
-    let history = course.debt.history.clone().unwrap_or_default();
-    let mut specs = Vec::new();
-    for replica in others.iter().filter(is_free) {
-        specs.push((course.runner(replica, RefillAct::Empty { history: history.clone() }, None), replica));
-    }
-    course.step(Phase::Start, format!("emptying the other volumes: {}", specs.len()));
-    let course = &*course;
-    let emptied = join_all(specs.iter().map(|(spec, replica)| course.alone(spec, replica))).await;
-    emptied.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
 }
 
 /// Removes what is no longer needed, and the record.

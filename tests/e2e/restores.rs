@@ -335,7 +335,7 @@ fn a_password_that_the_backup_does_not_know_is_found_before_the_outage() {
 fn a_first_replica_that_crashes_while_the_others_join_costs_time_and_nothing_else() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
-    let run = Run::order(&cluster, &["restore", &name, "--yes"]);
+    let run = Run::order(&cluster, &["restore", &name, "--yes", "--restore-start-timeout", "40s"]);
     let leader = cluster.target();
     let job = until("the restore is ordered", || second_job(&cluster, &run.job));
     let run = run.with_job(job);

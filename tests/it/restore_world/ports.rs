@@ -311,6 +311,7 @@ impl Clock for RestoreWorld {
             std::future::pending::<()>().await;
         }
         self.lock().now += 30;
+        tokio::task::yield_now().await;
     }
 }
 
