@@ -64,6 +64,12 @@ impl Session {
         }
     }
 
+    /// The same connection to another namespace.
+    pub(crate) fn in_namespace(&self, namespace: &str) -> Self {
+        let flags = ConnectionFlags { namespace: Some(namespace.to_owned()), ..self.flags.clone() };
+        Self::new(flags, self.variables.clone())
+    }
+
     /// Turns an error of the cluster into a failure that says where that was and what to do.
     pub(crate) fn failure(&self, error: &PortError) -> Failure {
         let failure = Failure::of(error);

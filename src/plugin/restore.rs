@@ -2,6 +2,8 @@
 //!
 //! The plan is made in the cluster by a run that changes nothing; what was shown is what is ordered.
 
+mod elsewhere;
+
 use std::io::BufRead;
 use std::time::Duration;
 
@@ -15,11 +17,12 @@ use super::{CommandResult, backups, find, report};
 use crate::adapters::kubernetes::cluster::KubernetesCluster;
 use crate::exit_code::ExitCode;
 use crate::model::obligation::{Debt, Obligation, RestoreDebt};
-use crate::model::order::{RecoverRequest, RestoreRequest, Task};
+use crate::model::order::{Order, RecoverRequest, RestoreRequest, Task};
 use crate::model::outcome::{End, Failure};
 use crate::model::report::{RestorePreview, RunReport};
 use crate::ports::conductor::Cluster;
 use crate::render::screen::Screen;
+use elsewhere::Target;
 
 /// What is said where nobody can be asked.
 const UNASKED: &str = "restore has to be confirmed, and there is no terminal to ask on";
@@ -30,17 +33,21 @@ pub(crate) async fn run(
     screen: &mut Screen,
     asking: Option<Box<dyn BufRead + Send>>,
 ) -> CommandResult {
-    let statefulset = find::cluster(session, flags.statefulset.as_deref()).await?;
     if !flags.dry_run && !flags.yes && asking.is_none() {
         return Err(Failure::new(ExitCode::Usage, UNASKED).with_hint("add --yes, or --dry-run to see the plan"));
     }
-    if let Some((owed, debt)) = unfinished(session, &statefulset).await? {
-        return go_on(&owed, &debt, flags, &statefulset, session, screen, asking).await;
+    let source = find::cluster_or_remains(session, flags.statefulset.as_deref()).await?;
+    let target = elsewhere::target(flags.to.as_deref(), session, &source).await?;
+    if let Some((owed, debt)) = unfinished(&target.session, &target.statefulset).await? {
+        return go_on(&owed, &debt, flags, &target, screen, asking).await;
     }
-    let mut chosen = backups::choose(std::slice::from_ref(&flags.backup), &statefulset, session, screen).await?;
+    let mut chosen = backups::choose(std::slice::from_ref(&flags.backup), &source, session, screen).await?;
     let Some(backup) = chosen.wanted.pop() else {
         return Err(Failure::new(ExitCode::NotFound, format!("there is no backup {}", flags.backup)));
     };
+    let foreign = elsewhere::foreign(&target, &backup, &chosen.catalogue, session, &source).await?;
+    let mut settings = foreign.as_ref().map(|foreign| foreign.settings.clone()).unwrap_or_default();
+    settings.extend(of_restore_flags(&flags.settings)?);
     let request = RestoreRequest {
         backup,
         store: flags.store.map(Into::into),
@@ -48,21 +55,24 @@ pub(crate) async fn run(
         keep_old_data: flags.keep_old_data,
         no_rollback: flags.no_rollback,
         dry_run: true,
+        of_another: foreign.map(|foreign| Box::new(foreign.backup)),
     };
-    let preview = match preview(&request, &statefulset, flags, session, screen).await? {
+    let look = order(&target.statefulset, Task::Restore(request.clone()), settings.clone());
+    let preview = match preview(&look, flags, &target.session, screen).await? {
         Seen::Preview(preview) => preview,
         Seen::Ended(code) => return Ok(code),
     };
     if !flags.yes {
-        let question =
-            format!("Everything after the backup is lost. Type the cluster's name ({statefulset}) to go on:");
-        confirm_name(&question, &statefulset, UNASKED, screen, asking)?;
+        let name = &target.statefulset;
+        let what = if request.of_another.is_some() { "All its data are" } else { "Everything after the backup is" };
+        let question = format!("{what} lost. Type the cluster's name ({name}) to go on:");
+        confirm_name(&question, name, UNASKED, screen, asking)?;
     }
     // What was shown, not what the rules would choose a minute later.
     let leader = preview.leader.rsplit('-').next().and_then(|ordinal| ordinal.parse().ok());
-    let settings = of_restore_flags(&flags.settings)?;
     let request = RestoreRequest { dry_run: false, leader: request.leader.or(leader), ..request };
-    see_through(&order(&statefulset, Task::Restore(request), settings), &flags.run, session, screen).await
+    see_through(&order(&target.statefulset, Task::Restore(request), settings), &flags.run, &target.session, screen)
+        .await
 }
 
 /// What came of asking for the plan.
@@ -72,15 +82,8 @@ enum Seen {
     Ended(ExitCode),
 }
 
-async fn preview(
-    request: &RestoreRequest,
-    statefulset: &str,
-    flags: &RestoreFlags,
-    session: &Session,
-    screen: &mut Screen,
-) -> Result<Seen, Failure> {
-    let look = order(statefulset, Task::Restore(request.clone()), of_restore_flags(&flags.settings)?);
-    let (job, followed) = ask(&look, Duration::ZERO, session, screen).await?;
+async fn preview(look: &Order, flags: &RestoreFlags, session: &Session, screen: &mut Screen) -> Result<Seen, Failure> {
+    let (job, followed) = ask(look, Duration::ZERO, session, screen).await?;
     let ended = match followed {
         Followed::GoesOn(code) => return Ok(Seen::Ended(code)),
         Followed::Ended(ended) => ended,
@@ -112,11 +115,11 @@ async fn go_on(
     owed: &Obligation,
     debt: &RestoreDebt,
     flags: &RestoreFlags,
-    statefulset: &str,
-    session: &Session,
+    target: &Target,
     screen: &mut Screen,
     asking: Option<Box<dyn BufRead + Send>>,
 ) -> CommandResult {
+    let Target { session, statefulset } = target;
     let what = format!(
         "Run {} began to restore {} at {} and is {}.",
         owed.run,

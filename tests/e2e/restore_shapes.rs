@@ -45,6 +45,25 @@ fn an_ordered_cluster_comes_back_from_the_replica_beside_its_volume_of_backups()
 }
 
 #[test]
+fn a_backup_of_one_cluster_is_restored_into_another_of_another_namespace_from_s3() {
+    let cluster = Cluster::with_data();
+    let other = Cluster::new("shape-other", &[]);
+    let name = backed_up_and_lost(&cluster);
+    let to = ["restore", &name, "--to", "shape-other/mariadb-server", "--yes"];
+    cluster.plugin(&to).ends_with(6).says("lie on a volume");
+    cluster.store_in("both");
+    other.store_in("both");
+    cluster.plugin(&["sync", "--to", "s3"]).ends_with(0);
+    cluster.plugin(&to).ends_with(0).says("outage ");
+    all_serve(&other, 3);
+    is_back(&other, 3);
+    nothing_is_left(&other, 3);
+    nothing_is_left(&cluster, 3);
+    // It is the other one's own data now: its backups are its own.
+    other.plugin(&["create"]).ends_with(0);
+}
+
+#[test]
 fn a_cluster_of_one_comes_back() {
     let cluster = Cluster::new("shape-one", &["--replicas", "1"]);
     comes_back(&cluster, 1, &[]);

@@ -292,6 +292,7 @@ pub(crate) fn request() -> RestoreRequest {
         keep_old_data: false,
         no_rollback: false,
         dry_run: false,
+        of_another: None,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Context, owed};
 use crate::backup;
+use crate::model::catalogue::Catalogue;
 use crate::model::event::Phase;
 use crate::model::obligation::{Debt, Obligation};
 use crate::model::order::{RestoreRequest, Task};
@@ -13,7 +14,7 @@ use crate::restore::{self, Observed, Resumed};
 /// Restores a backup, or says what that would do.
 pub(super) async fn restore(request: &RestoreRequest, context: &Context<'_>) -> Result<RunReport, Failure> {
     let ports = ports(context);
-    let observed = observe(context).await?;
+    let observed = observe(request, context).await?;
     let plan = restore::plan(&observed, request).map_err(Explain::into_failure)?;
     let look = restore::look(&plan, context.job, &ports).await.map_err(Explain::into_failure)?;
     if request.dry_run {
@@ -27,9 +28,15 @@ fn ports<'a>(context: &Context<'a>) -> RestorePorts<'a> {
     RestorePorts { conductor: context.ports, workload: context.workload, go_aheads: context.go_aheads }
 }
 
-async fn observe<'a>(context: &Context<'a>) -> Result<Observed<'a>, Failure> {
+async fn observe<'a>(request: &RestoreRequest, context: &Context<'a>) -> Result<Observed<'a>, Failure> {
     let Context { job, settings, cluster, ports, workload, .. } = *context;
-    let (catalogue, _) = ports.catalogue.read().await.map_err(Explain::into_failure)?;
+    let catalogue = match &request.of_another {
+        Some(foreign) => {
+            let (files, entries) = (foreign.files.clone(), foreign.entries.clone());
+            Catalogue { files, entries, ..Catalogue::default() }
+        }
+        None => ports.catalogue.read().await.map_err(Explain::into_failure)?.0,
+    };
     let store = if settings.stores.local() {
         Some(ports.cluster.claim(&settings.store_claim).await.map_err(Explain::into_failure)?)
     } else {

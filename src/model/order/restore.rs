@@ -1,9 +1,12 @@
 //! Wishes about a restore.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::StoreName;
 use crate::model::backup_id::BackupId;
+use crate::model::catalogue::{Checksum, Entry};
 
 /// Which backup the cluster shall be set back to, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +29,22 @@ pub struct RestoreRequest {
     /// Say what would be done, and do nothing.
     #[serde(default)]
     pub dry_run: bool,
+    /// What is known of a backup that another cluster made; of its own the cluster's catalogue tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of_another: Option<Box<ForeignBackup>>,
+}
+
+/// A backup of another cluster, with all it builds on, as that cluster's catalogue has them. Where they lie
+/// is in the order's settings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ForeignBackup {
+    /// The cluster, `<namespace>/<statefulset>`.
+    pub cluster: String,
+    /// What their files must be.
+    pub files: BTreeMap<String, Checksum>,
+    /// What is known of each.
+    pub entries: BTreeMap<BackupId, Entry>,
 }
 
 /// How a server is told to start the cluster.

@@ -13,6 +13,9 @@ Examples:
   # The plan is shown, and done once the cluster's name is typed
   kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db
 
+  # Into another cluster, whose data are lost; from another namespace only S3 can be read
+  kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db --statefulset mariadb-server --to staging/mariadb-server
+
   # From S3, in a script; the old data stay on the first replica's volume
   kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db --store s3 --keep-old-data --yes";
 
@@ -27,6 +30,9 @@ pub(crate) struct RestoreFlags {
     /// StatefulSet of the cluster; found by itself when it is the only one in the namespace
     #[arg(long, value_name = "NAME")]
     pub(crate) statefulset: Option<String>,
+    /// Restore it into this StatefulSet instead of the one it was made of
+    #[arg(long, value_name = "[NAMESPACE/]NAME")]
+    pub(crate) to: Option<String>,
     /// Take it from this store; from the volume where it lies there when not given
     #[arg(long, value_enum, value_name = "STORE")]
     pub(crate) store: Option<StoreChoice>,
