@@ -54,6 +54,7 @@ fn planned_of(catalogue: &Catalogue, stores: &str, request: &DrillRequest) -> Re
         pods: Vec::new(),
         server,
         obligation: None,
+        last_restore: None,
     };
     plan(&Inputs { catalogue, settings: &settings, cluster: &cluster, job: "job" }, request)
 }

@@ -1,6 +1,7 @@
 //! Our own view of a cluster as Kubernetes holds it: only what decisions need.
 
 use super::obligation::Obligation;
+use super::report::LastRestore;
 
 /// A cluster: a StatefulSet, its pods, the claim backups go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct ClusterView {
     pub server: ServerSpec,
     /// What is owed to it.
     pub obligation: Option<Obligation>,
+    /// The last restore of it.
+    pub last_restore: Option<LastRestore>,
 }
 
 /// One replica's pod.

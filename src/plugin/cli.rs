@@ -39,7 +39,7 @@ Examples:
   kubectl mariadb-backup list -n db
   kubectl mariadb-backup verify -n db --deep
 
-  # Set the cluster back to a backup; first the plan is shown, and nothing is changed
+  # Set the cluster back to a backup; the plan is shown first
   kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db
 
   # How is the cluster, and is anything owed to it
@@ -47,8 +47,8 @@ Examples:
 
 Exit codes: 0 done, 1 error, 2 usage, 3 done with warnings, 4 failed in the cluster,
 5 still running when the wait ran out, 6 unhealthy or refused, 10 no such backup or store,
-11 locked by another run, 12 credentials, 13 verification failed, 14 restore rolled back,
-15 restore failed and needs a person, 130 interrupted.";
+11 locked by another run, 12 credentials, 13 verification failed,
+14 restore rolled back, 15 restore needs a person, 130 interrupted.";
 
 /// Back up MariaDB Galera clusters on Kubernetes physically, and prove it
 #[derive(Debug, Parser)]
@@ -82,7 +82,7 @@ pub(crate) enum Command {
     Verify(VerifyFlags),
     /// Prove a backup: boot it in a throwaway pod
     Drill(DrillFlags),
-    /// Set the cluster back to a backup: proven before the outage, undone when it fails
+    /// Set the cluster back to a backup, booted before the outage
     Restore(RestoreFlags),
     /// Bring the volume and S3 to the same set of backups
     Sync(SyncFlags),

@@ -25,6 +25,7 @@ fn a_thousand_backups_are_checked_within_the_limits_of_arguments_and_last_words(
         pods: Vec::new(),
         server: crate::model::cluster::ServerSpec::default(),
         obligation: None,
+        last_restore: None,
     };
     let inputs = Inputs { catalogue: &catalogue, settings: &settings, cluster: &cluster, job: "job" };
     let plan = plan(&inputs, &VerifyRequest::default()).unwrap();

@@ -16,6 +16,8 @@ fn the_help_of_every_command() {
         "create",
         "list",
         "verify",
+        "drill",
+        "restore",
         "sync",
         "delete",
         "prune",

@@ -57,6 +57,7 @@ fn plan(catalogue: &Catalogue, stores: &str, wish: &Wish) -> Result<KeepPlan, Ke
         pods: Vec::new(),
         server: ServerSpec::default(),
         obligation: None,
+        last_restore: None,
     };
     keep::plan(&Inputs { catalogue, settings: &settings, cluster: &cluster, job: "job" }, wish)
 }

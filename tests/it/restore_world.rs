@@ -348,6 +348,7 @@ impl State {
                 ..ServerSpec::default()
             },
             obligation: self.obligation.clone(),
+            last_restore: None,
         }
     }
 

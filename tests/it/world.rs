@@ -212,6 +212,7 @@ impl World {
             pods: (0..REPLICAS).map(|n| PodView { role: role(n), ..pod(n) }).collect(),
             server: ServerSpec { container: "mariadb".to_owned(), port: 3306, ..ServerSpec::default() },
             obligation: state.obligation.clone(),
+            last_restore: None,
         }
     }
 

@@ -19,6 +19,7 @@ use super::error::port_error;
 use super::view;
 use crate::model::cluster::{ClaimView, ClusterView, PodView};
 use crate::model::obligation::{OBLIGATION_ANNOTATION, Obligation};
+use crate::model::report::LAST_RESTORE_ANNOTATION;
 use crate::model::settings::Settings;
 use crate::ports::conductor::{Cluster, Sight};
 use crate::ports::{PortError, Reason};
@@ -118,6 +119,11 @@ impl Cluster for KubernetesCluster {
             pods,
             server,
             obligation: standing(&set, &self.statefulset_name())?,
+            // Of what a newer version wrote there, nothing depends.
+            last_restore: set
+                .annotations()
+                .get(LAST_RESTORE_ANNOTATION)
+                .and_then(|text| serde_json::from_str(text).ok()),
         })
     }
 

@@ -80,6 +80,7 @@ mod tests {
             pods: ["db-0", "db-1", "db-2"].map(pod).to_vec(),
             server: ServerSpec::default(),
             obligation: None,
+            last_restore: None,
         };
         let good = Member { ready: true, state: "Synced".to_owned(), last_committed: 7, ..Member::default() };
         let members = [("db-0".to_owned(), Ok(good)), ("db-1".to_owned(), Err("connection refused".to_owned()))];

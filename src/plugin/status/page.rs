@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::shape::{Fact, Health, Holder, Last, Run, Status};
 use crate::model::catalogue::RoomSeen;
 use crate::model::obligation::{Debt, Obligation};
-use crate::model::report::{MemberStatus, ReplicaStatus};
+use crate::model::report::{LastRestore, MemberStatus, ReplicaStatus};
 use crate::plugin::schedule::brief;
 use crate::render::table::{Table, harmless};
 use crate::render::{age, bytes};
@@ -40,6 +40,9 @@ fn facts(status: &Status, now: Timestamp) -> String {
         ("Last incremental", fact(&status.last_incremental, |last| last_text(last, now))),
         ("Free space", status.room.as_ref().map_or_else(|| UNKNOWN.to_owned(), |room| room_text(room, now))),
     ];
+    if let Fact::Known(last) = &status.last_restore {
+        rows.push(("Last restore", restore_text(last, now)));
+    }
     match &status.running {
         None => rows.push(("Running", UNKNOWN.to_owned())),
         Some(runs) if runs.is_empty() => rows.push(("Running", NONE.to_owned())),
@@ -86,6 +89,16 @@ fn lease_text(held: &Holder, now: Timestamp) -> String {
 
 fn last_text(last: &Last, now: Timestamp) -> String {
     format!("{}, {} ago", last.name, age::since(last.created, now))
+}
+
+fn restore_text(last: &LastRestore, now: Timestamp) -> String {
+    let report = &last.report;
+    let kept = if report.kept_old_data {
+        format!("; old data kept on the volume of {} in .mariadb-backup/old-{}", report.leader, last.run)
+    } else {
+        String::new()
+    };
+    format!("{}, {} ago{kept}", report.backup.name(), age::since(last.at, now))
 }
 
 fn room_text(room: &RoomSeen, now: Timestamp) -> String {
@@ -173,6 +186,7 @@ mod tests {
             pods,
             server: ServerSpec::default(),
             obligation,
+            last_restore: None,
         };
         Facts {
             namespace: "db".to_owned(),

@@ -11,7 +11,7 @@ use crate::model::catalogue::{Catalogue, RoomSeen};
 use crate::model::chain;
 use crate::model::cluster::ClusterView;
 use crate::model::obligation::Obligation;
-use crate::model::report::{ReplicaStatus, StatusReport};
+use crate::model::report::{LastRestore, ReplicaStatus, StatusReport};
 use crate::plugin::job::is_look;
 use crate::plugin::schedule::Schedule;
 
@@ -83,6 +83,8 @@ pub(super) struct Status {
     pub(super) last_full: Fact<Last>,
     #[serde(skip_serializing_if = "Fact::is_unknown")]
     pub(super) last_incremental: Fact<Last>,
+    #[serde(skip_serializing_if = "Fact::is_unknown")]
+    pub(super) last_restore: Fact<LastRestore>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) room: Option<RoomSeen>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,6 +138,7 @@ impl Status {
     /// Puts together what Kubernetes knows and what the replicas said, if they said anything.
     pub(super) fn of(facts: Facts, told: Option<StatusReport>) -> Self {
         let obligation = facts.view.as_ref().map(|view| Fact::found(view.obligation.clone())).unwrap_or_default();
+        let last_restore = facts.view.as_ref().map(|view| Fact::found(view.last_restore.clone())).unwrap_or_default();
         let was_asked = told.is_some();
         let StatusReport { replicas, findings } =
             told.unwrap_or_else(|| facts.view.as_ref().map(seen).unwrap_or_default());
@@ -166,6 +169,7 @@ impl Status {
             lease: facts.lease.map(holder),
             last_full: last(Kind::Full),
             last_incremental: last(Kind::Incremental),
+            last_restore,
             running: facts.runs.map(|runs| runs.into_iter().filter(is_at_work).map(run).collect()),
             room: facts.catalogue.as_ref().and_then(|catalogue| catalogue.room),
             schedules: facts.schedules,
