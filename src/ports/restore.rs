@@ -38,7 +38,8 @@ pub trait WorkloadControl: Send + Sync {
     /// dead runs among them, and attachments of their volumes; but for the pod of that name.
     async fn users(&self, claims: &[String], but: Option<&str>) -> Result<Vec<ClaimUser>, PortError>;
 
-    /// Waits until nobody has any of the claims; returns those who still have when time runs out.
+    /// Waits until nobody has any of the claims. Returns those who still have when time runs out, or at once
+    /// when one of them is not even ending.
     async fn wait_until_free(
         &self,
         claims: &[String],

@@ -1,12 +1,14 @@
 //! Phase 1, its end: the cluster stops, and nothing goes on before no pod holds any of its volumes.
 
+use std::time::Duration;
+
 use super::course::{Course, StepError};
 use crate::model::event::{EventKind, Phase};
 use crate::model::workload::{ClaimUser, Replica};
 use crate::patience::patiently;
 
-/// How often a cluster that somebody else starts again is stopped again.
-const ATTEMPTS: u32 = 3;
+/// The pause before a cluster that somebody else starts again is stopped again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(course: &mut Course<'_>) -> Result<(), StepError> {
     let events = course.ports.conductor.events;
@@ -24,35 +26,35 @@ pub(super) async fn run(course: &mut Course<'_>) -> Result<(), StepError> {
 
 /// Stops every replica, and waits until nobody has any of the volumes, nor may still have it.
 ///
-/// A cluster that somebody starts again meanwhile is stopped again, a few times.
+/// A cluster that somebody starts again meanwhile is stopped again, until time runs out.
 pub(super) async fn stop(course: &Course<'_>) -> Result<(), StepError> {
     let ports = course.ports;
-    let claims = all_claims(course);
-    let but = waiting(course);
-    let mut left = Vec::new();
-    for _ in 0..ATTEMPTS {
+    let clock = ports.conductor.clock;
+    let deadline = clock.elapsed() + course.limits.stop;
+    let (claims, but) = (all_claims(course), waiting(course));
+    let mut told = false;
+    loop {
         patiently(ports.conductor, || ports.workload.scale(course.debt.saved.none())).await?;
         // Also one by one: with ordered pods, one that is not Ready would hold up all the others.
         for replica in all_replicas(course) {
             patiently(ports.conductor, || ports.workload.end_pod(&replica.pod)).await?;
         }
-        left =
-            patiently(ports.conductor, || ports.workload.wait_until_free(&claims, but.as_deref(), course.limits.stop))
-                .await?;
+        let limit = deadline.saturating_sub(clock.elapsed());
+        let free = || ports.workload.wait_until_free(&claims, but.as_deref(), limit);
+        let left = patiently(ports.conductor, free).await?;
         if left.is_empty() {
             return Ok(());
         }
-        let is_stuck = left.iter().any(|user| user.terminating);
-        if is_stuck {
-            break;
+        let all_end = left.iter().all(|user| user.terminating);
+        if all_end || clock.elapsed() >= deadline {
+            let (who, secs) = (users_text(&left), course.limits.stop.as_secs());
+            return Err(StepError::Failed(format!("{who} after {secs} s, so its volume may not be written")));
         }
-        course.step(Phase::Stop, format!("{}; stopping it again", users_text(&left)));
+        if !std::mem::replace(&mut told, true) {
+            course.step(Phase::Stop, format!("{} and does not end; stopping the cluster again", users_text(&left)));
+        }
+        clock.sleep(AGAIN).await;
     }
-    Err(StepError::Failed(format!(
-        "{} after {} s, so its volume may not be written",
-        users_text(&left),
-        course.limits.stop.as_secs()
-    )))
 }
 
 /// Makes sure, before anything is written, that the cluster is still stopped.

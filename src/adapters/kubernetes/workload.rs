@@ -171,7 +171,9 @@ impl WorkloadControl for KubernetesWorkload<'_> {
     async fn users(&self, claims: &[String], but: Option<&str>) -> Result<Vec<ClaimUser>, PortError> {
         let pods = self.pods().await?;
         let mut users = view::users(claims, &pods, Use::AnyBut(but));
-        users.extend(self.attachments(claims).await?);
+        let kept = but.map(|but| view::kept_by_runner(but, &pods)).unwrap_or_default();
+        let loose: Vec<_> = claims.iter().filter(|claim| !kept.contains(claim)).cloned().collect();
+        users.extend(self.attachments(&loose).await?);
         Ok(users)
     }
 
@@ -184,7 +186,8 @@ impl WorkloadControl for KubernetesWorkload<'_> {
         let waiting = async {
             let mut changes = self.changes().boxed();
             while changes.next().await.is_some() {
-                if view::users(claims, &self.pods().await?, Use::AnyBut(but)).is_empty() {
+                let users = view::users(claims, &self.pods().await?, Use::AnyBut(but));
+                if users.is_empty() || users.iter().any(|user| !user.terminating) {
                     return Ok(());
                 }
             }
@@ -282,12 +285,13 @@ impl KubernetesWorkload<'_> {
     ) -> Result<Vec<ClaimUser>, PortError> {
         let attachments: Api<VolumeAttachment> = Api::all(self.client.clone());
         let mut users = self.users(claims, but).await?;
-        if users.is_empty() || attachments.list(&ListParams::default().limit(1)).await.is_err() {
+        let is_over = |users: &[ClaimUser]| users.is_empty() || users.iter().any(|user| !user.terminating);
+        if is_over(&users) || attachments.list(&ListParams::default().limit(1)).await.is_err() {
             return Ok(users);
         }
         let mut changes = watcher(attachments, watcher::Config::default()).backoff(Pause::default()).map(drop).boxed();
         let waiting = async {
-            while !users.is_empty() && changes.next().await.is_some() {
+            while !is_over(&users) && changes.next().await.is_some() {
                 if let Ok(now) = self.users(claims, but).await {
                     users = now;
                 }

@@ -126,6 +126,11 @@ pub(super) fn users(claims: &[String], pods: &[Pod], whose: Use<'_>) -> Vec<Clai
     pods.iter().filter(counts).flat_map(of).collect()
 }
 
+/// The claims that the pod of that name has mounted: as long as it lives, their volumes stay attached.
+pub(super) fn kept_by_runner(name: &str, pods: &[Pod]) -> Vec<String> {
+    pods.iter().filter(|pod| pod.name_any() == name).flat_map(mounted).cloned().collect()
+}
+
 /// Whether a pod has ended for good: its processes are gone, whatever stands of it.
 fn is_over(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -152,7 +157,8 @@ pub(super) fn attached(
             claim: claim.clone(),
             by: format!("attachment {}", attachment.name_any()),
             node: Some(attachment.spec.node_name.clone()),
-            terminating: attachment.metadata.deletion_timestamp.is_some(),
+            // Without a pod, it ends by itself.
+            terminating: true,
         })
     };
     attachments.iter().filter_map(of).collect()
@@ -234,6 +240,24 @@ mod tests {
             "status": {"phase": phase},
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn a_volume_that_is_attached_is_in_use_as_long_as_it_is() {
+        let claim: PersistentVolumeClaim = serde_json::from_value(serde_json::json!({
+            "metadata": {"name": "data-0"}, "spec": {"volumeName": "pv-0"},
+        }))
+        .unwrap();
+        let attachment = |volume: &str| -> VolumeAttachment {
+            let source = serde_json::json!({"persistentVolumeName": volume});
+            let spec = serde_json::json!({"attacher": "a", "nodeName": "n1", "source": source});
+            serde_json::from_value(serde_json::json!({"metadata": {"name": "va"}, "spec": spec})).unwrap()
+        };
+        let attachments = [attachment("pv-0"), attachment("pv-9")];
+        let found = attached(&["data-0".to_owned()], std::slice::from_ref(&claim), &attachments);
+        assert_eq!(found.iter().map(|user| user.claim.as_str()).collect::<Vec<_>>(), ["data-0"]);
+        assert_eq!(attached(&["data-1".to_owned()], &[claim], &attachments), []);
+        assert_eq!(kept_by_runner("p", &[pod("Running", "data-0", true)]), ["data-0"]);
     }
 
     #[test]
