@@ -35,6 +35,7 @@ mod phase1_stop;
 mod phase2_refill;
 mod phase3_join;
 mod phase3_start;
+mod positions;
 mod preview;
 mod rollback;
 mod volume;
@@ -116,6 +117,9 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
         saved: observed.workload.scale,
         place,
         scratch: leader.scratch.clone(),
+        previous: previous(observed),
+        starts_at_any_ordinal: observed.workload.starts_at_any_ordinal,
+        opened: false,
         history: None,
         state_config_map: leader::state_config_map(&observed.workload.flavour),
         keep_old_data: request.keep_old_data,
@@ -138,6 +142,12 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
     Ok(RestorePlan { chain, leader, debt, proofs, limits: Limits::of(observed.settings), unpacked_bytes, remarks })
 }
 
+/// The history the cluster is in, by the word of those who are in its majority.
+fn previous(observed: &Observed<'_>) -> Option<String> {
+    let said = observed.members.iter().filter_map(|(_, member)| member.as_ref().ok());
+    said.filter(|member| member.cluster_status == "Primary").map(|member| member.state_uuid.clone()).next()
+}
+
 /// Whether the old cluster could come back once the leader's volume was written.
 fn has_way_back(debt: &RestoreDebt) -> bool {
     debt.place.has_siblings() || !debt.others.is_empty()
@@ -154,6 +164,10 @@ pub async fn look(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Re
             pod: plan.leader.replica.pod.clone(),
             failure: Box::new(error.into_failure()),
         })?;
+    if !report.has_data && !report.is_empty {
+        let (pod, directory) = (plan.leader.replica.pod.clone(), plan.debt.place.directory.clone());
+        return Err(RestoreError::NoData { pod, directory });
+    }
     phase1_prove::check_room(plan, &report)?;
     Ok(report)
 }
@@ -185,12 +199,28 @@ pub async fn run(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Res
             return Err(RestoreError::NotProven { backup: plan.debt.backup.clone(), failure: Box::new(failure) });
         }
     }
+    if let Err(error) = still_the_same(plan, ports).await {
+        phase1_prove::abandon(&mut course).await;
+        return Err(error);
+    }
     if plan.debt.scratch == ScratchPlace::Beside {
         let switch = phase2_refill::act(&course);
         course.start_ahead(switch, plan.leader.pod.clone()).await;
     }
     course.enter(Stage::Stopping).await?;
     course::drive(course).await
+}
+
+/// Looks once more, after hours of proving perhaps, that the StatefulSet is as it was planned for.
+async fn still_the_same(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<(), RestoreError> {
+    let now = patiently(ports.conductor, || ports.workload.look())
+        .await
+        .map_err(|source| RestoreError::NotBegun { source })?;
+    let mut obstacles = obstacles::of_workload(&now);
+    if now.scale != plan.debt.saved {
+        obstacles.push("it was scaled while the backup was proven".to_owned());
+    }
+    if obstacles.is_empty() { Ok(()) } else { Err(RestoreError::Obstacles(obstacles)) }
 }
 
 /// Records the obligation, also where the answer to a first try was lost on its way.

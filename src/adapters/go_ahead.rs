@@ -28,6 +28,9 @@ const MOST_NAME_BYTES: u64 = 512;
 /// How long a runner tries to be heard, and how long the word may take to be taken.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A node that is lost ends no connection; longer than this nobody lets a cluster stop.
+const LONGEST: Duration = Duration::from_hours(2);
+
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -118,7 +121,8 @@ impl GoAheadWait for Listener {
     async fn wait(&self, place: &GoAheadPlace) -> bool {
         let Some(mut stream) = reach(place).await else { return false };
         let mut word = Vec::new();
-        stream.read_to_end(&mut word).await.is_ok() && word == GO
+        let read = tokio::time::timeout(LONGEST, stream.read_to_end(&mut word)).await;
+        matches!(read, Ok(Ok(_))) && word == GO
     }
 }
 

@@ -157,13 +157,13 @@ async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) ->
 
 fn stopped_by(signal: &str) -> Failure {
     Failure::new(ExitCode::FailedInCluster, format!("stopped by {signal}"))
-        .with_hint("kubectl mariadb-backup create starts anew, and settles what may still be owed")
+        .with_hint("kubectl mariadb-backup recover settles what may still be owed; then order it again")
 }
 
 fn lost(lease: &str) -> Failure {
     Failure::new(ExitCode::FailedInCluster, format!("lost Lease {lease}"))
         .with_cause("it could not be renewed in time; the runner finishes or breaks off by itself")
-        .with_hint("the next run settles what is owed, and enters a backup that was finished meanwhile")
+        .with_hint("kubectl mariadb-backup recover settles what is owed; the next run enters a backup that was finished meanwhile")
 }
 
 fn parse(order: &str) -> Result<Order, Failure> {

@@ -95,6 +95,8 @@ pub struct Workload {
     pub autoscalers: Vec<String>,
     /// The object that owns it, as `Kind/name`, whose controller would scale it back.
     pub controller: Option<String>,
+    /// What this product may not do and would have to, in words.
+    pub trouble: Vec<String>,
     /// Tools that may set it back to what stands in a repository, in words.
     pub kept_by: Vec<String>,
 }

@@ -128,6 +128,11 @@ async fn go_on(
         debt.stage.words()
     );
     screen.note(&what);
+    let is_same = flags.backup.trim_start_matches("backup/") == debt.backup.name().as_str();
+    if !is_same && !flags.dry_run {
+        let what = "another restore is not at its end, and it has to be before this one can begin";
+        return Err(Failure::new(ExitCode::Refused, what).with_hint(session.command("recover")));
+    }
     if flags.dry_run {
         screen.note(&format!("To finish it, or to bring the old cluster back:\n  {}", session.command("recover")));
         return Ok(ExitCode::Refused);

@@ -169,6 +169,9 @@ pub trait Runners: Send + Sync {
     /// Asks for the pod of a runner that has ended to be removed, and does not wait for that.
     async fn dismiss(&self, name: &str) -> Result<(), PortError>;
 
+    /// Names every runner of this cluster that is there, whoever it works for.
+    async fn all(&self) -> Result<Vec<String>, PortError>;
+
     /// Names the runners of this cluster whose conductor is gone, whether they still work or not.
     async fn orphans(&self) -> Result<Vec<String>, PortError>;
 }

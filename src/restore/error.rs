@@ -35,6 +35,14 @@ pub enum RestoreError {
         /// Why.
         failure: Box<Failure>,
     },
+    /// The data are not where they are thought to be.
+    #[error("the volume of {pod} has something on it, and no MariaDB data in \"{directory}\", where they should be")]
+    NoData {
+        /// The pod.
+        pod: String,
+        /// The directory below the volume's root.
+        directory: String,
+    },
     /// There is no room to unpack.
     #[error(
         "{backup} takes {needed_bytes} bytes unpacked, and the volume of {pod} has {free_bytes} left (with {reserve_bytes} kept free for its server)"
@@ -78,7 +86,7 @@ pub enum RestoreError {
         source: PortError,
     },
     /// The restored data are served, and others have not joined.
-    #[error("{leader} serves the restored data, but not all replicas have joined: {why}")]
+    #[error("the restored data were served by {leader}, but not all replicas have joined: {why}")]
     NotJoined {
         /// The replica that serves.
         leader: String,
@@ -114,7 +122,11 @@ impl Explain for RestoreError {
     fn code(&self) -> ExitCode {
         match self {
             Self::Chain(error) => error.code(),
-            Self::Obstacles(_) | Self::NoLeader(_) | Self::NoWayBack { .. } | Self::NoRoom { .. } => ExitCode::Refused,
+            Self::NoData { .. }
+            | Self::Obstacles(_)
+            | Self::NoLeader(_)
+            | Self::NoWayBack { .. }
+            | Self::NoRoom { .. } => ExitCode::Refused,
             Self::Look { failure, .. } | Self::NotProven { failure, .. } => failure.code,
             Self::NotBegun { .. } | Self::Interrupted { .. } | Self::NotJoined { .. } => ExitCode::FailedInCluster,
             Self::RolledBack { .. } => ExitCode::RolledBack,
@@ -132,6 +144,9 @@ impl Explain for RestoreError {
             ),
             Self::NoWayBack { .. } => Some("--no-rollback goes on without a way back".to_owned()),
             Self::Look { failure, .. } | Self::NotProven { failure, .. } => failure.hint.clone(),
+            Self::NoData { .. } => {
+                Some("a replica that answers says where its data are: bring one up, or see what is on the volume".to_owned())
+            }
             Self::NoRoom { .. } => Some("make room on that volume, or make it larger".to_owned()),
             Self::NotBegun { source } => source.hint(),
             Self::Interrupted { .. } => Some(format!("{RECOVER} goes on with it, or brings the old cluster back")),

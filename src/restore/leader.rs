@@ -28,7 +28,9 @@ pub(super) fn data_place(observed: &Observed<'_>) -> DataPlace {
     let server = &observed.cluster.server;
     let mount = server.mount_path.trim_end_matches('/');
     let said = observed.answering().map(|member| member.datadir.trim_end_matches('/').to_owned());
-    let below = said.as_deref().and_then(|datadir| datadir.strip_prefix(mount)).map(|below| below.trim_matches('/'));
+    let is_below = |below: &&str| below.is_empty() || below.starts_with('/');
+    let below = said.as_deref().and_then(|datadir| datadir.strip_prefix(mount)).filter(is_below);
+    let below = below.map(|below| below.trim_matches('/'));
     let below = below.unwrap_or(observed.workload.flavour.usual_data_directory());
     let parts: Vec<_> =
         [server.sub_path.trim_matches('/'), below].into_iter().filter(|part| !part.is_empty()).collect();

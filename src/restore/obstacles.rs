@@ -1,31 +1,16 @@
 //! What stands in the way of a restore, all of it at once, before anything is touched.
 
 use super::Observed;
-use crate::model::workload::Flavour;
+use crate::model::workload::{Flavour, Workload};
 
 /// Returns whatever makes a restore impossible or dangerous now.
 pub(super) fn of(observed: &Observed<'_>) -> Vec<String> {
     let workload = &observed.workload;
     let name = &observed.cluster.statefulset;
-    let mut found = Vec::new();
+    let mut found = of_workload(workload);
     if workload.replicas.is_empty() {
         found.push(format!(
             "StatefulSet {name} is scaled to 0, so it is not known which volumes are its own; scale it to what it shall be first"
-        ));
-    }
-    if workload.deletes_claims {
-        found.push(format!(
-            "StatefulSet {name} deletes its claims when it is scaled down (persistentVolumeClaimRetentionPolicy.whenScaled: Delete)"
-        ));
-    }
-    for autoscaler in &workload.autoscalers {
-        found.push(format!(
-            "HorizontalPodAutoscaler {autoscaler} would start the cluster again; remove it for the time"
-        ));
-    }
-    if let Some(controller) = &workload.controller {
-        found.push(format!(
-            "StatefulSet {name} belongs to {controller}, whose operator would start it again; suspend that first"
         ));
     }
     found.extend(bootstrap(observed));
@@ -35,6 +20,29 @@ pub(super) fn of(observed: &Observed<'_>) -> Vec<String> {
             found.push(format!("claim {} is ReadWriteOncePod, so no runner can be given its volume", replica.claim));
         }
     }
+    found
+}
+
+/// Returns whatever about a StatefulSet would start it again, or delete its volumes.
+pub(super) fn of_workload(workload: &Workload) -> Vec<String> {
+    let mut found = Vec::new();
+    if workload.deletes_claims {
+        found.push(
+            "the StatefulSet deletes its claims when it is scaled down (persistentVolumeClaimRetentionPolicy.whenScaled: Delete)"
+                .to_owned(),
+        );
+    }
+    for autoscaler in &workload.autoscalers {
+        found.push(format!(
+            "HorizontalPodAutoscaler {autoscaler} would start the cluster again; remove it for the time"
+        ));
+    }
+    if let Some(controller) = &workload.controller {
+        found.push(format!(
+            "the StatefulSet belongs to {controller}, whose operator would start it again; suspend that first"
+        ));
+    }
+    found.extend(workload.trouble.iter().cloned());
     found
 }
 

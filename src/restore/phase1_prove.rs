@@ -44,19 +44,23 @@ pub(super) fn runner(observed: &Observed<'_>, chain: &Chain, leader: &Leader, nu
     }
 }
 
-/// Refuses where the volume that was looked at has not the room to unpack.
+/// Refuses where the volume that was looked at has not the room: beside its data, or in their place.
 pub(super) fn check_room(plan: &RestorePlan, look: &VolumeReport) -> Result<(), RestoreError> {
-    let (ScratchPlace::Beside, Some(unpacked)) = (&plan.debt.scratch, plan.unpacked_bytes) else { return Ok(()) };
-    let reserve_bytes = plan.reserve_bytes();
+    let Some(unpacked) = plan.unpacked_bytes else { return Ok(()) };
+    let (free_bytes, reserve_bytes) = match plan.debt.scratch {
+        ScratchPlace::Beside => (look.free_bytes, plan.reserve_bytes()),
+        // The old data are gone by then.
+        ScratchPlace::Store(_) => (look.free_bytes.saturating_add(look.data_bytes), 0),
+    };
     let needed_bytes = unpacked.saturating_add(GROWTH_BYTES);
-    if needed_bytes.saturating_add(reserve_bytes) <= look.free_bytes {
+    if needed_bytes.saturating_add(reserve_bytes) <= free_bytes {
         return Ok(());
     }
     Err(RestoreError::NoRoom {
         backup: plan.debt.backup.clone(),
         pod: plan.leader.replica.pod.clone(),
         needed_bytes,
-        free_bytes: look.free_bytes,
+        free_bytes,
         reserve_bytes,
     })
 }
@@ -127,7 +131,7 @@ async fn remove_scratch(course: &mut Course<'_>) -> Result<(), String> {
         return Ok(());
     }
     let leader = course.debt.leader.clone();
-    let act = RefillAct::Tidy { scratch: None, keep_old_data: false };
+    let act = RefillAct::Tidy { scratch: None, keep_old_data: false, keep_failed: false };
     let cluster = course.ports.conductor.cluster;
     let view = patiently(course.ports.conductor, || cluster.view()).await.map_err(|error| error.to_string())?;
     let runs = view.pod(&leader.pod).is_some_and(|pod| pod.node.is_some());

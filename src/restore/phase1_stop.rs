@@ -79,7 +79,7 @@ fn all_replicas<'a>(course: &'a Course<'_>) -> impl Iterator<Item = &'a Replica>
     std::iter::once(&course.debt.leader).chain(&course.debt.others)
 }
 
-fn all_claims(course: &Course<'_>) -> Vec<String> {
+pub(super) fn all_claims(course: &Course<'_>) -> Vec<String> {
     all_replicas(course).map(|replica| replica.claim.clone()).collect()
 }
 

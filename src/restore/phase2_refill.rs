@@ -25,6 +25,11 @@ pub(super) async fn run(course: &mut Course<'_>) -> Result<(), StepError> {
     for tries_left in (0..ATTEMPTS).rev() {
         phase1_stop::hold(course).await?;
         let switched = match course.told().await {
+            // Whatever became of it, the same can be done again.
+            Some(Err(StepError::Failed(why))) => {
+                course.step(Phase::Refill, format!("{why}; once more"));
+                course.refill(&leader, act(course)).await
+            }
             Some(switched) => switched,
             None => course.refill(&leader, act(course)).await,
         };

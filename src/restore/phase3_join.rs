@@ -5,16 +5,17 @@ use std::time::Duration;
 use futures::future::join_all;
 
 use super::course::{Course, StepError};
-use super::phase1_stop;
 use super::phase3_start::{all, answers, ask, forget_bootstrap, start_alone, started};
+use super::{phase1_stop, positions};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
+use crate::model::obligation::RestoreDebt;
 use crate::model::order::RefillAct;
-use crate::model::workload::Replica;
+use crate::model::workload::{Replica, Scale};
 use crate::patience::patiently;
 
-/// How often the leader is looked at while the others join.
-const LOOK_AT_LEADER: Duration = Duration::from_secs(2);
+/// How often it is looked whether anybody serves while the others join.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// How often the others are let join.
 const TRIES: u32 = 3;
@@ -24,21 +25,20 @@ const LOOK: Duration = Duration::from_secs(10);
 
 /// Empties the other volumes, starts all replicas, and waits until each is a member.
 ///
-/// A leader that crashes meanwhile can leave them all waiting for one another for good. Its data are whole:
-/// the cluster is stopped, and started with it again.
+/// A leader that crashes meanwhile can leave them all waiting for one another for good. The restored data
+/// are whole: the cluster is stopped, and started again from whoever is furthest with them.
 pub(super) async fn join(course: &mut Course<'_>) -> Result<(), StepError> {
-    let leader = course.debt.leader.clone();
-    let mut must_revive = course.resumed;
     for tries_left in (0..TRIES).rev() {
-        if must_revive {
-            revive(course, &leader).await?;
+        let again = tries_left + 1 < TRIES;
+        if again || course.resumed {
+            revive(course).await?;
         }
-        empty_others(course).await?;
+        empty_others(course, again).await?;
         start_all(course).await?;
         let joined = tokio::select! {
             biased;
             joined = all_started(course) => joined,
-            lost = leader_lost(course) => Err(lost),
+            lost = lost(course) => Err(lost),
         };
         match joined {
             Err(StepError::Failed(why)) if tries_left > 0 => course.step(Phase::Start, format!("{why}; once more")),
@@ -47,7 +47,6 @@ pub(super) async fn join(course: &mut Course<'_>) -> Result<(), StepError> {
                 break;
             }
         }
-        must_revive = true;
     }
     all_joined(course).await?;
     forget_bootstrap(course).await?;
@@ -71,95 +70,171 @@ async fn all_started(course: &Course<'_>) -> Result<(), StepError> {
     Ok(())
 }
 
-/// Returns when the leader has been out of service for as long as it had to come up at first.
-async fn leader_lost(course: &Course<'_>) -> StepError {
+/// The first replica that serves the restored data, if any does: also while it feeds another one.
+async fn serving(course: &Course<'_>) -> Result<Option<(Replica, Member)>, StepError> {
+    for replica in all(course) {
+        if let Ok(member) = ask(course, &replica).await?
+            && member.ready
+            && member.cluster_status == "Primary"
+            && is_restored(&course.debt, &replica, &member)
+        {
+            return Ok(Some((replica, member)));
+        }
+    }
+    Ok(None)
+}
+
+/// A cluster that crashed and came back may have begun yet another history. It is the restored one all the
+/// same when the leader has the data it served before: its redo only grows.
+fn is_restored(debt: &RestoreDebt, replica: &Replica, member: &Member) -> bool {
+    let in_history = debt.history.as_ref() == Some(&member.state_uuid);
+    let is_old = debt.previous.as_ref() == Some(&member.state_uuid);
+    in_history || (!is_old && *replica == debt.leader && member.lsn >= debt.served_lsn)
+}
+
+/// Returns when nobody has served for as long as the leader had to come up at first.
+async fn lost(course: &Course<'_>) -> StepError {
     let clock = course.ports.conductor.clock;
     let mut served = clock.elapsed();
     loop {
-        clock.sleep(LOOK_AT_LEADER).await;
-        match ask(course, &course.debt.leader).await {
-            Ok(Ok(member)) if member.cluster_status == "Primary" => served = clock.elapsed(),
-            Ok(_) if clock.elapsed().saturating_sub(served) > course.limits.lead => {
+        clock.sleep(LOOK_EVERY).await;
+        match serving(course).await {
+            Ok(Some(_)) => served = clock.elapsed(),
+            Ok(None) if clock.elapsed().saturating_sub(served) > course.limits.lead => {
                 let secs = course.limits.lead.as_secs();
-                return StepError::Failed(format!("{} has not served for {secs} s", course.debt.leader.pod));
+                return StepError::Failed(format!("nobody has served the restored data for {secs} s"));
             }
             // Nobody knows more than before; the API may be away.
-            Ok(_) | Err(_) => {}
+            Ok(None) | Err(_) => {}
         }
     }
 }
 
-/// Waits until every replica is a Synced member of one history, and that is the leader's.
-///
-/// A cluster that crashed and came back meanwhile may have begun yet another history. It is the restored one
-/// all the same when the leader has the data it served before.
-async fn all_joined(course: &mut Course<'_>) -> Result<(), StepError> {
-    let size = u32::try_from(course.debt.saved.replicas).unwrap_or(1);
+/// Makes sure that the restored data are served before anything of the others is given up. Nobody who serves
+/// them is ever stopped for it.
+async fn revive(course: &mut Course<'_>) -> Result<(), StepError> {
     let clock = course.ports.conductor.clock;
-    let deadline = clock.elapsed() + course.limits.join;
+    let deadline = clock.elapsed() + course.limits.lead;
     loop {
-        let left = deadline.saturating_sub(clock.elapsed());
-        let history = led(course, left).await?;
-        let is_member = |member: &Member| member.state_uuid == history && member.cluster_size >= size;
-        let mut joined = true;
-        for replica in all(course) {
-            // In the time of one look: when the leader has moved on meanwhile, nobody will join it here.
-            joined &= answers(course, &replica, LOOK.min(left), &is_member).await.is_ok();
+        if let Some((_, member)) = serving(course).await? {
+            return adopt(course, &member).await;
         }
-        if joined {
-            course.debt.history = Some(history);
-            return Ok(());
+        if clock.elapsed() >= deadline {
+            break;
         }
-        if left.is_zero() {
-            return Err(StepError::Failed(format!("not all are Synced members of history {history}")));
-        }
+        clock.sleep(LOOK_EVERY).await;
     }
+    course.step(Phase::Start, "nobody serves the restored data; starting from whoever is furthest with them");
+    phase1_stop::stop(course).await?;
+    let leader = furthest_restored(course).await?;
+    if leader != course.debt.leader {
+        let old = std::mem::replace(&mut course.debt.leader, leader.clone());
+        course.debt.others.retain(|replica| *replica != leader);
+        course.debt.others.push(old);
+    }
+    course.record().await?;
+    course.refill(&leader, RefillAct::Crown { state: None }).await?;
+    start_alone(course, &leader).await?;
+    let previous = course.debt.previous.clone();
+    let is_new = |member: &Member| Some(&member.state_uuid) != previous.as_ref();
+    let member = answers(course, &leader, course.limits.lead, &is_new).await?;
+    course.debt.served_lsn = member.lsn;
+    adopt(course, &member).await
 }
 
-/// Waits until the leader serves the data that were restored, and returns the history it is in.
-async fn led(course: &Course<'_>, limit: Duration) -> Result<String, StepError> {
-    let lsn = course.debt.served_lsn;
-    let leader = course.debt.leader.clone();
-    Ok(answers(course, &leader, limit, &|member| member.lsn >= lsn).await?.state_uuid)
-}
-
-/// After a dead run: makes sure that the leader serves before anything of the others is given up.
-async fn revive(course: &mut Course<'_>, leader: &Replica) -> Result<(), StepError> {
-    let history = match led(course, Duration::ZERO).await {
-        Ok(history) => history,
-        Err(StepError::World(error)) => return Err(StepError::World(error)),
-        Err(_) => {
-            course.step(Phase::Start, format!("{} does not serve; starting it once more", leader.pod));
-            phase1_stop::stop(course).await?;
-            course.refill(leader, RefillAct::Crown).await?;
-            start_alone(course, leader).await?;
-            led(course, course.limits.lead).await?
-        }
-    };
-    if course.debt.history.as_ref() != Some(&history) {
-        course.debt.history = Some(history);
+/// Goes by the history that is served from now on.
+async fn adopt(course: &mut Course<'_>, member: &Member) -> Result<(), StepError> {
+    if course.debt.history.as_ref() != Some(&member.state_uuid) {
+        course.debt.history = Some(member.state_uuid.clone());
         course.record().await?;
     }
     Ok(())
 }
 
-/// Empties every other volume, all at once; those that have joined already stay as they are.
-async fn empty_others(course: &mut Course<'_>) -> Result<(), StepError> {
-    let others = course.debt.others.clone();
-    if others.is_empty() {
+/// The replica that is furthest in the restored history; the leader where none is in it.
+async fn furthest_restored(course: &mut Course<'_>) -> Result<Replica, StepError> {
+    let found = positions::of(course, &all(course)).await?;
+    let debt = &course.debt;
+    let restored: Vec<_> = found.iter().filter(|of| debt.history.as_ref() == Some(&of.state.uuid)).cloned().collect();
+    let of_leader = || {
+        let leads = |of: &&positions::Found| of.replica == debt.leader;
+        found.iter().find(leads).filter(|of| debt.previous.as_ref() != Some(&of.state.uuid))
+    };
+    let best = positions::furthest(&restored, debt.saved.first).or_else(of_leader);
+    best.map(|of| of.replica.clone())
+        .ok_or_else(|| StepError::Failed("no volume holds the restored data in a state to start from".to_owned()))
+}
+
+/// Empties the volumes of those that do not serve yet, all at once; the leader goes on serving meanwhile.
+///
+/// On the first try, what has the restored data already is left as it is; later, data that did not come up
+/// are given up.
+async fn empty_others(course: &mut Course<'_>, again: bool) -> Result<(), StepError> {
+    let mut late = Vec::new();
+    for replica in course.debt.others.clone() {
+        let serves = ask(course, &replica)
+            .await?
+            .is_ok_and(|member| member.is_synced() && course.debt.history.as_ref() == Some(&member.state_uuid));
+        late.extend((!serves).then_some(replica));
+    }
+    if late.is_empty() {
         return Ok(());
     }
-    let claims: Vec<_> = others.iter().map(|replica| replica.claim.clone()).collect();
-    let ports = course.ports;
-    let users = patiently(ports.conductor, || ports.workload.users(&claims, None)).await?;
-    let is_free = |replica: &&Replica| users.iter().all(|user| user.claim != replica.claim);
-    let history = course.debt.history.clone().unwrap_or_default();
+    only_leader(course).await?;
+    let history = course.debt.history.clone().filter(|_| !again);
     let mut specs = Vec::new();
-    for replica in others.iter().filter(is_free) {
+    for replica in &late {
         specs.push((course.runner(replica, RefillAct::Empty { history: history.clone() }, None), replica));
     }
     course.step(Phase::Start, format!("emptying the other volumes: {}", specs.len()));
     let course = &*course;
     let emptied = join_all(specs.iter().map(|(spec, replica)| course.alone(spec, replica))).await;
     emptied.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
+}
+
+/// Makes sure that no other replica has its volume.
+async fn only_leader(course: &Course<'_>) -> Result<(), StepError> {
+    let ports = course.ports;
+    let alone = Scale::alone(&course.debt.leader);
+    let claims: Vec<_> = course.debt.others.iter().map(|replica| replica.claim.clone()).collect();
+    if patiently(ports.conductor, || ports.workload.users(&claims, None)).await?.is_empty() {
+        return Ok(());
+    }
+    patiently(ports.conductor, || ports.workload.scale(alone)).await?;
+    for replica in &course.debt.others {
+        patiently(ports.conductor, || ports.workload.end_pod(&replica.pod)).await?;
+    }
+    let free = || ports.workload.wait_until_free(&claims, None, course.limits.stop);
+    match patiently(ports.conductor, free).await?.first() {
+        None => Ok(()),
+        Some(user) => Err(StepError::Failed(format!("{} still has claim {}", user.by, user.claim))),
+    }
+}
+
+/// Waits until every replica is a Synced member of one history, and that is the leader's.
+async fn all_joined(course: &mut Course<'_>) -> Result<(), StepError> {
+    let size = u32::try_from(course.debt.saved.replicas).unwrap_or(1);
+    let clock = course.ports.conductor.clock;
+    let deadline = clock.elapsed() + course.limits.join;
+    loop {
+        let left = deadline.saturating_sub(clock.elapsed());
+        let leader = course.debt.leader.clone();
+        let debt = course.debt.clone();
+        let is_led = |member: &Member| is_restored(&debt, &debt.leader, member);
+        let led = answers(course, &leader, left, &is_led).await?;
+        adopt(course, &led).await?;
+        let is_member = |member: &Member| member.state_uuid == led.state_uuid && member.cluster_size >= size;
+        let mut joined = true;
+        for replica in all(course) {
+            // In the time of one look: when the leader has moved on meanwhile, nobody will join it here.
+            joined &= answers(course, &replica, LOOK.min(left), &is_member).await.is_ok();
+        }
+        if joined {
+            return Ok(());
+        }
+        if left.is_zero() {
+            let history = &led.state_uuid;
+            return Err(StepError::Failed(format!("not all are Synced members of history {history}")));
+        }
+    }
 }

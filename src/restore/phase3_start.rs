@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::RestoreError;
 use super::course::{Course, StepError};
+use super::phase1_stop;
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
+use crate::model::names::RESTORE_DIRECTORY;
 use crate::model::obligation::ScratchPlace;
 use crate::model::order::{RefillAct, ServerAddress};
 use crate::model::report::{LastRestore, RestoreReport};
@@ -20,7 +22,13 @@ pub(super) async fn lead(course: &mut Course<'_>) -> Result<(), StepError> {
     let events = course.ports.conductor.events;
     events.send(Phase::Start, EventKind::Started);
     let leader = course.debt.leader.clone();
+    if !course.resumed {
+        phase1_stop::hold(course).await?;
+    }
     start_alone(course, &leader).await?;
+    // From now on clients may write to it.
+    course.debt.opened = true;
+    course.record().await?;
     let history = course.debt.history.clone();
     let is_restored = |member: &Member| Some(&member.state_uuid) == history.as_ref();
     let member = answers(course, &leader, course.limits.lead, &is_restored).await?;
@@ -108,7 +116,7 @@ pub(super) async fn finish(course: &mut Course<'_>) -> Result<RestoreReport, Res
         ScratchPlace::Beside => None,
         ScratchPlace::Store(_) => Some(super::volume::scratch_path(&course.debt.scratch)),
     };
-    let act = RefillAct::Tidy { scratch, keep_old_data: course.debt.keep_old_data };
+    let act = RefillAct::Tidy { scratch, keep_old_data: course.debt.keep_old_data, keep_failed: false };
     let mut kept_old_data = course.debt.keep_old_data && course.debt.place.has_siblings();
     match course.refill_beside(&leader, act).await {
         Ok(_) => {}
@@ -132,7 +140,7 @@ pub(super) async fn finish(course: &mut Course<'_>) -> Result<RestoreReport, Res
         history: debt.history.clone().unwrap_or_default(),
         outage_millis: millis(debt.served),
         full_strength_millis: millis(Some(full)),
-        kept_old_data,
+        kept_in: kept_old_data.then(|| format!("{RESTORE_DIRECTORY}/old-{}", course.run())),
         resumed: course.resumed,
     };
     let last = LastRestore { run: course.run().to_owned(), at: full, report: report.clone() };

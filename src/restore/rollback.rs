@@ -1,17 +1,19 @@
 //! The way back: the old cluster is started again, from the data set aside or from a replica that nobody
 //! touched.
 
-use futures::future::join_all;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::RestoreError;
 use super::course::{Course, StepError};
-use super::phase1_stop;
 use super::phase3_start::{all, answers, forget_bootstrap, start_alone, started};
+use super::positions::Found;
+use super::{phase1_stop, positions};
 use crate::model::event::{EventKind, Phase};
-use crate::model::galera::SavedState;
-use crate::model::obligation::Stage;
+use crate::model::galera::Member;
+use crate::model::names::RESTORE_DIRECTORY;
+use crate::model::obligation::{OBLIGATION_ANNOTATION, Stage};
 use crate::model::order::RefillAct;
-use crate::model::workload::Replica;
 use crate::patience::patiently;
 
 /// Brings the old cluster back and says how the restore ended.
@@ -40,41 +42,80 @@ async fn back(course: &mut Course<'_>) -> Result<(), StepError> {
         // Whoever holds a volume may be further than all others: nobody else may be told to start the cluster.
         Err(StepError::Failed(why)) if course.debt.reached <= Stage::Stopping => {
             course.step(Phase::RollBack, format!("{why}; starting the cluster as it was"));
+            scale_back(course, course.limits.lead).await?;
             return as_it_was(course).await;
         }
         Err(error) => return Err(error),
     }
-    let history = course.debt.history.clone();
-    let leader = course.debt.leader.clone();
     if course.debt.reached >= Stage::Switching {
-        course.refill(&leader, RefillAct::PutBack { history: history.clone() }).await?;
+        put_back(course).await?;
     }
-    let furthest = furthest(course).await?;
-    course.refill(&furthest, RefillAct::Crown).await?;
-    start_alone(course, &furthest).await?;
-    let is_old = |member: &crate::model::galera::Member| Some(&member.state_uuid) != history.as_ref();
-    answers(course, &furthest, course.limits.lead, &is_old).await.map(drop)?;
-    course.step(Phase::RollBack, format!("{} serves the old data", furthest.pod));
+    let found = positions::of(course, &all(course)).await?;
+    let furthest = furthest(course, &found)?;
+    for other in found.iter().filter(|of| of.state.safe_to_bootstrap && of.replica != furthest.replica) {
+        course.refill(&other.replica, RefillAct::Uncrown).await?;
+    }
+    course.refill(&furthest.replica, RefillAct::Crown { state: Some(furthest.state.clone()) }).await?;
+    start_alone(course, &furthest.replica).await?;
+    let history = course.debt.history.clone();
+    let is_old = |member: &Member| Some(&member.state_uuid) != history.as_ref();
+    let member = answers(course, &furthest.replica, course.limits.lead, &is_old).await?;
+    course.step(Phase::RollBack, format!("{} serves the old data", furthest.replica.pod));
+    scale_back(course, course.limits.join).await?;
+    let size = u32::try_from(course.debt.saved.replicas).unwrap_or(1);
+    let is_member = |of: &Member| of.state_uuid == member.state_uuid && of.cluster_size >= size;
+    for replica in all(course) {
+        answers(course, &replica, course.limits.lead, &is_member).await?;
+    }
     as_it_was(course).await
 }
 
-/// Starts all replicas, waits for them, and clears the record.
-async fn as_it_was(course: &mut Course<'_>) -> Result<(), StepError> {
+/// Puts the leader's old data back; where none were set aside, only once another replica is known to have
+/// them: the restored ones would be gone too.
+async fn put_back(course: &mut Course<'_>) -> Result<(), StepError> {
+    if !course.debt.place.has_siblings() {
+        let others = course.debt.others.clone();
+        let found = positions::of(course, &others).await?;
+        if furthest(course, &found).is_err() {
+            course.debt.stage = Stage::Starting;
+            course.record().await?;
+            let leader = &course.debt.leader.pod;
+            return Err(StepError::Failed(format!(
+                "no other replica holds old data; {leader} keeps the restored ones"
+            )));
+        }
+    }
+    let act = RefillAct::PutBack { history: course.debt.history.clone() };
+    let leader = course.debt.leader.clone();
+    course.refill(&leader, act).await.map(drop)
+}
+
+/// Starts all replicas and waits until each is Ready.
+async fn scale_back(course: &Course<'_>, limit: Duration) -> Result<(), StepError> {
     let ports = course.ports;
     patiently(ports.conductor, || ports.workload.scale(course.debt.saved)).await?;
     for replica in all(course) {
-        started(course, &replica, course.limits.join).await?;
+        started(course, &replica, limit).await?;
     }
+    Ok(())
+}
+
+/// Removes what is left of the restore, and clears the record.
+async fn as_it_was(course: &mut Course<'_>) -> Result<(), StepError> {
+    let ports = course.ports;
     forget_bootstrap(course).await?;
     let leader = course.debt.leader.clone();
-    let act = RefillAct::Tidy { scratch: None, keep_old_data: false };
+    let act = RefillAct::Tidy { scratch: None, keep_old_data: false, keep_failed: course.debt.opened };
     if course.debt.place.has_siblings() {
         match course.refill_beside(&leader, act).await {
             Err(StepError::World(source)) => return Err(StepError::World(source)),
             Err(error) => {
                 let place = format!("what was unpacked may still be on the volume of {}", leader.pod);
-                let message = format!("{place}: {}", error.words());
-                ports.conductor.events.send(Phase::RollBack, EventKind::Warned { message });
+                warn(course, format!("{place}: {}", error.words()));
+            }
+            Ok(_) if course.debt.opened => {
+                let place = format!("{RESTORE_DIRECTORY}/failed-{} on claim {}", course.run(), leader.claim);
+                warn(course, format!("the restored data stay in {place}: clients may have written to them"));
             }
             Ok(_) => {}
         }
@@ -83,32 +124,31 @@ async fn as_it_was(course: &mut Course<'_>) -> Result<(), StepError> {
     Ok(())
 }
 
-/// Finds the replica whose old data are furthest; on a tie the one that is easiest to start alone.
-async fn furthest(course: &mut Course<'_>) -> Result<Replica, StepError> {
-    let replicas = all(course);
-    let mut sent = Vec::new();
-    for replica in &replicas {
-        sent.push((course.runner(replica, RefillAct::Position, None), replica));
-    }
-    let asked = {
-        let course = &*course;
-        join_all(sent.iter().map(|(spec, replica)| course.alone(spec, replica))).await
+fn warn(course: &Course<'_>, message: String) {
+    course.ports.conductor.events.send(Phase::RollBack, EventKind::Warned { message });
+}
+
+/// The replica the old cluster is started from: the furthest in the history it was in. Positions of different
+/// histories cannot be compared; then a person has to choose.
+fn furthest(course: &Course<'_>, found: &[Found]) -> Result<Found, StepError> {
+    let debt = &course.debt;
+    let is_old = |of: &&Found| match &debt.previous {
+        Some(previous) => of.state.uuid == *previous,
+        None => Some(&of.state.uuid) != debt.history.as_ref(),
     };
-    let mut found: Vec<(Replica, SavedState)> = Vec::new();
-    for (replica, report) in replicas.iter().zip(asked) {
-        let report = report?;
-        let old = report.state.filter(|state| report.has_data && Some(&state.uuid) != course.debt.history.as_ref());
-        if let Some(state) = old.filter(SavedState::has_history) {
-            course.step(Phase::RollBack, format!("{} is at {}:{}", replica.pod, state.uuid, state.seqno));
-            found.push((replica.clone(), state));
-        }
+    let old: Vec<_> = found.iter().filter(is_old).cloned().collect();
+    let histories: BTreeSet<_> = old.iter().map(|of| of.state.uuid.as_str()).collect();
+    if histories.len() > 1 {
+        let histories: Vec<_> = histories.into_iter().collect();
+        return Err(StepError::Failed(format!("the volumes hold different histories: {}", histories.join(", "))));
     }
-    let first = course.debt.saved.first;
-    found
-        .into_iter()
-        .max_by_key(|(replica, state)| (state.seqno, replica.ordinal == first, -replica.ordinal))
-        .map(|(replica, _)| replica)
-        .ok_or_else(|| StepError::Failed("no volume holds old data that a cluster could be started from".to_owned()))
+    let best = positions::furthest(&old, debt.saved.first).cloned();
+    let best = best.ok_or_else(|| StepError::Failed("no volume holds old data to start a cluster from".to_owned()))?;
+    if best.replica.ordinal != debt.saved.first && !debt.starts_at_any_ordinal {
+        let pod = &best.replica.pod;
+        return Err(StepError::Failed(format!("{pod} is the furthest, and this Kubernetes cannot start it alone")));
+    }
+    Ok(best)
 }
 
 /// What a person types to bring back what can be brought back.
@@ -127,9 +167,11 @@ fn instructions(course: &Course<'_>) -> String {
         format!("the old data are on the claims other than {}", debt.leader.claim)
     };
     format!(
-        "kubectl mariadb-backup recover tries again; nothing is removed meanwhile: {aside}; the StatefulSet asked for {} replicas from ordinal {} on, on claims {}",
+        "kubectl mariadb-backup recover tries again, and nothing is removed meanwhile: {aside}. By hand: make one of \
+         the claims {} start the cluster, then kubectl scale statefulset STATEFULSET --replicas={} (it began at ordinal \
+         {}), and when it serves kubectl annotate statefulset STATEFULSET {OBLIGATION_ANNOTATION}-",
+        claims.join(", "),
         debt.saved.replicas,
         debt.saved.first,
-        claims.join(", ")
     )
 }

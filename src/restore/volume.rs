@@ -2,10 +2,11 @@
 
 use super::RestorePlan;
 use super::course::{Course, StepError, Waiting};
+use super::phase1_stop;
 use crate::errand::{self, ErrandError};
 use crate::model::event::{Event, EventKind, Phase};
 use crate::model::names::{DATA_VOLUME_PATH, STORE_PATH};
-use crate::model::obligation::ScratchPlace;
+use crate::model::obligation::{ScratchPlace, Stage};
 use crate::model::order::{DataPlace, ORDER_VERSION, RefillAct, RefillOrder, RunnerOrder, RunnerTask};
 use crate::model::report::VolumeReport;
 use crate::model::workload::Replica;
@@ -85,7 +86,8 @@ impl Course<'_> {
             RefillAct::Switch { .. } => "switch",
             RefillAct::Empty { .. } => "empty",
             RefillAct::PutBack { .. } => "put-back",
-            RefillAct::Crown => "crown",
+            RefillAct::Crown { .. } => "crown",
+            RefillAct::Uncrown => "uncrown",
             RefillAct::Tidy { .. } => "tidy",
         };
         let store_claim = needs_store(&act, &self.debt.scratch).then(|| self.limits.store_claim.clone());
@@ -120,7 +122,11 @@ impl Course<'_> {
         working: impl Future<Output = Result<VolumeReport, ErrandError>>,
     ) -> Result<VolumeReport, StepError> {
         let ports = self.ports;
-        let claims = [replica.claim.clone()];
+        // Before the restored data are served nobody of the cluster may run; later those who do are meant to.
+        let claims = match self.debt.stage {
+            Stage::Joining | Stage::Tidying => vec![replica.claim.clone()],
+            _ => phase1_stop::all_claims(self),
+        };
         let (trouble, intruder) = tokio::select! {
             done = working => match done {
                 Ok(report) => {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use self::error::RefillError;
 use super::stop::Stop;
 use crate::model::event::{EventKind, Phase};
+use crate::model::galera::SavedState;
 use crate::model::names::RESTORE_DIRECTORY;
 use crate::model::order::{RefillAct, RefillOrder};
 use crate::model::outcome::{Failure, Outcome};
@@ -90,7 +91,7 @@ async fn recover_position(
     let recovered = ports.recovery.recover(&order.place.directory).await.map_err(RefillError::Port)?;
     if let Some(position) = recovered {
         let safe_to_bootstrap = report.state.as_ref().is_some_and(|state| state.safe_to_bootstrap);
-        let state = crate::model::galera::SavedState { uuid: position.uuid, seqno: position.seqno, safe_to_bootstrap };
+        let state = SavedState { uuid: position.uuid, seqno: position.seqno, safe_to_bootstrap };
         report.state = Some(state);
     }
     Ok(())
@@ -109,10 +110,13 @@ impl Site<'_> {
         match &self.order.act {
             RefillAct::Look | RefillAct::Position => Ok(()),
             RefillAct::Switch { source, history } => self.switch(source, history, say),
-            RefillAct::Empty { history } => self.empty(history, say),
+            RefillAct::Empty { history } => self.empty(history.as_deref(), say),
             RefillAct::PutBack { history } => self.put_back(history.as_deref(), say),
-            RefillAct::Crown => self.crown(),
-            RefillAct::Tidy { scratch, keep_old_data } => self.tidy(scratch.as_deref(), *keep_old_data),
+            RefillAct::Crown { state } => self.crown(state.as_ref()),
+            RefillAct::Uncrown => self.uncrown(),
+            RefillAct::Tidy { scratch, keep_old_data, keep_failed } => {
+                self.tidy(scratch.as_deref(), *keep_old_data, *keep_failed)
+            }
         }
     }
 
@@ -136,19 +140,26 @@ impl Site<'_> {
     }
 
     /// Marks what is in place to start the cluster.
-    fn crown(&self) -> Result<(), RefillError> {
-        let Some(mut state) = self.volume.state(self.data())? else {
+    fn crown(&self, else_state: Option<&SavedState>) -> Result<(), RefillError> {
+        let Some(mut state) = self.volume.state(self.data())?.or_else(|| else_state.cloned()) else {
             return Err(RefillError::NothingToStart { place: self.volume.place(self.data()) });
         };
-        if !state.safe_to_bootstrap {
-            state.safe_to_bootstrap = true;
-            self.volume.write_state(self.data(), &state)?;
+        state.safe_to_bootstrap = true;
+        Ok(self.volume.write_state(self.data(), &state)?)
+    }
+
+    fn uncrown(&self) -> Result<(), RefillError> {
+        match self.volume.state(self.data())? {
+            Some(state) if state.safe_to_bootstrap => {
+                let state = SavedState { safe_to_bootstrap: false, ..state };
+                Ok(self.volume.write_state(self.data(), &state)?)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Removes what is left of this restore, and of earlier ones that died; old data that were kept stay.
-    fn tidy(&self, scratch: Option<&str>, keep_old_data: bool) -> Result<(), RefillError> {
+    fn tidy(&self, scratch: Option<&str>, keep_old_data: bool, keep_failed: bool) -> Result<(), RefillError> {
         if let Some(scratch) = scratch {
             self.volume.remove(scratch)?;
         }
@@ -159,7 +170,11 @@ impl Site<'_> {
         let own_old = self.set_aside();
         for name in &names {
             let path = format!("{RESTORE_DIRECTORY}/{name}");
-            let stays = if path == own_old { keep_old_data } else { name.starts_with("old-") };
+            let stays = if path == own_old {
+                keep_old_data
+            } else {
+                name.starts_with("old-") || (keep_failed && name.starts_with("failed-"))
+            };
             if !stays {
                 self.volume.remove(&path)?;
             }
@@ -170,12 +185,23 @@ impl Site<'_> {
         Ok(())
     }
 
+    /// Whether nobody's data are on the volume.
+    fn is_empty(&self) -> Result<bool, RefillError> {
+        let top = self.data().split('/').next().unwrap_or_default();
+        let counts = |name: &String| {
+            name != empty::OF_THE_FILE_SYSTEM && name != RESTORE_DIRECTORY && (top.is_empty() || name != top)
+        };
+        let is_bare = !self.volume.names("")?.iter().any(counts);
+        Ok(is_bare && (top.is_empty() || self.volume.names(self.data())?.is_empty()))
+    }
+
     fn report(&self) -> Result<VolumeReport, RefillError> {
         let (free_bytes, total_bytes) = self.volume.room()?;
         let names = self.volume.names(self.data())?;
         let measures = matches!(self.order.act, RefillAct::Look);
         Ok(VolumeReport {
             // The directory of the server's own tables: without it, there is nothing a server starts from.
+            is_empty: self.is_empty()?,
             has_data: names.iter().any(|name| name == "mysql"),
             state: self.volume.state(self.data())?,
             data_bytes: if measures { self.volume.size(self.data())? } else { 0 },

@@ -282,7 +282,7 @@ fn a_switch_that_is_broken_off_anywhere_ends_well_the_second_time() {
         broken_off(make, &[], Site::switch, |site, case| {
             site.must(&site.switch());
             restored(site, case);
-            let report = site.must(&RefillAct::Tidy { scratch: None, keep_old_data: false });
+            let report = site.must(&RefillAct::Tidy { scratch: None, keep_old_data: false, keep_failed: false });
             assert!(report.has_data && !report.set_aside);
             assert!(!site.root.join(".mariadb-backup").exists(), "{case}: something is left");
         });
@@ -317,7 +317,7 @@ fn a_way_back_that_is_broken_off_anywhere_ends_well_the_second_time() {
 
 #[test]
 fn an_emptying_that_is_broken_off_anywhere_ends_well_the_second_time() {
-    let empty = |_: &Site| RefillAct::Empty { history: NEW.to_owned() };
+    let empty = |_: &Site| RefillAct::Empty { history: Some(NEW.to_owned()) };
     for make in Site::every() {
         broken_off(make, &[], empty, |site, case| {
             site.must(&empty(site));
@@ -331,7 +331,7 @@ fn an_emptying_that_is_broken_off_anywhere_ends_well_the_second_time() {
 fn a_replica_that_has_joined_already_is_never_emptied() {
     let site = Site::new("mysql", false);
     site.must(&site.switch());
-    site.must(&RefillAct::Empty { history: NEW.to_owned() });
+    site.must(&RefillAct::Empty { history: Some(NEW.to_owned()) });
     assert_eq!(site.startable(), Some((NEW.to_owned(), true)));
 }
 
@@ -353,10 +353,10 @@ fn old_data_that_were_kept_by_an_earlier_restore_stay_through_the_next() {
     let site = Site::new("mysql", false);
     fs::create_dir_all(site.root.join(".mariadb-backup/old-earlier")).unwrap();
     site.must(&site.switch());
-    let report = site.must(&RefillAct::Tidy { scratch: None, keep_old_data: true });
+    let report = site.must(&RefillAct::Tidy { scratch: None, keep_old_data: true, keep_failed: false });
     assert!(report.set_aside);
     assert_eq!(fs::read_to_string(site.root.join(".mariadb-backup/old-job/ibdata1")).unwrap(), OLD);
-    site.must(&RefillAct::Tidy { scratch: None, keep_old_data: false });
+    site.must(&RefillAct::Tidy { scratch: None, keep_old_data: false, keep_failed: false });
     assert!(site.root.join(".mariadb-backup/old-earlier").exists());
     assert!(!site.root.join(".mariadb-backup/old-job").exists());
 }
@@ -368,6 +368,29 @@ fn a_volume_tells_how_it_is_and_asks_the_server_only_where_it_did_not_end_cleanl
     assert_eq!(seqno(&RefillAct::Position), 5);
     fs::write(site.data().join("grastate.dat"), state(OLD, -1)).unwrap();
     assert_eq!((seqno(&RefillAct::Look), seqno(&RefillAct::Position)), (-1, 7));
-    site.must(&RefillAct::Crown);
+    site.must(&RefillAct::Crown { state: None });
     assert!(site.must(&RefillAct::Look).state.unwrap().safe_to_bootstrap);
+    assert!(!site.must(&RefillAct::Uncrown).state.unwrap().safe_to_bootstrap);
+    let report = site.must(&RefillAct::Look);
+    assert!(report.has_data && !report.is_empty && report.data_bytes > 0);
+}
+
+#[test]
+fn a_volume_with_somebody_s_files_is_not_empty_and_one_with_the_file_system_s_own_is() {
+    let site = Site::new("mysql", true);
+    fs::remove_dir_all(site.data()).unwrap();
+    assert!(site.must(&RefillAct::Look).is_empty);
+    fs::create_dir(site.root.join("data")).unwrap();
+    assert!(!site.must(&RefillAct::Look).is_empty, "the data may be elsewhere than they are thought to be");
+}
+
+#[test]
+fn restored_data_that_clients_may_have_written_to_stay_when_they_are_taken_out_again() {
+    let site = Site::new("mysql", false);
+    site.must(&site.switch());
+    site.must(&RefillAct::PutBack { history: Some(NEW.to_owned()) });
+    site.must(&RefillAct::Tidy { scratch: None, keep_old_data: false, keep_failed: true });
+    assert_eq!(fs::read_to_string(site.root.join(".mariadb-backup/failed-job/ibdata1")).unwrap(), NEW);
+    site.must(&RefillAct::Tidy { scratch: None, keep_old_data: false, keep_failed: false });
+    assert!(!site.root.join(".mariadb-backup").exists());
 }

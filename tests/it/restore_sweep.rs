@@ -163,3 +163,30 @@ fn without_any_old_data_left_a_person_is_told_exactly_what_there_is() {
     assert!(hint.contains("recover") && hint.contains("data-db-0, data-db-1"), "{hint}");
     assert!(world.lock().obligation.is_some(), "the record stays for whoever goes on");
 }
+
+/// A replica that is down, with data of a history that is long gone and seems far ahead.
+fn with_stale_volume(world: RestoreWorld) -> RestoreWorld {
+    world.with(|state| {
+        state.pods.remove(&2);
+        let history = "0ff00000-f1d0-11ef-8a4c-0242ac110002".to_owned();
+        state.volumes.get_mut(&2).unwrap().data = Data::Whole { history, seqno: 9_000_000, safe: false };
+    })
+}
+
+#[test]
+fn old_data_of_another_history_are_never_taken_for_the_furthest() {
+    let world = with_stale_volume(sick(RestoreWorld::new(3)));
+    let failure = world.restore("job").unwrap().unwrap_err();
+    assert_eq!(failure.code, ExitCode::RolledBack, "{failure:?}");
+    let state = world.lock();
+    assert_eq!((state.history().as_deref(), state.unfinished()), (Some(OLD), vec![]), "{:#?}", state.journal);
+}
+
+#[test]
+fn where_nobody_said_which_history_is_the_present_one_a_person_chooses() {
+    let world = with_stale_volume(sick(RestoreWorld::new(3)));
+    world.lock().pods.clear();
+    let failure = world.restore("job").unwrap().unwrap_err();
+    assert_eq!(failure.code, ExitCode::NeedsPerson, "{failure:?}");
+    assert!(failure.message.contains("different histories"), "{}", failure.message);
+}

@@ -319,6 +319,7 @@ impl State {
             starts_at_any_ordinal: true,
             autoscalers: Vec::new(),
             controller: None,
+            trouble: Vec::new(),
             kept_by: Vec::new(),
         }
     }

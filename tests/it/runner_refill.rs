@@ -86,7 +86,7 @@ fn a_real_server_starts_on_the_proven_copy_in_its_new_history_and_on_the_old_dat
     restarted_after(&mut server, RefillAct::PutBack { history: Some(new) });
     assert!(server.sql("SELECT COUNT(*) FROM shop.orders").parse::<u32>().unwrap() <= 100);
     assert_eq!(history(&server), old);
-    restarted_after(&mut server, RefillAct::Tidy { scratch: None, keep_old_data: false });
+    restarted_after(&mut server, RefillAct::Tidy { scratch: None, keep_old_data: false, keep_failed: false });
     assert!(!server.path(".mariadb-backup").exists());
 }
 

@@ -91,12 +91,27 @@ impl Runners for RunnerPods {
         }
     }
 
+    async fn all(&self) -> Result<Vec<String>, PortError> {
+        Ok(self.ours().await?.iter().filter(is_runner).map(ResourceExt::name_any).collect())
+    }
+
     async fn orphans(&self) -> Result<Vec<String>, PortError> {
+        Ok(orphans_among(&self.ours().await?))
+    }
+}
+
+impl RunnerPods {
+    /// The pods of every run of this cluster.
+    async fn ours(&self) -> Result<Vec<Pod>, PortError> {
         let ours = format!("{MANAGER_LABEL}={MANAGER},{STATEFULSET_LABEL}={}", self.owner.statefulset);
         let what = format!("cannot list the runner pods in namespace {}", self.owner.namespace);
         let pods = self.pods().list(&ListParams::default().labels(&ours)).await;
-        Ok(orphans_among(&pods.map_err(|error| port_error(what, error))?.items))
+        Ok(pods.map_err(|error| port_error(what, error))?.items)
     }
+}
+
+fn is_runner(pod: &&Pod) -> bool {
+    pod.labels().get(COMPONENT_LABEL).is_some_and(|component| component == RUNNER)
 }
 
 /// Names the runners among pods of one cluster whose owner is not among them, or is over.
@@ -104,7 +119,6 @@ fn orphans_among(pods: &[Pod]) -> Vec<String> {
     let phase = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.clone());
     let lives = |pod: &&Pod| !matches!(phase(pod).as_deref(), Some("Succeeded" | "Failed"));
     let living: Vec<_> = pods.iter().filter(lives).filter_map(ResourceExt::uid).collect();
-    let is_runner = |pod: &&Pod| pod.labels().get(COMPONENT_LABEL).is_some_and(|component| component == RUNNER);
     let owner_lives = |pod: &Pod| pod.owner_references().iter().any(|owner| living.contains(&owner.uid));
     pods.iter().filter(is_runner).filter(|pod| !owner_lives(pod)).map(ResourceExt::name_any).collect()
 }

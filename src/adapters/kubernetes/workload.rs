@@ -20,7 +20,7 @@ use crate::model::cluster::ClaimView;
 use crate::model::names::{MANAGER, MANAGER_LABEL};
 use crate::model::obligation::{OBLIGATION_ANNOTATION, Obligation};
 use crate::model::report::{LAST_RESTORE_ANNOTATION, LastRestore};
-use crate::model::workload::{ClaimUser, Replica, Scale, Started, Workload};
+use crate::model::workload::{ClaimUser, Flavour, Replica, Scale, Started, Workload};
 use crate::ports::conductor::Cluster;
 use crate::ports::restore::WorkloadControl;
 use crate::ports::{PortError, Reason};
@@ -71,23 +71,38 @@ impl<'a> KubernetesWorkload<'a> {
     }
 
     /// Says in the ConfigMap of servers in the way of openstack-helm how the cluster is, and who starts it.
-    async fn tell(&self, config_map: &str, state: &str, pod: Option<&str>) -> Result<(), PortError> {
+    async fn tell(&self, config_map: &str, state: &str, pod: Option<&str>, how: PatchParams) -> Result<(), PortError> {
         let what = format!("cannot annotate ConfigMap {}/{config_map}", self.namespace);
         let patch = json!({"metadata": {"annotations": view::state_annotations(state, pod)}});
-        let patched = self.api::<ConfigMap>().patch(config_map, &PatchParams::default(), &Patch::Merge(patch)).await;
+        let patched = self.api::<ConfigMap>().patch(config_map, &how, &Patch::Merge(patch)).await;
         patched.map(drop).map_err(|error| port_error(what, error))
     }
 
     /// Autoscalers of this StatefulSet. Without the right to list them there are none to be seen.
-    async fn autoscalers(&self) -> Vec<String> {
+    async fn autoscalers(&self) -> Result<Vec<String>, PortError> {
+        let what = format!("cannot list HorizontalPodAutoscalers in namespace {}", self.namespace);
         let listed = self.api::<HorizontalPodAutoscaler>().list(&ListParams::default()).await;
+        let listed = if_allowed(listed.map_err(|error| port_error(what, error)))?;
         let scales = |scaler: &HorizontalPodAutoscaler| {
             let target = scaler.spec.as_ref().map(|spec| &spec.scale_target_ref);
             target.is_some_and(|target| target.kind == "StatefulSet" && target.name == self.statefulset)
         };
-        listed
-            .map(|list| list.items.iter().filter(|of| scales(of)).map(ResourceExt::name_any).collect())
-            .unwrap_or_default()
+        let listed = listed.map(|list| list.items).unwrap_or_default();
+        Ok(listed.iter().filter(|of| scales(of)).map(ResourceExt::name_any).collect())
+    }
+
+    /// What this product may not do and would have to do in the outage, found out before.
+    async fn trouble(&self, flavour: &Flavour) -> Result<Vec<String>, PortError> {
+        let Flavour::OpenstackHelm { state_config_map } = flavour else { return Ok(Vec::new()) };
+        match self.tell(state_config_map, "live", None, PatchParams::default().dry_run()).await {
+            Err(error) if [Reason::Forbidden, Reason::Missing].contains(&error.reason) => Ok(vec![format!(
+                "{error}, by which the servers are told who starts the cluster; kubectl mariadb-backup setup {} gives \
+                 the right for it",
+                self.statefulset
+            )]),
+            Err(error) => Err(error),
+            Ok(()) => Ok(Vec::new()),
+        }
     }
 
     async fn claim(&self, name: &str) -> Result<Option<ClaimView>, PortError> {
@@ -113,10 +128,9 @@ impl<'a> KubernetesWorkload<'a> {
     /// Attachments of the claims' volumes to nodes; without the right to list them, pods alone tell.
     async fn attachments(&self, claims: &[String]) -> Result<Vec<ClaimUser>, PortError> {
         let attachments: Api<VolumeAttachment> = Api::all(self.client.clone());
-        let Ok(attachments) = attachments.list(&ListParams::default()).await else { return Ok(Vec::new()) };
-        if attachments.items.is_empty() {
-            return Ok(Vec::new());
-        }
+        let listed = attachments.list(&ListParams::default()).await;
+        let listed = if_allowed(listed.map_err(|error| port_error("cannot list VolumeAttachments", error)))?;
+        let Some(attachments) = listed.filter(|list| !list.items.is_empty()) else { return Ok(Vec::new()) };
         let what = format!("cannot list claims in namespace {}", self.namespace);
         let listed = self.api::<PersistentVolumeClaim>().list(&ListParams::default()).await;
         let listed = listed.map_err(|error| port_error(what, error))?.items;
@@ -143,14 +157,16 @@ impl WorkloadControl for KubernetesWorkload<'_> {
             let seen = self.claim(&claim).await?;
             replicas.push((Replica { ordinal, pod, claim }, seen));
         }
+        let flavour = view::flavour(&set);
         Ok(Workload {
             scale,
             replicas,
-            flavour: view::flavour(&set),
             deletes_claims: view::deletes_claims(&set),
             starts_at_any_ordinal: self.starts_at_any_ordinal().await?,
-            autoscalers: self.autoscalers().await,
+            autoscalers: self.autoscalers().await?,
             controller: view::controller(&set),
+            trouble: self.trouble(&flavour).await?,
+            flavour,
             kept_by: view::kept_by(&set),
         })
     }
@@ -233,11 +249,11 @@ impl WorkloadControl for KubernetesWorkload<'_> {
     }
 
     async fn name_bootstrap(&self, config_map: &str, pod: &str) -> Result<(), PortError> {
-        self.tell(config_map, "reboot", Some(pod)).await
+        self.tell(config_map, "reboot", Some(pod), PatchParams::default()).await
     }
 
     async fn forget_bootstrap(&self, config_map: &str) -> Result<(), PortError> {
-        self.tell(config_map, "live", None).await
+        self.tell(config_map, "live", None, PatchParams::default()).await
     }
 
     async fn record_stage(&self, obligation: &Obligation) -> Result<(), PortError> {
@@ -300,6 +316,14 @@ impl KubernetesWorkload<'_> {
         // What still stands when time runs out is the answer.
         let _in_time = tokio::time::timeout(limit, waiting).await;
         Ok(users)
+    }
+}
+
+/// Takes "you may not ask" and "there is no such thing here" for "nothing to be seen"; any other error is one.
+fn if_allowed<T>(asked: Result<T, PortError>) -> Result<Option<T>, PortError> {
+    match asked {
+        Err(error) if [Reason::Forbidden, Reason::Missing].contains(&error.reason) => Ok(None),
+        other => other.map(Some),
     }
 }
 

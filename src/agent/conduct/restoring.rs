@@ -1,13 +1,14 @@
 //! Restores: what one would do, doing it, and going on with one whose run died.
 
-use super::{Context, owed};
+use super::Context;
 use crate::backup;
 use crate::model::catalogue::Catalogue;
 use crate::model::event::Phase;
-use crate::model::obligation::{Debt, Obligation};
+use crate::model::obligation::{Debt, Obligation, RestoreDebt, Stage};
 use crate::model::order::{RestoreRequest, Task};
 use crate::model::outcome::{Explain, Failure};
 use crate::model::report::{RecoverReport, RunReport};
+use crate::ports::Reason;
 use crate::ports::restore::RestorePorts;
 use crate::restore::{self, Observed, Resumed};
 
@@ -38,7 +39,12 @@ async fn observe<'a>(request: &RestoreRequest, context: &Context<'a>) -> Result<
         None => ports.catalogue.read().await.map_err(Explain::into_failure)?.0,
     };
     let store = if settings.stores.local() {
-        Some(ports.cluster.claim(&settings.store_claim).await.map_err(Explain::into_failure)?)
+        match ports.cluster.claim(&settings.store_claim).await {
+            Ok(claim) => Some(claim),
+            // On the day the volume of backups is lost, there is S3.
+            Err(error) if error.reason == Reason::Missing => None,
+            Err(error) => return Err(error.into_failure()),
+        }
     } else {
         None
     };
@@ -56,21 +62,26 @@ async fn observe<'a>(request: &RestoreRequest, context: &Context<'a>) -> Result<
 }
 
 /// Goes on with a restore whose run died, for those tasks that may: it is finished, or the old cluster is
-/// brought back. `None` when there is none, or when it was given up before it touched anything.
+/// brought back. `None` when there is none, or when it was given up before it touched anything, which any
+/// task may do.
 pub(super) async fn resume(task: &Task, context: &Context<'_>) -> Result<Option<RunReport>, Failure> {
-    let is_for_it = matches!(task, Task::Restore(_) | Task::Recover(_));
     let view = context.ports.cluster.view().await.map_err(Explain::into_failure)?;
-    let owed = view.obligation.filter(|_| is_for_it);
-    let Some((owed, debt)) = owed.as_ref().and_then(|owed| Some((owed, restore_of(owed)?))) else { return Ok(None) };
-    let message = format!(
-        "run {} did not bring the restore of {} to its end; it was {}",
-        owed.run,
-        debt.backup,
-        debt.stage.words()
-    );
+    let Some((owed, debt)) = view.obligation.as_ref().and_then(|owed| Some((owed, restore_of(owed)?))) else {
+        return Ok(None);
+    };
+    let is_for_it = match task {
+        Task::Recover(_) => true,
+        // Whoever wants another backup must know first what became of the one that is under way.
+        Task::Restore(request) => request.backup == debt.backup,
+        _ => false,
+    };
+    if !is_for_it && debt.stage != Stage::Proving {
+        return Ok(None);
+    }
+    let words = debt.stage.words();
+    let message = format!("run {} did not bring the restore of {} to its end; it was {words}", owed.run, debt.backup);
     context.ports.events.step(Phase::Start, message);
-    // A runner of the dead run may still be writing.
-    owed::remove_orphans(context).await;
+    remove_runners(context).await?;
     let resumed = restore::resume(owed, debt, context.settings, context.job, &ports(context)).await;
     match resumed.map_err(Explain::into_failure)? {
         Resumed::Done(report) => Ok(Some(RunReport::Restore(report))),
@@ -82,7 +93,19 @@ pub(super) async fn resume(task: &Task, context: &Context<'_>) -> Result<Option<
     }
 }
 
-fn restore_of(owed: &Obligation) -> Option<&crate::model::obligation::RestoreDebt> {
+/// Removes every runner there is: those of the dead run may still be writing, also where its conductor only
+/// seems to live, on a node that nobody reaches.
+async fn remove_runners(context: &Context<'_>) -> Result<(), Failure> {
+    let runners = context.ports.runners;
+    for runner in runners.all().await.map_err(Explain::into_failure)? {
+        runners.remove(&runner).await.map_err(|error| {
+            Failure::of(&error).with_cause("a runner of the dead run may still write to a volume of the cluster")
+        })?;
+    }
+    Ok(())
+}
+
+fn restore_of(owed: &Obligation) -> Option<&RestoreDebt> {
     match &owed.debt {
         Debt::Restore(debt) => Some(debt),
         Debt::Desync(_) => None,

@@ -30,6 +30,15 @@ pub struct RestoreDebt {
     pub place: DataPlace,
     /// Where the proven copy lies.
     pub scratch: ScratchPlace,
+    /// The history the cluster was in before; `None` when no replica could say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// Whether this Kubernetes can start another ordinal than the lowest alone.
+    #[serde(default)]
+    pub starts_at_any_ordinal: bool,
+    /// Whether clients may have written to the restored data.
+    #[serde(default)]
+    pub opened: bool,
     /// The history the proven copy began; `None` before it is proven.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<String>,

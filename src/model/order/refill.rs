@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::galera::SavedState;
+
 /// Where the data lie on a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -65,8 +67,8 @@ pub enum RefillAct {
     },
     /// Take everything out, unless it is in that history already.
     Empty {
-        /// The restored history.
-        history: String,
+        /// The restored history; without it, whatever is there goes.
+        history: Option<String>,
     },
     /// Put the data back that were set aside; whatever is of that history goes.
     PutBack {
@@ -74,12 +76,19 @@ pub enum RefillAct {
         history: Option<String>,
     },
     /// Mark the data that are there to start the cluster.
-    Crown,
+    Crown {
+        /// What Galera shall keep of data of which it keeps nothing.
+        state: Option<SavedState>,
+    },
+    /// Take such a mark away: no two may ever start a cluster.
+    Uncrown,
     /// Remove what is left of the restore beside the data.
     Tidy {
         /// The scratch on another volume, as this runner sees it.
         scratch: Option<String>,
         /// Whether old data that were set aside stay.
         keep_old_data: bool,
+        /// Whether restored data that were taken out again stay.
+        keep_failed: bool,
     },
 }

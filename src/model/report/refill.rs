@@ -10,6 +10,9 @@ use crate::model::galera::SavedState;
 pub struct VolumeReport {
     /// Whether there are data of a server.
     pub has_data: bool,
+    /// Whether the volume holds nothing at all.
+    #[serde(default)]
+    pub is_empty: bool,
     /// What Galera keeps of them; `None` when it keeps nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<SavedState>,

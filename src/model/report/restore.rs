@@ -80,9 +80,9 @@ pub struct RestoreReport {
     pub outage_millis: u64,
     /// From the order to stop to all replicas serving.
     pub full_strength_millis: u64,
-    /// Whether the old data stay on the leader's volume.
-    #[serde(default)]
-    pub kept_old_data: bool,
+    /// Where on the leader's volume the old data stay; `None` when they are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_in: Option<String>,
     /// Whether it was gone on with after its first run had died.
     #[serde(default)]
     pub resumed: bool,

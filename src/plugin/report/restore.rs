@@ -67,8 +67,8 @@ fn write_sets(number: i64) -> String {
 pub(super) fn shown(report: &RestoreReport) -> Shown {
     let serve = count(report.replicas, "replica");
     let mut summary = vec![format!("{serve} serve in the new history {}", report.history)];
-    if report.kept_old_data {
-        summary.push(format!("the old data stay on the volume of {}", report.leader));
+    if let Some(kept) = &report.kept_in {
+        summary.push(format!("the old data stay on the volume of {}, in {kept}", report.leader));
     }
     let (outage, full) = (millis(report.outage_millis), millis(report.full_strength_millis));
     let by = if report.resumed { ", by two runs" } else { "" };
@@ -155,12 +155,12 @@ mod tests {
             history: "h".to_owned(),
             outage_millis: 9_400,
             full_strength_millis: 71_000,
-            kept_old_data: true,
+            kept_in: Some(".mariadb-backup/old-run".to_owned()),
             resumed: false,
         };
         insta::assert_snapshot!(shown(&report).summary.join("\n"), @r"
         3 replicas serve in the new history h
-        the old data stay on the volume of db-2
+        the old data stay on the volume of db-2, in .mariadb-backup/old-run
         restored backup 2026-01-01_00-00-00: outage 9.4s, full strength after 71s; the next backup is a full one
         ");
     }

@@ -93,11 +93,9 @@ fn last_text(last: &Last, now: Timestamp) -> String {
 
 fn restore_text(last: &LastRestore, now: Timestamp) -> String {
     let report = &last.report;
-    let kept = if report.kept_old_data {
-        format!("; old data kept on the volume of {} in .mariadb-backup/old-{}", report.leader, last.run)
-    } else {
-        String::new()
-    };
+    let kept = report.kept_in.as_ref();
+    let kept = kept.map(|place| format!("; old data kept on the volume of {} in {place}", report.leader));
+    let kept = kept.unwrap_or_default();
     format!("{}, {} ago{kept}", report.backup.name(), age::since(last.at, now))
 }
 

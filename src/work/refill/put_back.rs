@@ -9,15 +9,13 @@ impl Site<'_> {
     pub(super) fn put_back(&self, history: Option<&str>, say: &dyn Fn(String)) -> Result<(), RefillError> {
         let old = self.set_aside();
         if self.order.place.has_siblings() && self.volume.exists(&old)? {
-            let failed = self.beside("failed");
-            self.volume.remove(&failed)?;
+            // It goes with the scratch, later: clients may have written to it, and the outage goes on.
             if self.volume.exists(self.data())? {
-                self.volume.rename(self.data(), &failed)?;
+                self.volume.rename(self.data(), &self.free_name("failed")?)?;
             }
             self.volume.rename(&old, self.data())?;
             self.volume.make_durable()?;
             say("the old data are back in place".to_owned());
-            self.volume.remove(&failed)?;
             return Ok(());
         }
         let is_restored = match history {

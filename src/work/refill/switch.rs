@@ -23,7 +23,7 @@ impl Site<'_> {
         if self.is_in(history)? {
             say("the restored data are in place already".to_owned());
             self.forget_begun()?;
-            return self.crown();
+            return self.crown(None);
         }
         if self.order.place.has_siblings() {
             let ready = self.ready(source, history, say)?;

@@ -204,6 +204,10 @@ impl Runners for RestoreWorld {
         })
     }
 
+    async fn all(&self) -> Result<Vec<String>, PortError> {
+        self.effect("look for runners", |state| Ok(state.runners.keys().cloned().collect()))
+    }
+
     async fn orphans(&self) -> Result<Vec<String>, PortError> {
         self.effect("look for orphans", |state| Ok(state.runners.keys().cloned().collect()))
     }

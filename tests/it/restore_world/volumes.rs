@@ -89,7 +89,7 @@ impl State {
             RefillAct::Switch { history, .. } => {
                 assert_eq!(history, NEW);
                 if is_new {
-                    set_safe(&mut volume.data);
+                    set_safe(&mut volume.data, true);
                 } else if self.proven.is_none() {
                     self.broken.push("data were given up and no booted copy is there".to_owned());
                 } else {
@@ -100,8 +100,8 @@ impl State {
                     volume.data = Data::Whole { history: NEW.to_owned(), seqno: 3, safe: true };
                 }
             }
-            RefillAct::Empty { .. } => {
-                if !is_new {
+            RefillAct::Empty { history } => {
+                if !is_new || history.is_none() {
                     if !serves_new {
                         self.broken.push(format!("volume {n} was emptied and nobody serves the restored data"));
                     }
@@ -113,7 +113,8 @@ impl State {
                 None if is_new || volume.data == Data::Half => volume.data = Data::Empty,
                 None => {}
             },
-            RefillAct::Crown => set_safe(&mut volume.data),
+            RefillAct::Crown { .. } => set_safe(&mut volume.data, true),
+            RefillAct::Uncrown => set_safe(&mut volume.data, false),
             RefillAct::Tidy { keep_old_data, .. } => {
                 volume.old = volume.old.take().filter(|_| *keep_old_data);
                 self.proven = None;
@@ -128,6 +129,7 @@ impl State {
         };
         VolumeReport {
             has_data: state.is_some(),
+            is_empty: state.is_none(),
             state,
             free_bytes: 10 << 30,
             total_bytes: 20 << 30,
@@ -136,8 +138,8 @@ impl State {
     }
 }
 
-fn set_safe(data: &mut Data) {
+fn set_safe(data: &mut Data, is_safe: bool) {
     if let Data::Whole { safe, .. } = data {
-        *safe = true;
+        *safe = is_safe;
     }
 }

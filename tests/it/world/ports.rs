@@ -171,6 +171,10 @@ impl Runners for World {
         unreachable!("runners of a backup are removed and waited for")
     }
 
+    async fn all(&self) -> Result<Vec<String>, PortError> {
+        unreachable!("only a restore that is gone on with asks for all of them")
+    }
+
     async fn orphans(&self) -> Result<Vec<String>, PortError> {
         // One run at a time: at its beginning every runner is a dead one's.
         self.effect("look for orphans", |state| Ok(state.runners.keys().cloned().collect()))
