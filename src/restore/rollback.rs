@@ -154,6 +154,7 @@ fn furthest(course: &Course<'_>, found: &[Found]) -> Result<Found, StepError> {
 /// What a person types to bring back what can be brought back.
 fn instructions(course: &Course<'_>) -> String {
     let debt = &course.debt;
+    let set = debt.leader.pod.rsplit_once('-').map_or("", |(set, _)| set);
     let claims: Vec<_> = all(course).iter().map(|replica| replica.claim.clone()).collect();
     let aside = if debt.place.has_siblings() {
         format!(
@@ -168,8 +169,8 @@ fn instructions(course: &Course<'_>) -> String {
     };
     format!(
         "kubectl mariadb-backup recover tries again, and nothing is removed meanwhile: {aside}. By hand: make one of \
-         the claims {} start the cluster, then kubectl scale statefulset STATEFULSET --replicas={} (it began at ordinal \
-         {}), and when it serves kubectl annotate statefulset STATEFULSET {OBLIGATION_ANNOTATION}-",
+         the claims {} start the cluster, then kubectl scale statefulset {set} --replicas={} (it began at ordinal \
+         {}), and when it serves kubectl annotate statefulset {set} {OBLIGATION_ANNOTATION}-",
         claims.join(", "),
         debt.saved.replicas,
         debt.saved.first,

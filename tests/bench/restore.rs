@@ -35,8 +35,8 @@ pub(crate) fn restore(world: &World, name: &str) -> Restore {
     ));
     let scratch = format!("{VOLUME}/.mariadb-backup/prepared");
     drop_caches();
-    let (prove, word) = agent(world, RunnerTask::Prove(prove_order(world, name, &scratch)));
-    let history = word["done"]["historyUuid"].as_str().unwrap().to_owned();
+    let (prove, told) = agent(world, RunnerTask::Prove(prove_order(world, name, &scratch)));
+    let history = told["done"]["historyUuid"].as_str().unwrap().to_owned();
     let source = format!("{scratch}/base");
     drop_caches();
     let (copy, _) =

@@ -92,7 +92,7 @@ impl Runners for RunnerPods {
     }
 
     async fn all(&self) -> Result<Vec<String>, PortError> {
-        Ok(self.ours().await?.iter().filter(is_runner).map(ResourceExt::name_any).collect())
+        Ok(self.ours().await?.iter().filter(|pod| is_runner(pod)).map(ResourceExt::name_any).collect())
     }
 
     async fn orphans(&self) -> Result<Vec<String>, PortError> {
@@ -110,7 +110,7 @@ impl RunnerPods {
     }
 }
 
-fn is_runner(pod: &&Pod) -> bool {
+fn is_runner(pod: &Pod) -> bool {
     pod.labels().get(COMPONENT_LABEL).is_some_and(|component| component == RUNNER)
 }
 
@@ -120,7 +120,7 @@ fn orphans_among(pods: &[Pod]) -> Vec<String> {
     let lives = |pod: &&Pod| !matches!(phase(pod).as_deref(), Some("Succeeded" | "Failed"));
     let living: Vec<_> = pods.iter().filter(lives).filter_map(ResourceExt::uid).collect();
     let owner_lives = |pod: &Pod| pod.owner_references().iter().any(|owner| living.contains(&owner.uid));
-    pods.iter().filter(is_runner).filter(|pod| !owner_lives(pod)).map(ResourceExt::name_any).collect()
+    pods.iter().filter(|pod| is_runner(pod) && !owner_lives(pod)).map(ResourceExt::name_any).collect()
 }
 
 #[cfg(test)]
