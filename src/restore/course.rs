@@ -114,7 +114,7 @@ impl<'a> Course<'a> {
         self.record().await.map_err(|source| RestoreError::Interrupted {
             backup: self.debt.backup.clone(),
             stage: left,
-            source,
+            source: Box::new(source),
         })
     }
 
@@ -134,7 +134,7 @@ impl<'a> Course<'a> {
     }
 
     pub(super) fn interrupted(&self, source: PortError) -> RestoreError {
-        RestoreError::Interrupted { backup: self.debt.backup.clone(), stage: self.debt.stage, source }
+        RestoreError::Interrupted { backup: self.debt.backup.clone(), stage: self.debt.stage, source: Box::new(source) }
     }
 }
 

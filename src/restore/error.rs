@@ -83,7 +83,7 @@ pub enum RestoreError {
         stage: Stage,
         /// Why.
         #[source]
-        source: PortError,
+        source: Box<PortError>,
     },
     /// The restored data are served, and others have not joined.
     #[error("the restored data were served by {leader}, but not all replicas have joined: {why}")]
@@ -109,9 +109,9 @@ pub enum RestoreError {
         /// Why it failed.
         why: String,
         /// Why it is not undone.
-        trouble: String,
+        trouble: Box<str>,
         /// Exactly what to do.
-        instructions: String,
+        instructions: Box<str>,
     },
 }
 
@@ -152,7 +152,7 @@ impl Explain for RestoreError {
             Self::Interrupted { .. } => Some(format!("{RECOVER} goes on with it, or brings the old cluster back")),
             Self::NotJoined { .. } => Some(format!("see the pods that did not join; {RECOVER} goes on with it")),
             Self::RolledBack { .. } => Some("see the log of the run: kubectl mariadb-backup logs".to_owned()),
-            Self::NeedsPerson { instructions, .. } => Some(instructions.clone()),
+            Self::NeedsPerson { instructions, .. } => Some(instructions.to_string()),
         }
     }
 

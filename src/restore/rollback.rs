@@ -31,7 +31,8 @@ pub(super) async fn run(course: &mut Course<'_>) -> RestoreError {
         }
         Err(StepError::World(source)) => course.interrupted(source),
         Err(StepError::Failed(trouble) | StepError::Intruded(trouble)) => {
-            RestoreError::NeedsPerson { backup, why, trouble, instructions: instructions(course) }
+            let instructions = instructions(course).into();
+            RestoreError::NeedsPerson { backup, why, trouble: trouble.into(), instructions }
         }
     }
 }

@@ -250,13 +250,17 @@ fn broken_off(
     check: impl Fn(&Site, &str),
 ) {
     let quiet = make();
-    before.iter().for_each(|first| drop(quiet.must(&first(&quiet))));
+    for first in before {
+        quiet.must(&first(&quiet));
+    }
     let (_, effects) = quiet.act(&act(&quiet), None);
     assert!(effects > 1);
     for at in 0..effects {
         for dies_after in [false, true] {
             let site = make();
-            before.iter().for_each(|first| drop(site.must(&first(&site))));
+            for first in before {
+                site.must(&first(&site));
+            }
             site.act(&act(&site), Some((at, dies_after)));
             let case = format!("in \"{}\", dead at effect {at}, after it: {dies_after}", site.place.directory);
             if let Some((history, whole)) = site.startable() {

@@ -16,10 +16,10 @@ fn recovered(world: &RestoreWorld, case: &str) {
     while world.lock().obligation.is_some() {
         tries += 1;
         assert!(tries < 3, "{case}: still owed: {:?}\n{:#?}", world.lock().obligation, world.lock().journal);
-        let came = world.recover(&format!("recover-{tries}")).expect("it is undisturbed");
+        let end = world.recover(&format!("recover-{tries}")).expect("it is undisturbed");
         let rolled_back = |code| code == ExitCode::RolledBack;
-        let fine = came.as_ref().map_or_else(|failure| rolled_back(failure.code), |_| true);
-        assert!(fine, "{case}: {came:?}\n{:#?}", world.lock().journal);
+        let fine = end.as_ref().map_or_else(|failure| rolled_back(failure.code), |_| true);
+        assert!(fine, "{case}: {end:?}\n{:#?}", world.lock().journal);
     }
 }
 

@@ -46,6 +46,7 @@ pub(crate) struct Server {
     pub(crate) stuck: bool,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is something a test wants to go wrong")]
 pub(crate) struct State {
     pub(crate) journal: Vec<String>,
     pub(crate) broken: Vec<String>,
@@ -203,7 +204,9 @@ impl RestoreWorld {
                 state.fault = None;
                 let left: Vec<_> = state.runners.keys().cloned().collect();
                 drop(state);
-                left.iter().for_each(|name| drop(self.work_of(name)));
+                for name in &left {
+                    self.work_of(name);
+                }
                 None
             }
             Err(cause) => std::panic::resume_unwind(cause),

@@ -1,5 +1,7 @@
 //! How the simulated StatefulSet starts and stops servers, and how those find each other.
 
+use std::collections::btree_map::Entry;
+
 use super::{Data, NEW, Server, State};
 
 impl State {
@@ -8,8 +10,8 @@ impl State {
         let range = self.scale.first..self.scale.first + self.scale.replicas;
         self.pods.retain(|n, server| range.contains(n) || server.stuck);
         for n in range {
-            if !self.pods.contains_key(&n) {
-                self.pods.insert(n, Server { serves: None, stuck: false });
+            if let Entry::Vacant(place) = self.pods.entry(n) {
+                place.insert(Server { serves: None, stuck: false });
                 if self.volumes[&n].data == Data::Half {
                     self.broken.push(format!("db-{n} was started from a half-filled volume"));
                 }
