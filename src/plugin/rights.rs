@@ -34,15 +34,17 @@ pub(crate) fn conductor(statefulset: &str, settings: &Settings, state_config_map
     ]
 }
 
-/// Rules of the conductor beyond its namespace: on which nodes a volume can be mounted, and on which it is.
+/// Rules of the conductor beyond its namespace: on which nodes a volume can be mounted, and on which it is;
+/// and whether a node answers.
 ///
 /// Without them a claim that cannot be mounted beside the replica shows only when the runner waits, and a
-/// restore goes by pods alone to tell whether a volume is free.
+/// restore goes by pods alone to tell whether a volume is free, and learns in the outage that a node is lost.
 pub(crate) fn conductor_volumes() -> Vec<Value> {
     vec![
         rule("", &["persistentvolumes"], &["get"], &[]),
         rule("storage.k8s.io", &["storageclasses"], &["get"], &[]),
         rule("storage.k8s.io", &["volumeattachments"], &["list", "watch"], &[]),
+        rule("", &["nodes"], &["get"], &[]),
     ]
 }
 

@@ -3,30 +3,55 @@
 
 use std::process::Command;
 
-use crate::ground::{Cluster, Ledger, ground, kubectl, until};
+use crate::ground::{Cluster, Ledger, ground, kubectl, kubectl_json, until};
 use crate::restores::{
     backed_up_and_lost, beside_data, data_volume, incarnations, is_as_it_was, is_back, nothing_is_left, pods,
     second_job, until_in,
 };
 use crate::run::Run;
 
-#[test]
-fn a_replica_on_a_lost_node_keeps_its_volume_and_the_restore_is_undone() {
-    let cluster = Cluster::with_data();
-    let name = backed_up_and_lost(&cluster);
+/// The number of the node of a replica that is not copied.
+fn other_node(cluster: &Cluster) -> (String, String) {
     let [other, _] = cluster.others();
     let node = cluster.kubectl_json(&["get", "pod", &other])["spec"]["nodeName"].as_str().unwrap().to_owned();
-    let node = node.trim_start_matches("node-").to_owned();
+    (other, node.trim_start_matches("node-").to_owned())
+}
+
+#[test]
+fn a_replica_on_a_node_that_does_not_answer_refuses_the_restore_before_the_outage() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let (other, node) = other_node(&cluster);
     ground(&["fault", "node-off", &node]);
-    let ran =
-        cluster.plugin(&["restore", &name, "--yes", "--restore-stop-timeout", "20s", "--restore-join-timeout", "20s"]);
+    until("the node is not Ready", || {
+        let seen = kubectl_json(&["get", "node", &format!("node-{node}")]);
+        let conditions = seen["status"]["conditions"].as_array()?.clone();
+        conditions.iter().any(|c| c["type"] == "Ready" && c["status"] != "True").then_some(())
+    });
+    let refused = cluster.plugin(&["restore", &name, "--yes"]);
+    ground(&["fault", "node-on", &node]);
+    kubectl(&["wait", "--for=condition=Ready", "node", "--all", "--timeout=120s"]);
+    refused.ends_with(6).says(&format!("node node-{node} of pod {other} is not Ready"));
+    cluster.healthy();
+    is_as_it_was(&cluster);
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
+fn a_node_that_is_lost_while_the_cluster_stops_keeps_its_volume_and_the_restore_is_undone() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let (other, node) = other_node(&cluster);
+    ground(&["fault", "node-off", &node]);
+    let limits = ["--restore-stop-timeout", "20s", "--restore-start-timeout", "20s"];
+    let ran = cluster.plugin(&[&["restore", &name, "--yes"][..], &limits].concat());
     ground(&["fault", "node-on", &node]);
     kubectl(&["wait", "--for=condition=Ready", "node", "--all", "--timeout=120s"]);
     assert!([14, 15].contains(&ran.code), "{}: {}", ran.code, ran.stderr);
     assert!(ran.stderr.contains(&format!("pod {other} on node node-{node}")), "it names the pod:\n{}", ran.stderr);
     assert!(ran.stderr.contains("may not be written"), "{}", ran.stderr);
     if cluster.obligation().is_some() {
-        cluster.plugin(&["recover"]);
+        cluster.plugin(&["recover"]).ends_with(14);
     }
     cluster.healthy();
     is_as_it_was(&cluster);

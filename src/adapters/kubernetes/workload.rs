@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Node, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -91,8 +91,31 @@ impl<'a> KubernetesWorkload<'a> {
         Ok(listed.iter().filter(|of| scales(of)).map(ResourceExt::name_any).collect())
     }
 
-    /// What this product may not do and would have to do in the outage, found out before.
-    async fn trouble(&self, flavour: &Flavour) -> Result<Vec<String>, PortError> {
+    /// Replicas on nodes that do not answer, in words. Without the right to read nodes there are none to be
+    /// seen.
+    async fn lost(&self, replicas: &[(Replica, Option<ClaimView>)]) -> Result<Vec<String>, PortError> {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let is_one = |pod: &&Pod| replicas.iter().any(|(replica, _)| replica.pod == pod.name_any());
+        let mut lost = Vec::new();
+        for pod in self.pods().await?.iter().filter(is_one) {
+            let Some(name) = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) else { continue };
+            let what = format!("cannot read node {name}");
+            let node = if_allowed(nodes.get(&name).await.map_err(|error| port_error(what, error)))?;
+            if node.is_some_and(|node| !view::node_answers(&node)) {
+                lost.push(format!(
+                    "node {name} of pod {} is not Ready, so nobody can know whether its server still runs",
+                    pod.name_any()
+                ));
+            }
+        }
+        Ok(lost)
+    }
+
+    /// What would be found out in the outage otherwise: servers that cannot be stopped, rights that lack.
+    async fn trouble(&self, flavour: &Flavour, lost: &[String]) -> Result<Vec<String>, PortError> {
+        if !lost.is_empty() {
+            return Ok(lost.to_vec());
+        }
         let Flavour::OpenstackHelm { state_config_map } = flavour else { return Ok(Vec::new()) };
         match self.tell(state_config_map, "live", None, PatchParams::default().dry_run()).await {
             Err(error) if [Reason::Forbidden, Reason::Missing].contains(&error.reason) => Ok(vec![format!(
@@ -158,6 +181,7 @@ impl WorkloadControl for KubernetesWorkload<'_> {
             replicas.push((Replica { ordinal, pod, claim }, seen));
         }
         let flavour = view::flavour(&set);
+        let lost = self.lost(&replicas).await?;
         Ok(Workload {
             scale,
             replicas,
@@ -165,7 +189,7 @@ impl WorkloadControl for KubernetesWorkload<'_> {
             starts_at_any_ordinal: self.starts_at_any_ordinal().await?,
             autoscalers: self.autoscalers().await?,
             controller: view::controller(&set),
-            trouble: self.trouble(&flavour).await?,
+            trouble: self.trouble(&flavour, &lost).await?,
             flavour,
             kept_by: view::kept_by(&set),
         })
@@ -199,6 +223,7 @@ impl WorkloadControl for KubernetesWorkload<'_> {
         but: Option<&str>,
         limit: Duration,
     ) -> Result<Vec<ClaimUser>, PortError> {
+        let begun = std::time::Instant::now();
         let waiting = async {
             let mut changes = self.changes().boxed();
             while changes.next().await.is_some() {
@@ -212,7 +237,7 @@ impl WorkloadControl for KubernetesWorkload<'_> {
         if let Ok(Err(error)) = tokio::time::timeout(limit, waiting).await {
             return Err(error);
         }
-        self.detached(claims, but, limit).await
+        self.detached(claims, but, limit.saturating_sub(begun.elapsed())).await
     }
 
     async fn next_user(&self, claims: &[String]) -> Result<ClaimUser, PortError> {

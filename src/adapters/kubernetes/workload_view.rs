@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{ContainerStatus, Node, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::storage::v1::VolumeAttachment;
 use kube::ResourceExt;
 
@@ -162,6 +162,12 @@ pub(super) fn attached(
         })
     };
     attachments.iter().filter_map(of).collect()
+}
+
+/// Whether a node's kubelet reports that all is well.
+pub(super) fn node_answers(node: &Node) -> bool {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.filter(|condition| condition.type_ == "Ready").all(|condition| condition.status == "True")
 }
 
 pub(super) fn readiness(pod: &Pod) -> Readiness {
