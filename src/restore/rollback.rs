@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::RestoreError;
 use super::course::{Course, StepError};
-use super::phase3_start::{all, answers, forget_bootstrap, start_alone, started};
+use super::phase3_start::{all, answers, ask, forget_bootstrap, start_alone, started};
 use super::positions::Found;
 use super::{phase1_stop, positions};
 use crate::model::event::{EventKind, Phase};
@@ -38,6 +38,11 @@ pub(super) async fn run(course: &mut Course<'_>) -> RestoreError {
 }
 
 async fn back(course: &mut Course<'_>) -> Result<(), StepError> {
+    if course.debt.reached <= Stage::Stopping && old_serves(course).await? {
+        course.step(Phase::RollBack, "the old cluster serves; it was not stopped, or is started again");
+        scale_back(course, course.limits.join).await?;
+        return as_it_was(course).await;
+    }
     match phase1_stop::stop(course).await {
         Ok(()) => {}
         // Whoever holds a volume may be further than all others: nobody else may be told to start the cluster.
@@ -69,6 +74,16 @@ async fn back(course: &mut Course<'_>) -> Result<(), StepError> {
         answers(course, &replica, course.limits.lead, &is_member).await?;
     }
     as_it_was(course).await
+}
+
+/// Whether anybody serves the data that nobody has touched yet.
+async fn old_serves(course: &Course<'_>) -> Result<bool, StepError> {
+    for replica in all(course) {
+        if ask(course, &replica).await?.is_ok_and(|member| member.ready && member.cluster_status == "Primary") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Puts the leader's old data back; where none were set aside, only once another replica is known to have
