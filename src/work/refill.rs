@@ -179,6 +179,11 @@ impl Site<'_> {
                 self.volume.remove(&path)?;
             }
         }
+        self.forget_place()
+    }
+
+    /// Removes the place beside the data when nothing is in it any more.
+    fn forget_place(&self) -> Result<(), RefillError> {
         if self.volume.names(RESTORE_DIRECTORY)?.is_empty() {
             self.volume.remove(RESTORE_DIRECTORY)?;
         }

@@ -327,6 +327,8 @@ fn an_emptying_that_is_broken_off_anywhere_ends_well_the_second_time() {
             site.must(&empty(site));
             assert_eq!(site.content().len(), 0, "{case}");
             assert!(site.root.join("lost+found").exists() && site.data().is_dir(), "{case}");
+            let place = site.root.join(".mariadb-backup");
+            assert!(!place.exists() || place.read_dir().unwrap().next().is_some(), "{case}: an empty place is left");
         });
     }
 }

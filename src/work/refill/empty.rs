@@ -38,7 +38,7 @@ impl Site<'_> {
         self.volume.make(self.data(), Some(&gone))?;
         self.volume.make_durable()?;
         self.remove_if_possible(&gone, say);
-        Ok(())
+        self.forget_place()
     }
 
     /// Removes what is in nobody's way; that it could not be removed is told and changes nothing.
