@@ -52,7 +52,11 @@ pub async fn run(order: &ProveOrder, ports: &ProvePorts, stop: Stop) -> Outcome<
     let events = &ports.stores.events;
     events.send(Phase::Prove, EventKind::Started);
     let mut warnings = Vec::new();
-    let proven = prove(order, ports, stop, &mut warnings).await;
+    let proven = match prove(order, ports, stop, &mut warnings).await {
+        // Asked before the room is given back.
+        Err(error) => Err(with_room(error, ports).await),
+        proven => proven,
+    };
     if order.discard || proven.is_err() {
         discard(ports, &mut warnings).await;
     }
@@ -62,7 +66,6 @@ pub async fn run(order: &ProveOrder, ports: &ProvePorts, stop: Stop) -> Outcome<
             Outcome::done(report, warnings)
         }
         Err(error) => {
-            let error = with_room(error, ports).await;
             events.send(Phase::Prove, EventKind::Failed { message: error.to_string() });
             Outcome::failed(Failure::of(&error), warnings)
         }

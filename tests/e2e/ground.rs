@@ -197,18 +197,18 @@ impl Cluster {
     pub(crate) fn store_in(&self, stores: &str) {
         let image = ground(&["agent", "--print"]);
         let same = ["--agent-image", &image, "--keep", "3"];
-        self.bring_s3_credentials();
+        self.bring_secret("s3-credentials");
         let s3 = ["--s3-endpoint", "http://s3.demo:8333", "--s3-bucket", "backups", "--s3-secret", "s3-credentials"];
         self.plugin(&[&["setup", "--store", stores][..], &same, &s3].concat()).ends_with(0);
     }
 
-    /// Gives a cluster with a namespace of its own the keys of the demo's bucket.
-    fn bring_s3_credentials(&self) {
+    /// Gives a cluster with a namespace of its own a Secret of the demo's.
+    pub(crate) fn bring_secret(&self, name: &str) {
         if self.namespace == "demo" {
             return;
         }
-        let mut secret = kubectl_json(&["get", "secret", "s3-credentials", "-n", "demo"]);
-        secret["metadata"] = serde_json::json!({"name": "s3-credentials", "namespace": self.namespace});
+        let mut secret = kubectl_json(&["get", "secret", name, "-n", "demo"]);
+        secret["metadata"] = serde_json::json!({"name": name, "namespace": self.namespace});
         let file = scratch_file(&self.namespace, &secret.to_string());
         kubectl(&["apply", "-f", file.to_str().unwrap()]);
         std::fs::remove_file(file).unwrap();
