@@ -39,6 +39,8 @@ lint: prerequisites
 	cargo fmt --check
 	cargo clippy --quiet --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --no-deps --document-private-items
+	# Also of crates that are built on other systems only, which no build here has fetched.
+	@cargo fetch --quiet --locked
 	cargo deny --offline --log-level error check bans licenses sources
 
 # The release agent is what ring 2 runs in an old server image.

@@ -116,6 +116,8 @@ impl Cluster {
     /// One for a test that leaves ruins, or needs another shape.
     pub(crate) fn new(namespace: &str, options: &[&str]) -> Self {
         run("ground", &["galera", "delete", "--namespace", namespace]);
+        // One of the same name that was there before has left its place in the bucket.
+        run("ground", &["s3", "remove", &format!("{namespace}/mariadb-server/")]);
         let arguments: Vec<_> =
             ["galera", "create", "--namespace", namespace].into_iter().chain(options.iter().copied()).collect();
         ground(&arguments);
