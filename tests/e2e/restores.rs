@@ -275,6 +275,13 @@ fn a_restore_killed_while_the_others_join_is_finished() {
 }
 
 #[test]
+fn a_restore_killed_while_it_removes_what_is_left_is_finished() {
+    let cluster = Cluster::with_data();
+    assert_eq!(killed_in(&cluster, "tidying"), 0);
+    is_back(&cluster, 3);
+}
+
+#[test]
 fn restored_data_that_do_not_serve_are_undone_and_the_old_cluster_is_back() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
