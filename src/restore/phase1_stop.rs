@@ -62,7 +62,10 @@ pub(super) async fn hold(course: &Course<'_>) -> Result<(), StepError> {
     let ports = course.ports;
     let claims = all_claims(course);
     let but = waiting(course);
-    let users = patiently(ports.conductor, || ports.workload.users(&claims, but.as_deref())).await?;
+    let mut users = patiently(ports.conductor, || ports.workload.users(&claims, but.as_deref())).await?;
+    // A runner of this run whose pod is on its way out has ended: only then is it dismissed.
+    let own = format!("pod {}-", course.job);
+    users.retain(|user| !(user.terminating && user.by.starts_with(&own)));
     if users.is_empty() {
         return Ok(());
     }
