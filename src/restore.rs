@@ -121,7 +121,7 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
         starts_at_any_ordinal: observed.workload.starts_at_any_ordinal,
         opened: false,
         history: None,
-        state_config_map: leader::state_config_map(&observed.workload.flavour),
+        state_config_map: observed.workload.flavour.state_config_map().map(str::to_owned),
         keep_old_data: request.keep_old_data,
         reached: Stage::Proving,
         stopped: None,

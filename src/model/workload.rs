@@ -68,6 +68,15 @@ impl Flavour {
         }
     }
 
+    /// The ConfigMap by which servers in the way of openstack-helm find out who starts the cluster.
+    #[must_use]
+    pub fn state_config_map(&self) -> Option<&str> {
+        match self {
+            Self::OpenstackHelm { state_config_map } => Some(state_config_map),
+            Self::Bitnami | Self::MariadbOperator | Self::Plain => None,
+        }
+    }
+
     /// Where the data lie below the mounted volume, when no server can be asked.
     #[must_use]
     pub fn usual_data_directory(&self) -> &'static str {

@@ -43,13 +43,6 @@ pub(super) fn others(workload: &Workload, leader: &Replica) -> Vec<Replica> {
     there.filter(|replica| *replica != leader).cloned().collect()
 }
 
-pub(super) fn state_config_map(flavour: &Flavour) -> Option<String> {
-    match flavour {
-        Flavour::OpenstackHelm { state_config_map } => Some(state_config_map.clone()),
-        Flavour::Bitnami | Flavour::MariadbOperator | Flavour::Plain => None,
-    }
-}
-
 /// Chooses the leader: the lowest ordinal where that is possible, else the highest that is.
 pub(super) fn choose(
     observed: &Observed<'_>,

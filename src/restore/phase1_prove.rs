@@ -6,7 +6,6 @@ use super::{Observed, RestoreError, RestorePlan, volume};
 use crate::errand;
 use crate::exit_code::ExitCode;
 use crate::model::event::{EventKind, Phase};
-use crate::model::names::BACKUP_CREDENTIALS;
 use crate::model::obligation::ScratchPlace;
 use crate::model::order::{ORDER_VERSION, ProveOrder, RefillAct, RunnerOrder, RunnerTask, StoreName};
 use crate::model::outcome::{Explain, Failure};
@@ -26,7 +25,6 @@ pub(super) fn runner(observed: &Observed<'_>, chain: &Chain, leader: &Leader, nu
     let is_beside = leader.scratch == ScratchPlace::Beside;
     let order = ProveOrder {
         reserve_bytes: if is_beside { settings.data_free_bytes } else { 0 },
-        backup_credentials: Some(BACKUP_CREDENTIALS.to_owned()),
         ..chain.order(&observed.inputs(), volume::scratch_path(&leader.scratch))
     };
     let data = DataVolume { claim: leader.replica.claim.clone(), beside: leader.pod.clone() };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::course::{Course, StepError};
 use crate::model::event::{EventKind, Phase};
-use crate::model::workload::{ClaimUser, Replica};
+use crate::model::workload::ClaimUser;
 use crate::patience::patiently;
 
 /// The pause before a cluster that somebody else starts again is stopped again.
@@ -36,7 +36,7 @@ pub(super) async fn stop(course: &Course<'_>) -> Result<(), StepError> {
     loop {
         patiently(ports.conductor, || ports.workload.scale(course.debt.saved.none())).await?;
         // Also one by one: with ordered pods, one that is not Ready would hold up all the others.
-        for replica in all_replicas(course) {
+        for replica in course.debt.replicas() {
             patiently(ports.conductor, || ports.workload.end_pod(&replica.pod)).await?;
         }
         let limit = deadline.saturating_sub(clock.elapsed());
@@ -78,12 +78,8 @@ fn waiting(course: &Course<'_>) -> Option<String> {
     course.waiting.as_ref().map(|waiting| waiting.spec.name.clone())
 }
 
-fn all_replicas<'a>(course: &'a Course<'_>) -> impl Iterator<Item = &'a Replica> {
-    std::iter::once(&course.debt.leader).chain(&course.debt.others)
-}
-
 pub(super) fn all_claims(course: &Course<'_>) -> Vec<String> {
-    all_replicas(course).map(|replica| replica.claim.clone()).collect()
+    course.debt.replicas().map(|replica| replica.claim.clone()).collect()
 }
 
 fn users_text(users: &[ClaimUser]) -> String {

@@ -104,8 +104,7 @@ pub(super) async fn forget_bootstrap(course: &Course<'_>) -> Result<(), StepErro
 
 /// Every replica the StatefulSet asks for, the leader first.
 pub(super) fn all(course: &Course<'_>) -> Vec<Replica> {
-    let debt = &course.debt;
-    std::iter::once(&debt.leader).chain(&debt.others).cloned().collect()
+    course.debt.replicas().cloned().collect()
 }
 
 /// Removes what is no longer needed, and the record.

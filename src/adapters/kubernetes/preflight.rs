@@ -15,7 +15,6 @@ use serde::de::DeserializeOwned;
 use super::error::port_error;
 use super::{event_text, workload_view};
 use crate::model::settings::Settings;
-use crate::model::workload::Flavour;
 use crate::ports::{PortError, Reason};
 
 /// Looks at what a run needs.
@@ -58,10 +57,7 @@ impl Preflight {
     pub async fn state_config_map(&self, statefulset: &str) -> Result<Option<String>, PortError> {
         let what = format!("cannot read StatefulSet {}/{statefulset}", self.namespace);
         let set = self.api::<StatefulSet>().get(statefulset).await.map_err(|error| port_error(what, error))?;
-        Ok(match workload_view::flavour(&set) {
-            Flavour::OpenstackHelm { state_config_map } => Some(state_config_map),
-            Flavour::Bitnami | Flavour::MariadbOperator | Flavour::Plain => None,
-        })
+        Ok(workload_view::flavour(&set).state_config_map().map(str::to_owned))
     }
 
     fn api<K>(&self) -> Api<K>

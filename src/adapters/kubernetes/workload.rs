@@ -116,7 +116,7 @@ impl<'a> KubernetesWorkload<'a> {
         if !lost.is_empty() {
             return Ok(lost.to_vec());
         }
-        let Flavour::OpenstackHelm { state_config_map } = flavour else { return Ok(Vec::new()) };
+        let Some(state_config_map) = flavour.state_config_map() else { return Ok(Vec::new()) };
         match self.tell(state_config_map, "live", None, PatchParams::default().dry_run()).await {
             Err(error) if [Reason::Forbidden, Reason::Missing].contains(&error.reason) => Ok(vec![format!(
                 "{error}, by which the servers are told who starts the cluster; kubectl mariadb-backup setup {} gives \

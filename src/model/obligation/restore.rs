@@ -64,6 +64,13 @@ pub struct RestoreDebt {
     pub why: Option<String>,
 }
 
+impl RestoreDebt {
+    /// Every replica that has a volume, the leader first.
+    pub fn replicas(&self) -> impl Iterator<Item = &Replica> {
+        std::iter::once(&self.leader).chain(&self.others)
+    }
+}
+
 /// How far a restore is. In this order, but for the way back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
