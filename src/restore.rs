@@ -14,11 +14,11 @@ use crate::model::catalogue::Catalogue;
 use crate::model::cluster::{ClaimView, ClusterView};
 use crate::model::galera::Member;
 use crate::model::obligation::{Debt, OBLIGATION_SCHEMA, Obligation, RestoreDebt, ScratchPlace, Stage};
-use crate::model::order::{RestoreRequest, StoreName};
+use crate::model::order::{Refill, RestoreRequest, StoreName};
 use crate::model::outcome::Explain;
 use crate::model::report::{RestorePreview, RestoreReport, VolumeReport};
 use crate::model::settings::Settings;
-use crate::model::workload::Workload;
+use crate::model::workload::{Scale, Workload};
 use crate::patience::patiently;
 use crate::ports::PortError;
 use crate::ports::conductor::RunnerSpec;
@@ -30,6 +30,7 @@ mod course;
 mod error;
 mod leader;
 mod obstacles;
+mod phase1_lend;
 mod phase1_prove;
 mod phase1_stop;
 mod phase2_refill;
@@ -76,6 +77,8 @@ pub struct RestorePlan {
     pub debt: RestoreDebt,
     /// The runners that prove it: the next is tried where one finds its copy damaged.
     pub proofs: Vec<RunnerSpec>,
+    /// What the others get theirs from, where that was asked for.
+    refill: Option<Refill>,
     /// The limits.
     limits: Limits,
     /// Bytes it takes unpacked; `None` when that is not recorded.
@@ -103,18 +106,21 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
     let inputs = observed.inputs();
     let nearest = [StoreName::Local, StoreName::S3];
     let chain = Chain::of(&inputs, &request.backup, request.store, nearest)?;
-    let obstacles = obstacles::of(observed);
+    let obstacles = obstacles::of(observed, request);
     if !obstacles.is_empty() {
         return Err(RestoreError::Obstacles(obstacles));
     }
     let place = leader::data_place(observed);
     let leader = leader::choose(observed, &chain, &place, request.leader)?;
+    let others = leader::others(&observed.workload, &leader.replica);
     let debt = RestoreDebt {
         backup: request.backup.clone(),
         stage: Stage::Proving,
         leader: leader.replica.clone(),
-        others: leader::others(&observed.workload, &leader.replica),
-        saved: observed.workload.scale,
+        lent: phase1_lend::place(observed, &leader, &others, request.refill)?,
+        others,
+        saved: saved(&observed.workload),
+        stood_at_zero: observed.workload.scale.replicas == 0,
         place,
         scratch: leader.scratch.clone(),
         previous: previous(observed),
@@ -139,7 +145,15 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
     let proofs = proofs.map(|(n, chain)| phase1_prove::runner(observed, chain, &leader, n)).collect();
     let unpacked_bytes = chain.unpacked_bytes(&inputs).ok();
     let remarks = obstacles::remarks(observed);
-    Ok(RestorePlan { chain, leader, debt, proofs, limits: Limits::of(observed.settings), unpacked_bytes, remarks })
+    let (limits, refill) = (Limits::of(observed.settings), request.refill);
+    Ok(RestorePlan { chain, leader, debt, proofs, refill, limits, unpacked_bytes, remarks })
+}
+
+/// What the StatefulSet shall ask for at the end: what it asks for now, or as many as were found of one that
+/// stands at 0.
+fn saved(workload: &Workload) -> Scale {
+    let found = i32::try_from(workload.replicas.len()).unwrap_or(i32::MAX);
+    Scale { replicas: found, ..workload.scale }
 }
 
 /// The history the cluster is in, by the word of those who are in its majority.
@@ -199,7 +213,11 @@ pub async fn run(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Res
             return Err(RestoreError::NotProven { backup: plan.debt.backup.clone(), failure: Box::new(failure) });
         }
     }
-    if let Err(error) = still_the_same(plan, ports).await {
+    let ready = match phase1_lend::run(&mut course, plan.refill).await {
+        Ok(()) => still_the_same(plan, ports).await,
+        failed => failed,
+    };
+    if let Err(error) = ready {
         phase1_prove::abandon(&mut course).await;
         return Err(error);
     }
@@ -217,7 +235,7 @@ async fn still_the_same(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<
         .await
         .map_err(|source| RestoreError::NotBegun { source })?;
     let mut obstacles = obstacles::of_workload(&now);
-    if now.scale != plan.debt.saved {
+    if now.scale != plan.debt.asked() {
         obstacles.push("it was scaled while the backup was proven".to_owned());
     }
     if obstacles.is_empty() { Ok(()) } else { Err(RestoreError::Obstacles(obstacles)) }

@@ -74,9 +74,10 @@ impl DataFiles for VolumeFiles {
         self.path(path).display().to_string().trim_end_matches('/').to_owned()
     }
 
-    fn room(&self) -> Result<(u64, u64), PortError> {
-        let room = rustix::fs::statvfs(&self.0)
-            .map_err(|error| failed("ask for the room on the volume at", &self.0, error.into()))?;
+    fn room(&self, path: &str) -> Result<(u64, u64), PortError> {
+        let path = self.path(path);
+        let room = rustix::fs::statvfs(&path)
+            .map_err(|error| failed("ask for the room on the volume at", &path, error.into()))?;
         Ok((room.f_bavail.saturating_mul(room.f_frsize), room.f_blocks.saturating_mul(room.f_frsize)))
     }
 
@@ -125,10 +126,10 @@ impl DataFiles for VolumeFiles {
         let path = self.path(directory);
         let make = || -> io::Result<()> {
             let model = like.map(|like| fs::metadata(self.path(like))).map(if_there).transpose()?.flatten();
-            match DirBuilder::new().mode(DIRECTORY_MODE).create(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
-                made => made?,
+            if path.is_dir() {
+                return Ok(());
             }
+            DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(&path)?;
             match model {
                 Some(model) => fs::set_permissions(&path, Permissions::from_mode(model.mode() & 0o7777)),
                 None => Ok(()),
@@ -168,9 +169,10 @@ impl DataFiles for VolumeFiles {
         copy_files(files.into(), copying)
     }
 
-    fn make_durable(&self) -> Result<(), PortError> {
-        let synced = File::open(&self.0).and_then(|root| Ok(rustix::fs::syncfs(root)?));
-        synced.map_err(|error| failed("make durable what is on the volume at", &self.0, error))
+    fn make_durable(&self, path: &str) -> Result<(), PortError> {
+        let path = self.path(path);
+        let synced = File::open(&path).and_then(|place| Ok(rustix::fs::syncfs(place)?));
+        synced.map_err(|error| failed("make durable what is on the volume at", &path, error))
     }
 }
 

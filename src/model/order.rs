@@ -16,7 +16,7 @@ mod restore;
 pub use drill::DrillRequest;
 pub use prove::ProveOrder;
 pub use refill::{DataPlace, GoAheadPlace, RefillAct, RefillOrder};
-pub use restore::{Bootstrap, ForeignBackup, RestoreRequest};
+pub use restore::{Bootstrap, ForeignBackup, Refill, RestoreRequest};
 
 /// The version of [`Order`] and [`RunnerOrder`] this build writes and accepts.
 pub const ORDER_VERSION: u32 = 1;

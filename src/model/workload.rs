@@ -92,7 +92,8 @@ impl Flavour {
 pub struct Workload {
     /// What it asks for.
     pub scale: Scale,
-    /// Its replicas, lowest ordinal first, each with its claim as it is; `None` for one that is missing.
+    /// Its replicas, lowest ordinal first, each with its claim as it is; `None` for one that is missing. Of
+    /// one that stands at 0, those whose claims are there.
     pub replicas: Vec<(Replica, Option<ClaimView>)>,
     /// The way its servers start.
     pub flavour: Flavour,
@@ -108,6 +109,19 @@ pub struct Workload {
     pub trouble: Vec<String>,
     /// Tools that may set it back to what stands in a repository, in words.
     pub kept_by: Vec<String>,
+}
+
+impl Workload {
+    /// The same; of one that stands at 0, with no more replicas than that.
+    #[must_use]
+    pub fn of_size(mut self, replicas: Option<i32>) -> Self {
+        if let Some(most) = replicas.and_then(|replicas| usize::try_from(replicas).ok())
+            && self.scale.replicas == 0
+        {
+            self.replicas.truncate(most);
+        }
+        self
+    }
 }
 
 /// A pod that has a claim mounted, or may still have it.

@@ -52,6 +52,8 @@ pub(crate) async fn run(
         backup,
         store: flags.store.map(Into::into),
         leader: flags.leader,
+        refill: flags.refill.map(Into::into),
+        replicas: flags.replicas,
         keep_old_data: flags.keep_old_data,
         no_rollback: flags.no_rollback,
         dry_run: true,

@@ -32,8 +32,8 @@ pub trait DataFiles: Send + Sync {
     /// Returns what to call a path in messages.
     fn place(&self, path: &str) -> String;
 
-    /// Returns free and total bytes.
-    fn room(&self) -> Result<(u64, u64), PortError>;
+    /// Returns free and total bytes of the file system something is on.
+    fn room(&self, path: &str) -> Result<(u64, u64), PortError>;
 
     /// Returns the bytes of all files below a directory; 0 when it is not there.
     fn size(&self, directory: &str) -> Result<u64, PortError>;
@@ -50,7 +50,7 @@ pub trait DataFiles: Send + Sync {
     /// Writes it; a reader sees the old one or the new one, also after a power loss.
     fn write_state(&self, directory: &str, state: &SavedState) -> Result<(), PortError>;
 
-    /// Makes a directory, with the mode of another one where that is there.
+    /// Makes a directory and those above it, with the mode of another one where that is there.
     fn make(&self, directory: &str, like: Option<&str>) -> Result<(), PortError>;
 
     /// Gives something another name; `false`, and nothing done, when that is on another file system.
@@ -65,8 +65,8 @@ pub trait DataFiles: Send + Sync {
     /// Copies a directory's content into another one, which is there, but for those names in its top.
     fn copy(&self, from: &str, to: &str, copying: &Copying<'_>) -> Result<(), PortError>;
 
-    /// Returns once everything on the volume would survive a power loss.
-    fn make_durable(&self) -> Result<(), PortError>;
+    /// Returns once everything on the file system something is on would survive a power loss.
+    fn make_durable(&self, path: &str) -> Result<(), PortError>;
 }
 
 /// How a directory is copied.

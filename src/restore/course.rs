@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::error::RestoreError;
 use super::{phase1_stop, phase2_refill, phase3_join, phase3_start, rollback};
 use crate::model::event::Phase;
+use crate::model::names::STORE_PATH;
 use crate::model::obligation::{Debt, Obligation, RestoreDebt, Stage};
 use crate::model::report::RestoreReport;
 use crate::model::settings::Settings;
@@ -121,6 +122,11 @@ impl<'a> Course<'a> {
     pub(super) async fn record(&mut self) -> Result<(), PortError> {
         self.owed.debt = Debt::Restore(Box::new(self.debt.clone()));
         patiently(self.ports.conductor, || self.ports.workload.record_stage(&self.owed)).await
+    }
+
+    /// What this restore has on the volume of backups, as a runner that has it sees it.
+    pub(super) fn on_store(&self) -> Option<String> {
+        self.debt.on_store().map(|directory| format!("{STORE_PATH}/{directory}"))
     }
 
     /// A name for the next runner; never the same twice in one Job.

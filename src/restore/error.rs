@@ -27,6 +27,9 @@ pub enum RestoreError {
         /// The cluster.
         cluster: String,
     },
+    /// Not all replicas can get the proven copy itself.
+    #[error("--refill all cannot be done, and the cluster was not touched: {0}")]
+    CannotLend(String),
     /// The leader's volume could not be looked at.
     #[error("cannot look at the data volume of {pod}: {}", .failure.message)]
     Look {
@@ -94,12 +97,14 @@ pub enum RestoreError {
         why: String,
     },
     /// It failed and was undone.
-    #[error("the restore of {backup} failed, and the old cluster is back: {why}")]
+    #[error("the restore of {backup} failed, and {how}: {why}")]
     RolledBack {
         /// The backup.
         backup: BackupId,
         /// Why it failed.
         why: String,
+        /// How the old cluster is.
+        how: &'static str,
     },
     /// It failed, and could not be undone.
     #[error("the restore of {backup} failed ({why}), and the old cluster is not back: {trouble}")]
@@ -126,6 +131,7 @@ impl Explain for RestoreError {
             | Self::Obstacles(_)
             | Self::NoLeader(_)
             | Self::NoWayBack { .. }
+            | Self::CannotLend(_)
             | Self::NoRoom { .. } => ExitCode::Refused,
             Self::Look { failure, .. } | Self::NotProven { failure, .. } => failure.code,
             Self::NotBegun { .. } | Self::Interrupted { .. } | Self::NotJoined { .. } => ExitCode::FailedInCluster,
@@ -143,6 +149,9 @@ impl Explain for RestoreError {
                     .to_owned(),
             ),
             Self::NoWayBack { .. } => Some("--no-rollback goes on without a way back".to_owned()),
+            Self::CannotLend(_) => {
+                Some("leave --refill out, and the other replicas get everything from the first one".to_owned())
+            }
             Self::Look { failure, .. } | Self::NotProven { failure, .. } => failure.hint.clone(),
             Self::NoData { .. } => {
                 Some("a replica that answers says where its data are: bring one up, or see what is on the volume".to_owned())

@@ -112,9 +112,14 @@ fn possible(
         return Ok(ScratchPlace::Beside);
     }
     if meets_store {
-        return Ok(ScratchPlace::Store(format!(".unfinished/restore_{}", observed.job)));
+        return Ok(ScratchPlace::Store(store_scratch(observed.job)));
     }
     Err("its data directory is the root of its volume, and the volume of backups cannot be mounted beside it, so there is no place to unpack".to_owned())
+}
+
+/// What a restore uses on the volume of backups, below its root: swept with what other dead runs left.
+pub(super) fn store_scratch(job: &str) -> String {
+    format!(".unfinished/restore_{job}")
 }
 
 /// Whether a chain can be read by a runner on that replica's volume.
@@ -126,7 +131,7 @@ pub(super) fn can_read(observed: &Observed<'_>, chain: &Chain, leader: &Replica)
 }
 
 /// Whether two volumes can be mounted on one node, as far as can be seen.
-fn meet(one: &ClaimView, other: &ClaimView) -> bool {
+pub(super) fn meet(one: &ClaimView, other: &ClaimView) -> bool {
     match (&one.nodes, &other.nodes) {
         (Some(one), Some(other)) => one.iter().any(|node| other.contains(node)),
         _ => true,

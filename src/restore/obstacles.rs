@@ -1,17 +1,22 @@
 //! What stands in the way of a restore, all of it at once, before anything is touched.
 
 use super::Observed;
+use crate::model::order::RestoreRequest;
 use crate::model::workload::{Flavour, Workload};
 
 /// Returns whatever makes a restore impossible or dangerous now.
-pub(super) fn of(observed: &Observed<'_>) -> Vec<String> {
+pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest) -> Vec<String> {
     let workload = &observed.workload;
     let name = &observed.cluster.statefulset;
     let mut found = of_workload(workload);
     if workload.replicas.is_empty() {
         found.push(format!(
-            "StatefulSet {name} is scaled to 0, so it is not known which volumes are its own; scale it to what it shall be first"
+            "StatefulSet {name} is scaled to 0 and has no claim left; scale it to what it shall be first"
         ));
+    }
+    let asked = workload.scale.replicas;
+    if asked > 0 && request.replicas.is_some_and(|wanted| wanted != asked) {
+        found.push(format!("StatefulSet {name} runs {asked} replicas; --replicas is for one that is scaled to 0"));
     }
     found.extend(bootstrap(observed));
     for (replica, claim) in &workload.replicas {
@@ -67,6 +72,12 @@ pub(super) fn remarks(observed: &Observed<'_>) -> Vec<String> {
         .iter()
         .map(|tool| format!("{tool} may start the cluster again in the middle; pause it for the time"))
         .collect();
+    if workload.scale.replicas == 0 {
+        let found = workload.replicas.len();
+        remarks.push(format!(
+            "the StatefulSet is scaled to 0; claims of {found} replicas are there, so many will run (--replicas says another number)"
+        ));
+    }
     let missing = workload.replicas.iter().filter(|(_, claim)| claim.is_none());
     remarks.extend(missing.map(|(replica, _)| format!("claim {} is not there; it will be made anew", replica.claim)));
     let silent: Vec<_> =

@@ -129,10 +129,6 @@ async fn remove_scratch(course: &mut Course<'_>) -> Result<(), String> {
         return Ok(());
     }
     let leader = course.debt.leader.clone();
-    let act = RefillAct::Tidy { scratch: None, keep_old_data: false, keep_failed: false };
-    let cluster = course.ports.conductor.cluster;
-    let view = patiently(course.ports.conductor, || cluster.view()).await.map_err(|error| error.to_string())?;
-    let runs = view.pod(&leader.pod).is_some_and(|pod| pod.node.is_some());
-    let done = if runs { course.refill_beside(&leader, act).await } else { course.refill(&leader, act).await };
-    done.map(drop).map_err(|error| error.words())
+    let act = RefillAct::Tidy { scratch: course.on_store(), keep_old_data: false, keep_failed: false };
+    course.refill_around(&leader, act).await.map(drop).map_err(|error| error.words())
 }

@@ -8,13 +8,10 @@ use crate::model::order::RefillAct;
 /// How often it is begun anew after a pod turned up with the volume.
 const ATTEMPTS: u32 = 3;
 
-/// Where the proof leaves what it proved, below its scratch.
-const BASE: &str = "base";
-
 /// What is done to the leader's volume.
 pub(super) fn act(course: &Course<'_>) -> RefillAct {
     let history = course.debt.history.clone().unwrap_or_default();
-    RefillAct::Switch { source: format!("{}/{BASE}", volume::scratch_path(&course.debt.scratch)), history }
+    RefillAct::Switch { source: volume::proven(&course.debt.scratch), history }
 }
 
 pub(super) async fn run(course: &mut Course<'_>) -> Result<(), StepError> {

@@ -6,13 +6,14 @@ use futures::future::join_all;
 
 use super::course::{Course, StepError};
 use super::phase3_start::{all, answers, ask, forget_bootstrap, start_alone, started};
-use super::{phase1_stop, positions};
+use super::{phase1_lend, phase1_stop, positions};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
 use crate::model::obligation::RestoreDebt;
 use crate::model::order::RefillAct;
 use crate::model::workload::{Replica, Scale};
 use crate::patience::patiently;
+use crate::ports::conductor::RunnerSpec;
 
 /// How often it is looked whether anybody serves while the others join.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -23,7 +24,7 @@ const TRIES: u32 = 3;
 /// How long one member is waited for before the leader is asked again.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// Empties the other volumes, starts all replicas, and waits until each is a member.
+/// Gives the other volumes what was lent to them, or empties them; starts all replicas, and waits until each is a member.
 ///
 /// A leader that crashes meanwhile can leave them all waiting for one another for good. The restored data
 /// are whole: the cluster is stopped, and started again from whoever is furthest with them.
@@ -33,7 +34,7 @@ pub(super) async fn join(course: &mut Course<'_>) -> Result<(), StepError> {
         if again || course.resumed {
             revive(course).await?;
         }
-        empty_others(course, again).await?;
+        prepare_others(course, again).await?;
         start_all(course).await?;
         let joined = tokio::select! {
             biased;
@@ -165,11 +166,11 @@ async fn furthest_restored(course: &mut Course<'_>) -> Result<Replica, StepError
         .ok_or_else(|| StepError::Failed("no volume holds the restored data in a state to start from".to_owned()))
 }
 
-/// Empties the volumes of those that do not serve yet, all at once; the leader goes on serving meanwhile.
+/// Makes the volumes of those ready that do not serve yet, all at once; the leader goes on serving meanwhile.
 ///
 /// On the first try, what has the restored data already is left as it is; later, data that did not come up
 /// are given up.
-async fn empty_others(course: &mut Course<'_>, again: bool) -> Result<(), StepError> {
+async fn prepare_others(course: &mut Course<'_>, again: bool) -> Result<(), StepError> {
     let mut late = Vec::new();
     for replica in course.debt.others.clone() {
         let serves = ask(course, &replica)
@@ -182,14 +183,38 @@ async fn empty_others(course: &mut Course<'_>, again: bool) -> Result<(), StepEr
     }
     only_leader(course).await?;
     let history = course.debt.history.clone().filter(|_| !again);
-    let mut specs = Vec::new();
+    let lent = phase1_lend::source(course).zip(history.clone());
+    let mut sent = Vec::new();
     for replica in &late {
-        specs.push((course.runner(replica, RefillAct::Empty { history: history.clone() }, None), replica));
+        let fill = lent.clone().map(|(source, history)| RefillAct::Fill { source, history });
+        let fill = fill.map(|act| course.runner(replica, act, None));
+        sent.push((replica, fill, course.runner(replica, RefillAct::Empty { history: history.clone() }, None)));
     }
-    course.step(Phase::Start, format!("emptying the other volumes: {}", specs.len()));
+    let what = if lent.is_some() { "copying the restored data to" } else { "emptying" };
+    course.step(Phase::Start, format!("{what} the other volumes: {}", sent.len()));
     let course = &*course;
-    let emptied = join_all(specs.iter().map(|(spec, replica)| course.alone(spec, replica))).await;
-    emptied.into_iter().collect::<Result<Vec<_>, _>>().map(drop)
+    let prepared = sent.iter().map(|(replica, fill, empty)| prepare(course, replica, fill.as_ref(), empty));
+    join_all(prepared).await.into_iter().collect()
+}
+
+/// Fills a volume with what was lent to it; empties it where there is nothing, or where that fails.
+async fn prepare(
+    course: &Course<'_>,
+    replica: &Replica,
+    fill: Option<&RunnerSpec>,
+    empty: &RunnerSpec,
+) -> Result<(), StepError> {
+    if let Some(fill) = fill {
+        match course.alone(fill, replica).await {
+            Err(StepError::Failed(why)) => {
+                let leader = &course.debt.leader.pod;
+                let message = format!("{} gets everything from {leader} instead: {why}", replica.pod);
+                course.ports.conductor.events.send(Phase::Start, EventKind::Warned { message });
+            }
+            filled => return filled.map(drop),
+        }
+    }
+    course.alone(empty, replica).await.map(drop)
 }
 
 /// Makes sure that no other replica has its volume.

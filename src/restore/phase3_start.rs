@@ -8,7 +8,6 @@ use super::phase1_stop;
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
 use crate::model::names::RESTORE_DIRECTORY;
-use crate::model::obligation::ScratchPlace;
 use crate::model::order::{RefillAct, ServerAddress};
 use crate::model::report::{LastRestore, RestoreReport};
 use crate::model::workload::{Replica, Scale, Started};
@@ -111,11 +110,8 @@ pub(super) fn all(course: &Course<'_>) -> Vec<Replica> {
 pub(super) async fn finish(course: &mut Course<'_>) -> Result<RestoreReport, RestoreError> {
     let full = course.ports.conductor.clock.now();
     let leader = course.debt.leader.clone();
-    let scratch = match &course.debt.scratch {
-        ScratchPlace::Beside => None,
-        ScratchPlace::Store(_) => Some(super::volume::scratch_path(&course.debt.scratch)),
-    };
-    let act = RefillAct::Tidy { scratch, keep_old_data: course.debt.keep_old_data, keep_failed: false };
+    let keep_old_data = course.debt.keep_old_data;
+    let act = RefillAct::Tidy { scratch: course.on_store(), keep_old_data, keep_failed: false };
     let mut kept_old_data = course.debt.keep_old_data && course.debt.place.has_siblings();
     match course.refill_beside(&leader, act).await {
         Ok(_) => {}

@@ -2,7 +2,7 @@
 
 use super::{Observed, RestorePlan, has_way_back};
 use crate::model::galera::Position;
-use crate::model::obligation::ScratchPlace;
+use crate::model::obligation::{RestoreDebt, ScratchPlace};
 use crate::model::order::StoreName;
 use crate::model::report::{RestorePreview, VolumePlan, VolumeReport};
 
@@ -49,7 +49,10 @@ fn volumes(plan: &RestorePlan) -> Vec<VolumePlan> {
     let other = |replica: &crate::model::workload::Replica| VolumePlan {
         pod: replica.pod.clone(),
         claim: replica.claim.clone(),
-        what: format!("is emptied once {} serves, and gets everything from it", debt.leader.pod),
+        what: match &debt.lent {
+            Some(_) => format!("gets a copy of the restored data once {} serves", debt.leader.pod),
+            None => format!("is emptied once {} serves, and gets everything from it", debt.leader.pod),
+        },
     };
     std::iter::once(leader).chain(debt.others.iter().map(other)).collect()
 }
@@ -79,23 +82,41 @@ fn steps(plan: &RestorePlan) -> Vec<String> {
             from.join(" and "),
             scratch(plan)
         ),
-        "boot a server on it without network, log in with today's Secrets, open every table".to_owned(),
-        format!("stop all {} replicas; wait until no pod holds any of their volumes", debt.saved.replicas),
+        prove_step(debt).to_owned(),
+        match debt.asked().replicas {
+            0 => "make sure that no pod holds any of the volumes".to_owned(),
+            all => format!("stop all {all} replicas; wait until no pod holds any of their volumes"),
+        },
         format!("put the restored data into place on the volume of {leader}, {into_place}"),
         format!("start {leader} alone, in a new history, and look at it"),
     ];
     if !debt.others.is_empty() {
         let others: Vec<_> = debt.others.iter().map(|replica| replica.pod.as_str()).collect();
-        steps.push(format!("empty the volumes of {}, start them, and wait until each is Synced", others.join(", ")));
+        let others = others.join(", ");
+        steps.push(match &debt.lent {
+            Some(_) => {
+                format!("copy the restored data to the volumes of {others}, start them, and wait until each is Synced")
+            }
+            None => format!("empty the volumes of {others}, start them, and wait until each is Synced"),
+        });
     }
     steps
         .push(if debt.keep_old_data { "remove the scratch" } else { "remove the scratch and the old data" }.to_owned());
     steps
 }
 
+fn prove_step(debt: &RestoreDebt) -> &'static str {
+    if debt.lent.is_some() && debt.scratch == ScratchPlace::Beside {
+        "boot a server on it without network, log in with today's Secrets, open every table; copy it to the volume of backups, for the other replicas"
+    } else {
+        "boot a server on it without network, log in with today's Secrets, open every table"
+    }
+}
+
 fn outage(plan: &RestorePlan, look: &VolumeReport) -> String {
     let copied = plan.unpacked_bytes.unwrap_or(look.data_bytes);
     match plan.debt.scratch {
+        _ if plan.debt.stood_at_zero => "it is there already, and ends with step 5".to_owned(),
         ScratchPlace::Beside => {
             "from step 3 to step 5: as long as the servers take to stop and one to start".to_owned()
         }
@@ -111,14 +132,17 @@ fn way_back(plan: &RestorePlan) -> Option<String> {
     if !has_way_back(debt) {
         return None;
     }
+    let (leader, limit) = (&debt.leader.pod, plan.limits.lead.as_secs());
+    if debt.stood_at_zero {
+        let from = if debt.place.has_siblings() { "get back into place" } else { "stay on the other volumes" };
+        return Some(format!(
+            "when {leader} does not serve within {limit} s, the old data {from}, and the cluster stays stopped"
+        ));
+    }
     let from = if debt.place.has_siblings() {
         "from the old data set aside, or the replica that is furthest"
     } else {
         "from the furthest of the replicas that are not touched before"
     };
-    Some(format!(
-        "when {} does not serve within {} s, the old cluster is started again {from}",
-        debt.leader.pod,
-        plan.limits.lead.as_secs()
-    ))
+    Some(format!("when {leader} does not serve within {limit} s, the old cluster is started again {from}"))
 }

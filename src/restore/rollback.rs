@@ -27,13 +27,21 @@ pub(super) async fn run(course: &mut Course<'_>) -> RestoreError {
     match back(course).await {
         Ok(()) => {
             events.send(Phase::RollBack, EventKind::Finished);
-            RestoreError::RolledBack { backup, why }
+            RestoreError::RolledBack { backup, why, how: how_it_is(course) }
         }
         Err(StepError::World(source)) => course.interrupted(source),
         Err(StepError::Failed(trouble) | StepError::Intruded(trouble)) => {
             let instructions = instructions(course).into();
             RestoreError::NeedsPerson { backup, why, trouble: trouble.into(), instructions }
         }
+    }
+}
+
+fn how_it_is(course: &Course<'_>) -> &'static str {
+    if course.debt.stood_at_zero {
+        "the old data are in place, and the cluster is stopped as it was"
+    } else {
+        "the old cluster is back"
     }
 }
 
@@ -55,6 +63,10 @@ async fn back(course: &mut Course<'_>) -> Result<(), StepError> {
     }
     if course.debt.reached >= Stage::Switching {
         put_back(course).await?;
+    }
+    if course.debt.stood_at_zero {
+        course.step(Phase::RollBack, "the cluster was stopped before, and stays so");
+        return as_it_was(course).await;
     }
     let found = positions::of(course, &all(course)).await?;
     let furthest = furthest(course, &found)?;
@@ -106,10 +118,13 @@ async fn put_back(course: &mut Course<'_>) -> Result<(), StepError> {
     course.refill(&leader, act).await.map(drop)
 }
 
-/// Starts all replicas and waits until each is Ready.
+/// Starts all replicas there were, and waits until each is Ready.
 async fn scale_back(course: &Course<'_>, limit: Duration) -> Result<(), StepError> {
     let ports = course.ports;
-    patiently(ports.conductor, || ports.workload.scale(course.debt.saved)).await?;
+    patiently(ports.conductor, || ports.workload.scale(course.debt.asked())).await?;
+    if course.debt.stood_at_zero {
+        return Ok(());
+    }
     for replica in all(course) {
         started(course, &replica, limit).await?;
     }
@@ -121,9 +136,10 @@ async fn as_it_was(course: &mut Course<'_>) -> Result<(), StepError> {
     let ports = course.ports;
     forget_bootstrap(course).await?;
     let leader = course.debt.leader.clone();
-    let act = RefillAct::Tidy { scratch: None, keep_old_data: false, keep_failed: course.debt.opened };
+    let keep_failed = course.debt.opened;
+    let act = RefillAct::Tidy { scratch: course.on_store(), keep_old_data: false, keep_failed };
     if course.debt.place.has_siblings() {
-        match course.refill_beside(&leader, act).await {
+        match course.refill_around(&leader, act).await {
             Err(StepError::World(source)) => return Err(StepError::World(source)),
             Err(error) => {
                 let place = format!("what was unpacked may still be on the volume of {}", leader.pod);

@@ -55,10 +55,22 @@ pub(super) fn scratch_path(scratch: &ScratchPlace) -> String {
     }
 }
 
+/// Where a proof leaves what it proved, below its scratch.
+pub(super) const BASE: &str = "base";
+
+/// Where a runner sees what was proven.
+pub(super) fn proven(scratch: &ScratchPlace) -> String {
+    format!("{}/{BASE}", scratch_path(scratch))
+}
+
 /// Whether an act needs the volume of backups too.
 fn needs_store(act: &RefillAct, scratch: &ScratchPlace) -> bool {
-    matches!(scratch, ScratchPlace::Store(_))
-        && matches!(act, RefillAct::Switch { .. } | RefillAct::Tidy { scratch: Some(_), .. })
+    match act {
+        RefillAct::Switch { .. } => matches!(scratch, ScratchPlace::Store(_)),
+        RefillAct::Lend { .. } | RefillAct::Fill { .. } => true,
+        RefillAct::Tidy { scratch, .. } => scratch.is_some(),
+        _ => false,
+    }
 }
 
 impl Course<'_> {
@@ -78,12 +90,25 @@ impl Course<'_> {
         done.map_err(|error| failed(&spec, error))
     }
 
+    /// The same, whether or not a server of it runs.
+    pub(super) async fn refill_around(&mut self, replica: &Replica, act: RefillAct) -> Result<VolumeReport, StepError> {
+        let cluster = self.ports.conductor.cluster;
+        let view = patiently(self.ports.conductor, || cluster.view()).await?;
+        if view.pod(&replica.pod).is_some_and(|pod| pod.node.is_some()) {
+            self.refill_beside(replica, act).await
+        } else {
+            self.refill(replica, act).await
+        }
+    }
+
     /// Plans a runner.
     pub(super) fn runner(&mut self, replica: &Replica, act: RefillAct, beside: Option<String>) -> RunnerSpec {
         let word = match act {
             RefillAct::Look => "look",
             RefillAct::Position => "position",
             RefillAct::Switch { .. } => "switch",
+            RefillAct::Lend { .. } => "lend",
+            RefillAct::Fill { .. } => "fill",
             RefillAct::Empty { .. } => "empty",
             RefillAct::PutBack { .. } => "put-back",
             RefillAct::Crown { .. } => "crown",

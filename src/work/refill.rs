@@ -22,6 +22,7 @@ use crate::ports::refill::{DataFiles, RefillPorts};
 
 mod empty;
 mod error;
+mod lend;
 mod put_back;
 mod switch;
 
@@ -110,6 +111,8 @@ impl Site<'_> {
         match &self.order.act {
             RefillAct::Look | RefillAct::Position => Ok(()),
             RefillAct::Switch { source, history } => self.switch(source, history, say),
+            RefillAct::Lend { source, target, history } => self.lend(source, target, history, say),
+            RefillAct::Fill { source, history } => self.fill(source, history, say),
             RefillAct::Empty { history } => self.empty(history.as_deref(), say),
             RefillAct::PutBack { history } => self.put_back(history.as_deref(), say),
             RefillAct::Crown { state } => self.crown(state.as_ref()),
@@ -201,7 +204,7 @@ impl Site<'_> {
     }
 
     fn report(&self) -> Result<VolumeReport, RefillError> {
-        let (free_bytes, total_bytes) = self.volume.room()?;
+        let (free_bytes, total_bytes) = self.volume.room("")?;
         let names = self.volume.names(self.data())?;
         let measures = matches!(self.order.act, RefillAct::Look);
         Ok(VolumeReport {

@@ -50,8 +50,8 @@ impl DataFiles for Mortal {
     fn place(&self, path: &str) -> String {
         self.files.place(path)
     }
-    fn room(&self) -> Result<(u64, u64), PortError> {
-        self.files.room()
+    fn room(&self, path: &str) -> Result<(u64, u64), PortError> {
+        self.files.room(path)
     }
     fn size(&self, directory: &str) -> Result<u64, PortError> {
         self.files.size(directory)
@@ -86,8 +86,8 @@ impl DataFiles for Mortal {
         self.effect(|| self.files.copy(from, to, &half))?;
         self.effect(|| self.files.copy(from, to, copying))
     }
-    fn make_durable(&self) -> Result<(), PortError> {
-        self.effect(|| self.files.make_durable())
+    fn make_durable(&self, path: &str) -> Result<(), PortError> {
+        self.effect(|| self.files.make_durable(path))
     }
 }
 
@@ -331,6 +331,49 @@ fn an_emptying_that_is_broken_off_anywhere_ends_well_the_second_time() {
             assert!(!place.exists() || place.read_dir().unwrap().next().is_some(), "{case}: an empty place is left");
         });
     }
+}
+
+#[test]
+fn a_filling_that_is_broken_off_anywhere_ends_well_the_second_time_and_starts_no_cluster() {
+    let fill = |site: &Site| RefillAct::Fill { source: site.source.clone(), history: NEW.to_owned() };
+    for make in Site::every() {
+        broken_off(make, &[], fill, |site, case| {
+            site.must(&fill(site));
+            assert_eq!(site.startable(), Some((NEW.to_owned(), true)), "{case}: {:?}", site.content());
+            let state = SavedState::parse(&fs::read_to_string(site.data().join("grastate.dat")).unwrap()).unwrap();
+            assert!(!state.safe_to_bootstrap && state.seqno == 5, "{case}: {state:?}");
+            assert!(!site.data().join("galera.cache").exists(), "{case}: old write-sets could come back");
+            assert!(Path::new(&site.source).join("ibdata1").exists(), "{case}: others need it too");
+        });
+    }
+}
+
+#[test]
+fn a_lending_that_is_broken_off_anywhere_lends_all_or_nothing() {
+    let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
+    let target = elsewhere.path().join(".unfinished/restore_job/base");
+    let lend = |site: &Site| RefillAct::Lend {
+        source: site.source.clone(),
+        target: target.to_str().unwrap().to_owned(),
+        history: NEW.to_owned(),
+    };
+    for dies_at in 0.. {
+        drop(fs::remove_dir_all(elsewhere.path().join(".unfinished")));
+        let site = Site::new("mysql", false);
+        let before = site.content();
+        let (outcome, effects) = site.act(&lend(&site), Some((dies_at, false)));
+        assert_eq!(site.content(), before, "the data of the server that runs were touched");
+        let lent = fs::read_to_string(target.join("grastate.dat")).is_ok();
+        if matches!(outcome.end, End::Done(_)) {
+            assert!(lent && effects > 4, "{effects}");
+            break;
+        }
+        assert!(!lent, "dead at effect {dies_at}: half a copy would be taken for a whole one");
+    }
+    let mut copied = BTreeMap::new();
+    read(&target, "", &mut copied);
+    copied.remove("grastate.dat");
+    assert!(copied.len() == 4 && copied.values().all(|text| text == NEW), "{copied:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use mariadb_backup::exit_code::ExitCode;
 use mariadb_backup::model::cluster::ClaimView;
 use mariadb_backup::model::obligation::ScratchPlace;
-use mariadb_backup::model::order::RestoreRequest;
+use mariadb_backup::model::order::{Refill, RestoreRequest};
 use mariadb_backup::model::outcome::Explain;
 use mariadb_backup::model::workload::Flavour;
 use mariadb_backup::restore::{self, Observed, RestoreError, RestorePlan};
@@ -108,6 +108,55 @@ fn a_data_directory_at_the_root_of_its_volume_is_restored_by_copy_from_the_volum
     let plan = planned(&world, &request(), |_| {}).unwrap();
     assert_eq!(plan.debt.scratch, ScratchPlace::Store(".unfinished/restore_job".to_owned()));
     assert_eq!(plan.proofs[0].data, None, "the live data directory is not even mounted");
+}
+
+#[test]
+fn all_replicas_get_what_was_proven_where_the_volume_of_backups_can_be_mounted_beside_each() {
+    let world = RestoreWorld::new(3);
+    let lent = |request: &RestoreRequest, change: fn(&mut Observed<'_>)| {
+        planned(&world, request, |observed| {
+            local_volumes(observed, "n2");
+            change(observed);
+        })
+    };
+    let shared = |observed: &mut Observed<'_>| {
+        let store = observed.store.as_mut().unwrap();
+        store.access_modes = vec!["ReadWriteMany".to_owned()];
+        store.nodes = None;
+    };
+    let all = RestoreRequest { refill: Some(Refill::All), ..request() };
+    let leader = RestoreRequest { refill: Some(Refill::Leader), ..request() };
+    assert_eq!(lent(&request(), shared).unwrap().debt.lent.as_deref(), Some(".unfinished/restore_job"));
+    assert_eq!(lent(&leader, shared).unwrap().debt.lent, None);
+    assert_eq!(lent(&request(), |_| {}).unwrap().debt.lent, None);
+    let error = lent(&all, |_| {}).unwrap_err();
+    assert_eq!(error.code(), ExitCode::Refused);
+    assert!(error.to_string().contains("mounted on one node at a time"), "{error}");
+    let single_node = |observed: &mut Observed<'_>| {
+        observed.workload.replicas.iter_mut().for_each(|(_, claim)| on(claim.as_mut().unwrap(), "n2"));
+    };
+    assert!(lent(&all, single_node).unwrap().debt.lent.is_some());
+    let without = lent(&all, |observed| observed.store = None).unwrap_err().to_string();
+    assert!(without.contains("can be mounted") || without.contains("no volume of backups"), "{without}");
+}
+
+#[test]
+fn only_for_a_cluster_that_is_scaled_to_0_it_is_said_how_many_replicas_shall_run() {
+    let world = RestoreWorld::new(3);
+    let two = RestoreRequest { replicas: Some(2), ..request() };
+    let error = planned(&world, &two, |_| {}).unwrap_err();
+    assert!(error.to_string().contains("runs 3 replicas; --replicas is for one that is scaled to 0"), "{error}");
+    let stopped = |observed: &mut Observed<'_>| {
+        observed.workload.scale.replicas = 0;
+        observed.workload = observed.workload.clone().of_size(Some(2));
+    };
+    let plan = planned(&world, &two, stopped).unwrap();
+    assert_eq!((plan.debt.saved.replicas, plan.debt.asked().replicas, plan.debt.others.len()), (2, 0, 1));
+    let none = planned(&world, &request(), |observed| {
+        observed.workload.scale.replicas = 0;
+        observed.workload.replicas.clear();
+    });
+    assert!(none.unwrap_err().to_string().contains("has no claim left"));
 }
 
 #[test]

@@ -7,8 +7,9 @@
 //! the old one, with nothing owed and nothing left behind.
 
 use mariadb_backup::exit_code::ExitCode;
+use mariadb_backup::model::order::{Refill, RestoreRequest};
 
-use crate::restore_world::{Data, NEW, OLD, RestoreWorld};
+use crate::restore_world::{Data, NEW, OLD, RestoreWorld, Volume, request};
 use crate::world::Fault;
 
 fn recovered(world: &RestoreWorld, case: &str) {
@@ -50,6 +51,19 @@ fn sick(world: RestoreWorld) -> RestoreWorld {
     world.with(|state| state.restored_is_sick = true)
 }
 
+/// The volume of backups can be mounted beside every replica.
+fn shared(world: RestoreWorld) -> RestoreWorld {
+    world.with(|state| state.shared_store = true)
+}
+
+/// A cluster that somebody scaled to 0.
+fn stopped(world: RestoreWorld) -> RestoreWorld {
+    world.with(|state| {
+        state.stopped = std::mem::take(&mut state.scale.replicas);
+        state.pods.clear();
+    })
+}
+
 fn without_siblings(world: RestoreWorld) -> RestoreWorld {
     world.with(|state| state.has_siblings = false)
 }
@@ -85,6 +99,61 @@ fn no_single_fault_of_a_restore_of_a_single_replica_does() {
 #[test]
 fn no_single_fault_of_a_restore_without_room_beside_the_data_does() {
     sweep("no siblings", || without_siblings(RestoreWorld::new(3)));
+}
+
+#[test]
+fn no_single_fault_of_a_restore_that_gives_all_replicas_what_was_proven_does() {
+    sweep("shared", || shared(RestoreWorld::new(3)));
+    sweep("shared, no siblings", || shared(without_siblings(RestoreWorld::new(3))));
+}
+
+#[test]
+fn replicas_that_were_lent_what_was_proven_are_filled_and_not_emptied() {
+    for make in [|| shared(RestoreWorld::new(3)), || shared(without_siblings(RestoreWorld::new(3)))] {
+        let world = make();
+        world.restore("job").unwrap().unwrap();
+        let state = world.lock();
+        let (filled, emptied) = (state.times("to fill"), state.times("to empty"));
+        assert_eq!((filled, emptied, state.unfinished()), (2, 0, vec![]), "{:#?}", state.journal);
+    }
+}
+
+#[test]
+fn without_room_for_another_copy_the_others_get_everything_from_the_leader_unless_it_was_asked_for() {
+    let full = || shared(RestoreWorld::new(3)).with(|state| state.no_room_to_lend = true);
+    let world = full();
+    world.restore("job").unwrap().unwrap();
+    let state = world.lock();
+    assert!(state.warnings.iter().any(|warning| warning.contains("from db-0 instead")), "{:?}", state.warnings);
+    assert_eq!((state.times("to fill"), state.times("to empty"), state.unfinished()), (0, 2, vec![]));
+    let world = full();
+    let all = RestoreRequest { refill: Some(Refill::All), ..request() };
+    let failure = world.restore_as("job", &all).unwrap().unwrap_err();
+    assert_eq!(failure.code, ExitCode::Refused, "{failure:?}");
+    let state = world.lock();
+    assert_eq!((state.history().as_deref(), state.unfinished()), (Some(OLD), vec![]), "{:#?}", state.journal);
+    assert!(state.journal.iter().all(|effect| !effect.starts_with("scale")), "{:#?}", state.journal);
+}
+
+#[test]
+fn a_cluster_that_is_scaled_to_0_is_restored_with_as_many_replicas_as_have_claims() {
+    let world = stopped(RestoreWorld::new(3));
+    let report = world.restore("job").unwrap().unwrap();
+    let state = world.lock();
+    assert_eq!((state.unfinished(), report.replicas), (vec![], 3), "{:#?}", state.journal);
+    assert_eq!(state.history().as_deref(), Some(NEW));
+}
+
+#[test]
+fn a_cluster_that_was_stopped_is_so_again_when_its_restore_is_undone() {
+    let world = stopped(sick(RestoreWorld::new(3)));
+    let failure = world.restore("job").unwrap().unwrap_err();
+    assert_eq!(failure.code, ExitCode::RolledBack, "{failure:?}");
+    assert!(failure.message.contains("stopped as it was"), "{}", failure.message);
+    let state = world.lock();
+    assert_eq!((state.scale.replicas, &state.obligation, &state.broken), (0, &None, &vec![]), "{:#?}", state.journal);
+    let is_old = |volume: &Volume| matches!(&volume.data, Data::Whole { history, .. } if history == OLD);
+    assert!(state.volumes.values().all(is_old), "{:?}", state.volumes);
 }
 
 #[test]

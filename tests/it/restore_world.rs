@@ -64,6 +64,14 @@ pub(crate) struct State {
     pub(crate) volumes: BTreeMap<i32, Volume>,
     /// Whether a copy was unpacked, prepared and booted, and lies ready: beside the data or elsewhere.
     pub(crate) proven: Option<i32>,
+    /// Whether the volume of backups can be mounted on any number of nodes at once.
+    pub(crate) shared_store: bool,
+    /// Whether a copy for the other replicas lies on the volume of backups.
+    pub(crate) lent: bool,
+    /// There is no room for it.
+    pub(crate) no_room_to_lend: bool,
+    /// How many replicas are known by their claims alone; the cluster is stopped.
+    pub(crate) stopped: i32,
     /// The restored data do not start.
     pub(crate) restored_is_sick: bool,
     /// The backup is damaged in the store it is taken from first.
@@ -121,6 +129,10 @@ impl RestoreWorld {
             pods: (0..replicas).map(|n| (n, Server { serves: Some(OLD.to_owned()), stuck: false })).collect(),
             volumes: (0..replicas).map(|n| (n, Volume { data: old(n), old: None })).collect(),
             proven: None,
+            shared_store: false,
+            lent: false,
+            no_room_to_lend: false,
+            stopped: 0,
             restored_is_sick: false,
             first_copy_is_damaged: false,
             intruders: 0,
@@ -215,14 +227,18 @@ impl RestoreWorld {
 
     /// Restores as a conductor does; goes on with what a dead one left first.
     pub(crate) fn restore(&self, job: &str) -> Option<Result<RestoreReport, Failure>> {
-        let request = request();
+        self.restore_as(job, &request())
+    }
+
+    /// The same, by a wish of its own.
+    pub(crate) fn restore_as(&self, job: &str, request: &RestoreRequest) -> Option<Result<RestoreReport, Failure>> {
         self.conduct(async |ports| {
             if let Some(report) = self.go_on(job, ports).await? {
                 return Ok(report);
             }
             let (settings, cluster) = (self.settings(), self.cluster());
             let observed = self.observed(&settings, &cluster, job);
-            let plan = restore::plan(&observed, &request).map_err(Explain::into_failure)?;
+            let plan = restore::plan(&observed, request).map_err(Explain::into_failure)?;
             restore::look(&plan, job, ports).await.map_err(Explain::into_failure)?;
             restore::run(&plan, job, ports).await.map_err(Explain::into_failure)
         })
@@ -275,7 +291,10 @@ impl RestoreWorld {
             catalogue: state.catalogue.clone(),
             workload: state.workload(),
             members: members.collect(),
-            store: settings.stores.local().then(|| claim("store")),
+            store: settings.stores.local().then(|| ClaimView {
+                access_modes: vec![if state.shared_store { "ReadWriteMany" } else { "ReadWriteOnce" }.to_owned()],
+                ..claim("store")
+            }),
             job,
             now: state.time(),
         }
@@ -292,6 +311,8 @@ pub(crate) fn request() -> RestoreRequest {
         backup: BACKUP.parse().unwrap(),
         store: None,
         leader: None,
+        refill: None,
+        replicas: None,
         keep_old_data: false,
         no_rollback: false,
         dry_run: false,
@@ -313,7 +334,8 @@ impl State {
     }
 
     pub(crate) fn workload(&self) -> Workload {
-        let range = self.scale.first..self.scale.first + self.scale.replicas;
+        let replicas = if self.scale.replicas == 0 { self.stopped } else { self.scale.replicas };
+        let range = self.scale.first..self.scale.first + replicas;
         Workload {
             scale: self.scale,
             replicas: range.map(|n| (Self::replica(n), Some(Self::claim(n)))).collect(),
@@ -389,10 +411,18 @@ impl State {
                 found.push(format!("old data are left on volume {n}"));
             }
         }
+        if self.lent {
+            found.push("what was lent is left".to_owned());
+        }
         if self.proven.is_some() && self.has_siblings {
             found.push("what was unpacked is left".to_owned());
         }
         found
+    }
+
+    /// How many effects were like that.
+    pub(crate) fn times(&self, what: &str) -> usize {
+        self.journal.iter().filter(|effect| effect.ends_with(what)).count()
     }
 
     /// The history that all serve.
@@ -407,6 +437,8 @@ fn word(task: &RunnerTask) -> String {
         RunnerTask::Prove(_) => "prove".to_owned(),
         RunnerTask::Refill(order) => match &order.act {
             RefillAct::Switch { .. } => "switch".to_owned(),
+            RefillAct::Lend { .. } => "lend".to_owned(),
+            RefillAct::Fill { .. } => "fill".to_owned(),
             RefillAct::Empty { .. } => "empty".to_owned(),
             RefillAct::PutBack { .. } => "put back".to_owned(),
             other => format!("{other:?}").to_lowercase(),

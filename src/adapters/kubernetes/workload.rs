@@ -128,6 +128,26 @@ impl<'a> KubernetesWorkload<'a> {
         }
     }
 
+    /// The replicas with their claims. A StatefulSet that stands at 0 does not say how many it had: its claims
+    /// do.
+    async fn replicas(&self, scale: Scale, template: &str) -> Result<Vec<(Replica, Option<ClaimView>)>, PortError> {
+        let mut replicas = Vec::new();
+        for ordinal in scale.first.. {
+            let is_asked_for = ordinal < scale.first + scale.replicas;
+            if !is_asked_for && scale.replicas > 0 {
+                break;
+            }
+            let pod = format!("{}-{ordinal}", self.statefulset);
+            let claim = format!("{template}-{pod}");
+            let seen = self.claim(&claim).await?;
+            if !is_asked_for && seen.is_none() {
+                break;
+            }
+            replicas.push((Replica { ordinal, pod, claim }, seen));
+        }
+        Ok(replicas)
+    }
+
     async fn claim(&self, name: &str) -> Result<Option<ClaimView>, PortError> {
         match self.cluster.claim(name).await {
             Ok(claim) => Ok(Some(claim)),
@@ -173,13 +193,7 @@ impl WorkloadControl for KubernetesWorkload<'_> {
     async fn look(&self) -> Result<Workload, PortError> {
         let set = self.statefulset().await?;
         let (scale, template) = (view::scale(&set), view::claim_template(&set)?);
-        let mut replicas = Vec::new();
-        for ordinal in scale.first..scale.first + scale.replicas {
-            let pod = format!("{}-{ordinal}", self.statefulset);
-            let claim = format!("{template}-{pod}");
-            let seen = self.claim(&claim).await?;
-            replicas.push((Replica { ordinal, pod, claim }, seen));
-        }
+        let replicas = self.replicas(scale, &template).await?;
         let flavour = view::flavour(&set);
         let lost = self.lost(&replicas).await?;
         Ok(Workload {

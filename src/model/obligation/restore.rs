@@ -24,12 +24,19 @@ pub struct RestoreDebt {
     pub leader: Replica,
     /// The others, which get theirs from it.
     pub others: Vec<Replica>,
-    /// What the StatefulSet asked for.
+    /// What the StatefulSet asked for; of one that stood at 0, what it shall ask for.
     pub saved: Scale,
+    /// Whether it stood at 0, and does so again when the restore is undone.
+    #[serde(default)]
+    pub stood_at_zero: bool,
     /// Where the data lie on each volume.
     pub place: DataPlace,
     /// Where the proven copy lies.
     pub scratch: ScratchPlace,
+    /// Where on the volume of backups, below its root, the others get the proven copy from; `None` when they
+    /// get everything from the leader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lent: Option<String>,
     /// The history the cluster was in before; `None` when no replica could say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
@@ -68,6 +75,21 @@ impl RestoreDebt {
     /// Every replica that has a volume, the leader first.
     pub fn replicas(&self) -> impl Iterator<Item = &Replica> {
         std::iter::once(&self.leader).chain(&self.others)
+    }
+
+    /// What the StatefulSet asked for when the restore began.
+    #[must_use]
+    pub fn asked(&self) -> Scale {
+        if self.stood_at_zero { self.saved.none() } else { self.saved }
+    }
+
+    /// What the restore has on the volume of backups, below its root.
+    #[must_use]
+    pub fn on_store(&self) -> Option<&str> {
+        match &self.scratch {
+            ScratchPlace::Beside => self.lent.as_deref(),
+            ScratchPlace::Store(directory) => Some(directory),
+        }
     }
 }
 

@@ -65,6 +65,23 @@ pub enum RefillAct {
         /// The history it must be in: nothing is touched for any other.
         history: String,
     },
+    /// Copy the proven copy to another volume, from where the other replicas get theirs.
+    Lend {
+        /// The proven copy, as this runner sees it.
+        source: String,
+        /// Where it goes.
+        target: String,
+        /// The history it must be in.
+        history: String,
+    },
+    /// Put a copy of the proven copy in the place of whatever is there, not marked to start the cluster;
+    /// unless the data are in that history already.
+    Fill {
+        /// The proven copy, as this runner sees it.
+        source: String,
+        /// The history it must be in: nothing is touched for any other.
+        history: String,
+    },
     /// Take everything out, unless it is in that history already.
     Empty {
         /// The restored history; without it, whatever is there goes.

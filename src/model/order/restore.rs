@@ -20,6 +20,12 @@ pub struct RestoreRequest {
     /// The ordinal to start first; chosen by rule when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader: Option<i32>,
+    /// What the replicas get theirs from that are not started first; chosen by rule when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refill: Option<Refill>,
+    /// How many replicas a StatefulSet that stands at 0 shall run; as many as have claims when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
     /// Keep the old data on the leader's volume.
     #[serde(default)]
     pub keep_old_data: bool,
@@ -32,6 +38,16 @@ pub struct RestoreRequest {
     /// What is known of a backup that another cluster made; of its own the cluster's catalogue tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of_another: Option<Box<ForeignBackup>>,
+}
+
+/// Which replicas get the proven copy itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refill {
+    /// The leader; the others get everything from it by state transfer.
+    Leader,
+    /// All, from the volume of backups: the others need no state transfer.
+    All,
 }
 
 /// A backup of another cluster, with all it builds on, as that cluster's catalogue has them. Where they lie

@@ -1,9 +1,10 @@
 //! Flags of `restore`.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::settings::RestoreSettingFlags;
 use super::shared::{RunFlags, StoreChoice};
+use crate::model::order::Refill;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,6 +40,12 @@ pub(crate) struct RestoreFlags {
     /// Ordinal of the replica to start first; chosen by rule when not given
     #[arg(long, value_name = "ORDINAL")]
     pub(crate) leader: Option<i32>,
+    /// Which replicas get what was proven; the others get theirs by state transfer. All where the volume of backups can be mounted beside each, when not given
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub(crate) refill: Option<RefillChoice>,
+    /// How many replicas shall run of a StatefulSet that is scaled to 0; as many as have claims when not given
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) replicas: Option<i32>,
     /// Keep the old data on the first replica's volume
     #[arg(long)]
     pub(crate) keep_old_data: bool,
@@ -55,4 +62,22 @@ pub(crate) struct RestoreFlags {
     pub(crate) run: RunFlags,
     #[command(flatten)]
     pub(crate) settings: RestoreSettingFlags,
+}
+
+/// Which replicas get the proven copy itself.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RefillChoice {
+    /// The one that is started first
+    Leader,
+    /// All of them
+    All,
+}
+
+impl From<RefillChoice> for Refill {
+    fn from(choice: RefillChoice) -> Self {
+        match choice {
+            RefillChoice::Leader => Self::Leader,
+            RefillChoice::All => Self::All,
+        }
+    }
 }

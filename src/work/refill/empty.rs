@@ -27,7 +27,7 @@ impl Site<'_> {
         say(format!("emptying {}", self.volume.place(self.data())));
         if !self.order.place.has_siblings() {
             self.clear(&[])?;
-            return Ok(self.volume.make_durable()?);
+            return Ok(self.volume.make_durable("")?);
         }
         // By its name, so that it is either all there or all gone, also for files nobody may remove.
         self.volume.make(RESTORE_DIRECTORY, None)?;
@@ -36,7 +36,7 @@ impl Site<'_> {
             self.volume.rename(self.data(), &gone)?;
         }
         self.volume.make(self.data(), Some(&gone))?;
-        self.volume.make_durable()?;
+        self.volume.make_durable("")?;
         self.remove_if_possible(&gone, say);
         self.forget_place()
     }

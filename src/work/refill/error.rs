@@ -24,6 +24,16 @@ pub(super) enum RefillError {
         /// The data directory.
         place: String,
     },
+    /// There is no room for another copy.
+    #[error("the copy takes {needed_bytes} bytes, and {place} has {free_bytes} left; nothing was copied")]
+    NoRoom {
+        /// Where it should go.
+        place: String,
+        /// What it takes.
+        needed_bytes: u64,
+        /// What is left.
+        free_bytes: u64,
+    },
     /// Nobody told it to begin.
     #[error("nobody told it to begin; nothing was touched")]
     NotTold,

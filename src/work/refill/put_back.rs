@@ -14,7 +14,7 @@ impl Site<'_> {
                 self.volume.rename(self.data(), &self.free_name("failed")?)?;
             }
             self.volume.rename(&old, self.data())?;
-            self.volume.make_durable()?;
+            self.volume.make_durable("")?;
             say("the old data are back in place".to_owned());
             return Ok(());
         }

@@ -34,7 +34,7 @@ impl Site<'_> {
     }
 
     /// Refuses whatever is not the copy that was booted; nothing is touched before.
-    fn proven(&self, source: &str, history: &str) -> Result<SavedState, RefillError> {
+    pub(super) fn proven(&self, source: &str, history: &str) -> Result<SavedState, RefillError> {
         let not = |what: String| RefillError::NotProven { place: self.volume.place(source), what };
         match self.volume.state(source)? {
             None => Err(not("it has no grastate.dat".to_owned())),
@@ -55,7 +55,7 @@ impl Site<'_> {
                 say(format!("copying the restored data to {}", self.volume.place(&new)));
                 self.volume.make(&new, Some(source))?;
                 self.copy(source, &new)?;
-                self.volume.make_durable()?;
+                self.volume.make_durable("")?;
                 self.volume.write_state(&new, &proven)?;
             }
         }
@@ -75,7 +75,7 @@ impl Site<'_> {
             say(format!("the old data are set aside in {}", self.volume.place(&old)));
         }
         self.volume.rename(ready, self.data())?;
-        self.volume.make_durable()?;
+        self.volume.make_durable("")?;
         say("the restored data are in place".to_owned());
         Ok(())
     }
@@ -96,15 +96,15 @@ impl Site<'_> {
     fn switch_in_place(&self, source: &str, history: &str, say: &dyn Fn(String)) -> Result<(), RefillError> {
         let proven = self.proven(source, history)?;
         self.volume.make(BEGUN, None)?;
-        self.volume.make_durable()?;
+        self.volume.make_durable("")?;
         say(format!("removing the old data from {}", self.volume.place(self.data())));
         self.clear(&[BEGUN, KEPT[0]])?;
         say("copying the restored data into place".to_owned());
         self.copy(source, self.data())?;
-        self.volume.make_durable()?;
+        self.volume.make_durable("")?;
         self.volume.write_state(self.data(), &proven)?;
         self.forget_begun()?;
-        self.volume.make_durable()?;
+        self.volume.make_durable("")?;
         say("the restored data are in place".to_owned());
         Ok(())
     }
@@ -121,7 +121,7 @@ impl Site<'_> {
         Ok(())
     }
 
-    fn copy(&self, from: &str, to: &str) -> Result<(), RefillError> {
+    pub(super) fn copy(&self, from: &str, to: &str) -> Result<(), RefillError> {
         let copying = Copying {
             leave_out: &[STATE_FILE],
             threads: usize::try_from(self.order.parallel).unwrap_or(1).max(1),

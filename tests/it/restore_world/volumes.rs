@@ -41,6 +41,10 @@ impl RestoreWorld {
         let claim = state.claims_of.get(&format!("of {name}")).copied();
         Some(match task {
             RunnerTask::Prove(order) => serde_json::to_string(&state.prove(&order, claim)).unwrap(),
+            RunnerTask::Refill(order) if state.no_room_to_lend && matches!(order.act, RefillAct::Lend { .. }) => {
+                let failure = Failure::new(ExitCode::FailedInCluster, "/var/backup has 5 bytes left");
+                serde_json::to_string(&Outcome::<VolumeReport>::failed(failure, vec![])).unwrap()
+            }
             RunnerTask::Refill(order) => {
                 let report = state.refill(&order, claim.unwrap());
                 serde_json::to_string(&Outcome::done(report, vec![])).unwrap()
@@ -77,7 +81,7 @@ impl State {
     }
 
     fn refill(&mut self, order: &RefillOrder, n: i32) -> VolumeReport {
-        let writes = !matches!(order.act, RefillAct::Look | RefillAct::Tidy { .. });
+        let writes = !matches!(order.act, RefillAct::Look | RefillAct::Tidy { .. } | RefillAct::Lend { .. });
         if writes && self.pods.contains_key(&n) {
             self.broken.push(format!("{:?} on volume {n} while db-{n} holds it", order.act));
         }
@@ -100,6 +104,26 @@ impl State {
                     volume.data = Data::Whole { history: NEW.to_owned(), seqno: 3, safe: true };
                 }
             }
+            RefillAct::Lend { history, target, .. } => {
+                assert_eq!(history, NEW);
+                assert!(target.starts_with("/var/backup/"), "{target} is not on the volume of backups");
+                if self.proven.is_none() {
+                    self.broken.push("something was lent that was not proven".to_owned());
+                }
+                self.lent = true;
+            }
+            RefillAct::Fill { history, .. } => {
+                assert_eq!(history, NEW);
+                if !serves_new {
+                    self.broken.push(format!("volume {n} was filled and nobody serves the restored data"));
+                }
+                if !self.lent && self.has_siblings {
+                    self.broken.push(format!("volume {n} was filled from nothing"));
+                }
+                if !is_new {
+                    volume.data = Data::Whole { history: NEW.to_owned(), seqno: 3, safe: false };
+                }
+            }
             RefillAct::Empty { history } => {
                 if !is_new || history.is_none() {
                     if !serves_new {
@@ -115,7 +139,8 @@ impl State {
             },
             RefillAct::Crown { .. } => set_safe(&mut volume.data, true),
             RefillAct::Uncrown => set_safe(&mut volume.data, false),
-            RefillAct::Tidy { keep_old_data, .. } => {
+            RefillAct::Tidy { keep_old_data, scratch, .. } => {
+                self.lent &= scratch.is_none();
                 volume.old = volume.old.take().filter(|_| *keep_old_data);
                 self.proven = None;
             }
