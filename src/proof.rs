@@ -131,7 +131,6 @@ impl Chain {
             operator_credentials: Some(CONDUCTOR_CREDENTIALS.to_owned()),
             backup_credentials: Some(BACKUP_CREDENTIALS.to_owned()),
             query: None,
-            parallel: inputs.settings.parallel,
             prepare_memory_bytes: None,
             boot_timeout_secs: BOOT_LIMIT.as_secs(),
             prepare_timeout_secs: inputs.settings.copy_timeout.as_secs(),

@@ -168,9 +168,8 @@ impl Work<'_> {
             let links = survey::survey(&order, &stores, scratch.as_ref(), &gauge, &stop)?;
             for link in &links {
                 stores.events.step(Phase::Prove, format!("unpacking {} from {}", link.backup, link.from.word()));
-                unpack::unpack(link, &stores, scratch.as_ref(), order.parallel, &unpack::Pace::new(&gauge, &stop))?;
+                unpack::unpack(link, &stores, scratch.as_ref(), &unpack::Pace::new(&gauge, &stop))?;
             }
-            scratch.make_durable().map_err(ProveError::Scratch)?;
             Ok(links)
         });
         loop {
@@ -193,13 +192,15 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Removes what was only needed while the server ran.
+    /// Removes what was only needed while the server ran. What stays is made durable once, at the end: until
+    /// then nobody goes by it.
     async fn tidy(&self) -> Result<(), ProveError> {
         self.remove(RUN_DIRECTORY.to_owned()).await?;
         let scratch = Arc::clone(&self.ports.scratch);
+        let stays = !self.order.discard;
         let tidied = blocking(move || {
             scratch.forget_session(plan::BASE)?;
-            scratch.make_durable()
+            if stays { scratch.make_durable() } else { Ok(()) }
         });
         tidied.await.map_err(ProveError::Scratch)
     }

@@ -75,7 +75,6 @@ fn prove_order(world: &World, name: &str, scratch: &str) -> ProveOrder {
         operator_credentials: None,
         backup_credentials: None,
         query: None,
-        parallel: 2,
         prepare_memory_bytes: None,
         boot_timeout_secs: 120,
         prepare_timeout_secs: 600,

@@ -17,6 +17,7 @@ mod nodes_and_servers;
 mod operating;
 mod oracle;
 mod refusals;
+mod restore_all;
 mod restore_faults;
 mod restore_shapes;
 mod restores;

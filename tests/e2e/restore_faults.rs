@@ -8,7 +8,7 @@ use crate::restores::{
     backed_up_and_lost, beside_data, data_volume, incarnations, is_as_it_was, is_back, nothing_is_left, pods,
     second_job, until_in,
 };
-use crate::run::Run;
+use crate::run::{Run, Signal, signal_process};
 
 /// The number of the node of a replica that is not copied.
 fn other_node(cluster: &Cluster) -> (String, String) {
@@ -42,9 +42,15 @@ fn a_node_that_is_lost_while_the_cluster_stops_keeps_its_volume_and_the_restore_
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
     let (other, node) = other_node(&cluster);
-    ground(&["fault", "node-off", &node]);
     let limits = ["--restore-stop-timeout", "20s", "--restore-start-timeout", "20s"];
-    let ran = cluster.plugin(&[&["restore", &name, "--yes"][..], &limits].concat());
+    let run = Run::order(&cluster, &[&["restore", &name, "--yes"][..], &limits].concat());
+    let job = until("the restore is ordered", || second_job(&cluster, &run.job));
+    let run = run.with_job(job);
+    // One that would end in a second would have ended before its node is gone.
+    signal_process(&cluster, &other, "mariadb", "mariadbd", Signal::Stop);
+    until_in(&cluster, &run, &["stopping"]);
+    ground(&["fault", "node-off", &node]);
+    let ran = run.end();
     ground(&["fault", "node-on", &node]);
     kubectl(&["wait", "--for=condition=Ready", "node", "--all", "--timeout=120s"]);
     assert!([14, 15].contains(&ran.code), "{}: {}", ran.code, ran.stderr);

@@ -5,7 +5,7 @@ use crate::restores::{backed_up_and_lost, is_back, nothing_is_left, pods};
 
 /// Waits until every replica is a Synced member among that many.
 #[track_caller]
-fn all_serve(cluster: &Cluster, replicas: u32) {
+pub(crate) fn all_serve(cluster: &Cluster, replicas: u32) {
     for pod in pods(replicas) {
         until(&format!("{pod} is Synced among {replicas}"), || {
             let statement = "SELECT GROUP_CONCAT(VARIABLE_VALUE ORDER BY VARIABLE_NAME) FROM \
@@ -25,9 +25,11 @@ fn comes_back(cluster: &Cluster, replicas: u32, flags: &[&str]) {
     all_serve(cluster, replicas);
     is_back(cluster, replicas);
     nothing_is_left(cluster, replicas);
-    // A restart of the whole cluster finds nothing of the restore either.
-    cluster.kubectl(&["delete", "pod", "mariadb-server-0"]);
-    all_serve(cluster, replicas);
+    // A restart of every replica finds nothing of the restore either: nobody starts the cluster once more.
+    for pod in pods(replicas) {
+        cluster.kubectl(&["delete", "pod", &pod]);
+        all_serve(cluster, replicas);
+    }
     nothing_is_left(cluster, replicas);
 }
 

@@ -281,28 +281,65 @@ fn a_restore_killed_while_it_removes_what_is_left_is_finished() {
     is_back(&cluster, 3);
 }
 
+/// While it lives, restored data are never called Ready: the probe's password is younger than any backup.
+struct YoungerPassword<'a> {
+    cluster: &'a Cluster,
+    before: String,
+}
+
+impl<'a> YoungerPassword<'a> {
+    #[track_caller]
+    fn new(cluster: &'a Cluster) -> Self {
+        let template = "go-template={{.data.password | base64decode}}";
+        let before = cluster.kubectl(&["get", "secret", "mariadb-root", "-o", template]);
+        let younger = Self { cluster, before };
+        younger.give("younger");
+        younger
+    }
+
+    fn give(&self, password: &str) {
+        let client = format!("[client]\nuser=root\npassword={password}\nsocket=/run/mysqld/mysqld.sock\n");
+        let patch = serde_json::json!({"stringData": {"password": password, "client.cnf": client}}).to_string();
+        self.cluster.sql("mariadb-server-0", &format!("ALTER USER root@localhost IDENTIFIED BY '{password}'"));
+        self.cluster.kubectl(&["patch", "secret", "mariadb-root", "--type", "merge", "-p", &patch]);
+    }
+
+    /// The old cluster is back, with what was done after the backup; all is given back as it was.
+    #[track_caller]
+    fn the_old_cluster_is_back(self) {
+        let cluster = self.cluster;
+        until("the cluster is Ready with the younger password", || (ready_pods(cluster) == 3).then_some(()));
+        is_as_it_was_by(cluster, "younger");
+        self.give(&self.before);
+        cluster.healthy();
+        nothing_is_left(cluster, 3);
+    }
+}
+
 #[test]
 fn restored_data_that_do_not_serve_are_undone_and_the_old_cluster_is_back() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
-    // The probe's password is younger than the backup: on restored data no server is ever called Ready.
-    let before =
-        cluster.kubectl(&["get", "secret", "mariadb-root", "-o", "go-template={{.data.password | base64decode}}"]);
-    let client = "[client]\nuser=root\npassword=younger\nsocket=/run/mysqld/mysqld.sock\n";
-    let give = |password: &str, client: &str| {
-        let patch = serde_json::json!({"stringData": {"password": password, "client.cnf": client}}).to_string();
-        cluster.sql("mariadb-server-0", &format!("ALTER USER root@localhost IDENTIFIED BY '{password}'"));
-        cluster.kubectl(&["patch", "secret", "mariadb-root", "--type", "merge", "-p", &patch]);
-    };
-    give("younger", client);
+    let younger = YoungerPassword::new(&cluster);
     let failed = cluster.plugin(&["restore", &name, "--yes", "--restore-start-timeout", "20s"]);
     let failed = failed.ends_with(14).says("the old cluster is back");
     assert!(failed.stderr.contains("is not Ready"), "{}", failed.stderr);
-    until("the cluster is Ready with the younger password", || (ready_pods(&cluster) == 3).then_some(()));
-    is_as_it_was_by(&cluster, "younger");
-    give(&before, &client.replace("younger", &before));
-    cluster.healthy();
-    nothing_is_left(&cluster, 3);
+    younger.the_old_cluster_is_back();
+}
+
+#[test]
+fn a_restore_killed_while_it_is_undone_is_undone_by_the_next() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let younger = YoungerPassword::new(&cluster);
+    let run = Run::order(&cluster, &["restore", &name, "--yes", "--restore-start-timeout", "20s"]);
+    let job = until("the restore is ordered", || second_job(&cluster, &run.job));
+    let run = run.with_job(job);
+    until_in(&cluster, &run, &["rolling-back"]);
+    run.signal(Who::Conductor, "", Signal::Kill);
+    assert_eq!(run.end().code, 4);
+    cluster.plugin(&["recover"]).ends_with(14).says("the old cluster is back");
+    younger.the_old_cluster_is_back();
 }
 
 fn ready_pods(cluster: &Cluster) -> usize {

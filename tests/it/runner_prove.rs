@@ -63,7 +63,6 @@ fn order(chain: &Chain) -> ProveOrder {
         operator_credentials: Some("/mnt/operator".to_owned()),
         backup_credentials: Some("/mnt/backup".to_owned()),
         query: Some("SELECT COUNT(*) FROM shop.orders".to_owned()),
-        parallel: 2,
         prepare_memory_bytes: None,
         boot_timeout_secs: 60,
         prepare_timeout_secs: 120,

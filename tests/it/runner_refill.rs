@@ -41,7 +41,6 @@ fn proven(server: &RealServer) -> String {
         operator_credentials: Some("/mnt/operator".to_owned()),
         backup_credentials: Some("/mnt/backup".to_owned()),
         query: None,
-        parallel: 2,
         prepare_memory_bytes: None,
         boot_timeout_secs: 60,
         prepare_timeout_secs: 120,

@@ -35,8 +35,6 @@ pub struct ProveOrder {
     /// One statement to run on the booted server; its rows are in the report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
-    /// Threads that decompress.
-    pub parallel: u32,
     /// Memory for the preparation; without it, decided by the backup's redo and the container's limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepare_memory_bytes: Option<u64>,

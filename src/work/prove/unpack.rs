@@ -45,7 +45,6 @@ pub(super) fn unpack(
     link: &Link,
     stores: &StorePorts,
     scratch: &dyn Scratch,
-    parallel: u32,
     pace: &Pace<'_>,
 ) -> Result<(), ProveError> {
     let side = survey::side(stores, link.from)?;
@@ -53,7 +52,7 @@ pub(super) fn unpack(
     for (path, sum) in &link.files {
         if *path == stream {
             let files = scratch.make(&link.directory).map_err(ProveError::Scratch)?;
-            let workers = usize::try_from(parallel).unwrap_or(MOST_WORKERS).clamp(1, MOST_WORKERS);
+            let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
             Unpacking { link, side: &side, path, expected: sum, pace }.run(files, workers)?;
         } else {
             compare_small(path, sum, &side, pace)?;

@@ -121,7 +121,7 @@ fn unpack_of(
         server_version: "10.11.9-MariaDB".to_owned(),
     };
     let (files, gauge, stop) = (Files::default(), Gauge::default(), stop::channel().1);
-    let result = unpack(&link, &memory::ports(Some(&store), None).0, &files, 2, &Pace::new(&gauge, &stop));
+    let result = unpack(&link, &memory::ports(Some(&store), None).0, &files, &Pace::new(&gauge, &stop));
     let files = std::mem::take(&mut *files.0.lock().unwrap());
     (result, files)
 }
