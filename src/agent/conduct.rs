@@ -25,7 +25,7 @@ use crate::backup::phase1_isolate::GATE;
 use crate::exit_code::ExitCode;
 use crate::model::cluster::ClusterView;
 use crate::model::event::{EventKind, Phase};
-use crate::model::order::{ORDER_VERSION, Order};
+use crate::model::order::{ORDER_VERSION, Order, Task};
 use crate::model::outcome::{Explain, Failure, Outcome};
 use crate::model::report::RunReport;
 use crate::model::settings::Settings;
@@ -142,17 +142,32 @@ async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) ->
         signal = stopped.signal() => return Err(stopped_by(signal)),
     };
     let done = tokio::select! {
-        done = tasks::carry_out(&order.task, &context) => done,
+        done = until_stopped(&order.task, &context, &mut stopped) => done,
         () = lease.lost() => return Err(lost(&lease_name)),
-        signal = stopped.signal() => {
-            owed::settle_own(&context).await;
-            Err(stopped_by(signal))
-        }
     };
     if let Err(error) = lease.release().await {
         events.send(Phase::Record, EventKind::Warned { message: error.to_string() });
     }
     done
+}
+
+/// Carries a task out, or as much of it as may be when a signal ends it early.
+///
+/// A cluster that a restore has stopped stays down until somebody goes on with it: then the shortest outage
+/// is to do that at once, for as long as the pod's grace period lasts.
+async fn until_stopped(task: &Task, context: &Context<'_>, stopped: &mut Stopped) -> Result<RunReport, Failure> {
+    let mut work = std::pin::pin!(tasks::carry_out(task, context));
+    let signal = tokio::select! {
+        done = &mut work => return done,
+        signal = stopped.signal() => signal,
+    };
+    if owed::is_in_outage(context).await {
+        let message = format!("{signal}: the cluster is stopped, so the restore goes on to its end");
+        context.ports.events.send(Phase::Start, EventKind::Warned { message });
+        return work.await;
+    }
+    owed::settle_own(context).await;
+    Err(stopped_by(signal))
 }
 
 fn stopped_by(signal: &str) -> Failure {

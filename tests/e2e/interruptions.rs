@@ -165,7 +165,7 @@ fn a_job_at_its_deadline_brings_its_replica_back() {
 }
 
 /// Evicts a pod as a drain or a node under pressure does.
-fn evict(cluster: &Cluster, pod: &str) {
+pub(crate) fn evict(cluster: &Cluster, pod: &str) {
     let namespace = &cluster.namespace;
     let eviction = serde_json::json!({
         "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": namespace},

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::damage::flip_a_bit;
 use crate::ground::{Cluster, Ledger, ground, run, until};
+use crate::interruptions::evict;
 use crate::oracle::{item, volume};
 use crate::run::{Run, Signal, Who, signal_container};
 
@@ -258,6 +259,21 @@ fn a_restore_killed_while_the_data_get_into_place_is_finished() {
     let cluster = Cluster::with_data();
     assert_eq!(killed_in(&cluster, "switching"), 0);
     is_back(&cluster, 3);
+}
+
+#[test]
+fn a_restore_whose_pod_is_evicted_while_the_cluster_is_stopped_goes_on_to_its_end() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let run = Run::order(&cluster, &["restore", &name, "--yes"]);
+    let job = until("the restore is ordered", || second_job(&cluster, &run.job));
+    let run = run.with_job(job);
+    until_in(&cluster, &run, &["stopping"]);
+    evict(&cluster, &run.conductor());
+    run.end().ends_with(3).says("the restore goes on to its end");
+    cluster.healthy();
+    is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! How far the data of a server are that did not end cleanly, by the server's own recovery.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +33,30 @@ impl ServerRecovery {
     }
 }
 
+/// Where in the first page of the system tablespace its flags stand, four bytes, big end first
+/// (`FSP_HEADER_OFFSET + FSP_SPACE_FLAGS` in MariaDB's `fsp0types.h`).
+const FLAGS_AT: u64 = 54;
+
+/// The flag of the format `full_crc32`, in which the size of a page stands lower.
+const FULL_CRC32: u32 = 1 << 4;
+
+/// The size of the pages of those data, which a server has to be told where it is not the usual one; `None`
+/// when it cannot be read.
+fn page_bytes(data: &Path) -> Option<u64> {
+    let mut flags = [0; 4];
+    File::open(data.join("ibdata1")).and_then(|file| file.read_exact_at(&mut flags, FLAGS_AT)).ok()?;
+    page_bytes_of(u32::from_be_bytes(flags))
+}
+
+fn page_bytes_of(flags: u32) -> Option<u64> {
+    let shift = if flags & FULL_CRC32 == 0 { flags >> 6 } else { flags } & 0xf;
+    match shift {
+        0 => Some(16 << 10),
+        3..=7 => Some(512 << shift),
+        _ => None,
+    }
+}
+
 fn arguments(data: &Path, provider: Option<&Path>) -> Vec<OsString> {
     let with = |name: &str, value: &Path| {
         let mut argument = OsString::from(name);
@@ -45,6 +71,7 @@ fn arguments(data: &Path, provider: Option<&Path>) -> Vec<OsString> {
     // What images have elsewhere a runner may not write.
     let fixed = ["--skip-networking", "--socket=/tmp/recovery.sock", "--pid-file=/tmp/recovery.pid", "--tmpdir=/tmp"];
     arguments.extend(fixed.map(Into::into));
+    arguments.extend(page_bytes(data).map(|bytes| format!("--innodb-page-size={bytes}").into()));
     arguments
 }
 
@@ -81,6 +108,21 @@ impl PositionRecovery for ServerRecovery {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pages_of_another_size_are_told_by_the_data_themselves() {
+        // As MariaDB 10.11 wrote them: 16 KiB before and with full_crc32, 8 KiB, 64 KiB.
+        for (flags, bytes) in [(0, 16 << 10), (0x15, 16 << 10), (0x14, 8 << 10), (0x17, 64 << 10), (4 << 6, 8 << 10)] {
+            assert_eq!(page_bytes_of(flags), Some(bytes), "{flags:#x}");
+        }
+        assert_eq!((page_bytes_of(0x1f), page_bytes(Path::new("/no/such/data"))), (None, None));
+        let directory = tempfile::tempdir().unwrap();
+        let mut page = vec![0; 64];
+        page[57] = 0x17;
+        std::fs::write(directory.path().join("ibdata1"), page).unwrap();
+        let arguments = arguments(directory.path(), None);
+        assert_eq!(arguments.last().unwrap(), "--innodb-page-size=65536");
+    }
 
     #[test]
     fn the_last_position_that_is_one_is_taken() {
