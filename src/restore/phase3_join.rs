@@ -6,7 +6,7 @@ use futures::future::join_all;
 
 use super::course::{Course, StepError};
 use super::phase3_start::{all, answers, ask, forget_bootstrap, start_alone, started};
-use super::{phase1_lend, phase1_stop, positions};
+use super::{phase1_lend, phase1_stop, positions, strays};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
 use crate::model::obligation::RestoreDebt;
@@ -40,6 +40,7 @@ pub(super) async fn join(course: &mut Course<'_>) -> Result<(), StepError> {
             biased;
             joined = all_started(course) => joined,
             lost = lost(course) => Err(lost),
+            never = strays::restart(course) => match never {},
         };
         match joined {
             Err(StepError::Failed(why)) if tries_left > 0 => course.step(Phase::Start, format!("{why}; once more")),

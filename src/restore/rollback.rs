@@ -8,7 +8,7 @@ use super::RestoreError;
 use super::course::{Course, StepError};
 use super::phase3_start::{all, answers, ask, forget_bootstrap, start_alone, started};
 use super::positions::Found;
-use super::{phase1_stop, positions};
+use super::{phase1_stop, positions, strays};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
 use crate::model::names::RESTORE_DIRECTORY;
@@ -125,10 +125,17 @@ async fn scale_back(course: &Course<'_>, limit: Duration) -> Result<(), StepErro
     if course.debt.stood_at_zero {
         return Ok(());
     }
-    for replica in all(course) {
-        started(course, &replica, limit).await?;
+    let all_started = async {
+        for replica in all(course) {
+            started(course, &replica, limit).await?;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        biased;
+        done = all_started => done,
+        never = strays::restart(course) => match never {},
     }
-    Ok(())
 }
 
 /// Removes what is left of the restore, and clears the record.

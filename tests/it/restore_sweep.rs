@@ -178,6 +178,15 @@ fn restored_data_that_do_not_start_are_undone_to_the_furthest_of_the_old_ones() 
 }
 
 #[test]
+fn a_replica_that_falls_out_of_the_group_while_it_joins_is_started_again() {
+    let world = RestoreWorld::new(3).with(|state| state.stray = Some(2));
+    world.restore("job").unwrap().unwrap();
+    let state = world.lock();
+    assert_eq!((state.unfinished(), state.history().as_deref()), (vec![], Some(NEW)), "{:#?}", state.journal);
+    assert!(state.steps.contains(&"db-2 has left the group; starting it again".to_owned()), "{:?}", state.steps);
+}
+
+#[test]
 fn a_backup_that_is_damaged_in_one_store_is_taken_from_the_other() {
     let world = RestoreWorld::new(3).with(|state| state.first_copy_is_damaged = true);
     world.restore("job").unwrap().unwrap();

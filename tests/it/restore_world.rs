@@ -72,6 +72,8 @@ pub(crate) struct State {
     pub(crate) no_room_to_lend: bool,
     /// How many replicas are known by their claims alone; the cluster is stopped.
     pub(crate) stopped: i32,
+    /// Falls out of the group as soon as it has joined one that is restored, and stays out until it is ended.
+    pub(crate) stray: Option<i32>,
     /// The restored data do not start.
     pub(crate) restored_is_sick: bool,
     /// The backup is damaged in the store it is taken from first.
@@ -133,6 +135,7 @@ impl RestoreWorld {
             lent: false,
             no_room_to_lend: false,
             stopped: 0,
+            stray: None,
             restored_is_sick: false,
             first_copy_is_damaged: false,
             intruders: 0,
@@ -379,6 +382,10 @@ impl State {
     }
 
     fn member(&self, ordinal: i32) -> Option<Member> {
+        if self.is_astray(ordinal) {
+            let cluster_status = "Disconnected".to_owned();
+            return Some(Member { cluster_status, ready: false, connected: false, ..crate::world::member(false) });
+        }
         let history = self.pods.get(&ordinal)?.serves.clone()?;
         let size = self.pods.values().filter(|server| server.serves.as_ref() == Some(&history)).count();
         Some(Member {
@@ -387,6 +394,11 @@ impl State {
             last_committed: 500,
             ..crate::world::member(false)
         })
+    }
+
+    /// Whether a server is up and out of the group for good.
+    fn is_astray(&self, ordinal: i32) -> bool {
+        self.stray == Some(ordinal) && self.pods.get(&ordinal).is_some_and(|server| server.serves.is_none())
     }
 
     /// Everything that must hold when nothing is under way, and does not.

@@ -44,7 +44,13 @@ impl WorkloadControl for RestoreWorld {
     }
 
     async fn end_pod(&self, pod: &str) -> Result<(), PortError> {
-        self.effect(&format!("end {pod}"), |_| Ok(()))
+        self.effect(&format!("end {pod}"), |state| {
+            if state.stray.is_some_and(|n| state.is_astray(n) && pod == format!("db-{n}")) {
+                state.stray = None;
+                state.reconcile();
+            }
+            Ok(())
+        })
     }
 
     async fn users(&self, claims: &[String], _but: Option<&str>) -> Result<Vec<ClaimUser>, PortError> {
@@ -70,6 +76,9 @@ impl WorkloadControl for RestoreWorld {
 
     async fn wait_until_started(&self, pod: &str, _limit: Duration) -> Result<Started, PortError> {
         let n: i32 = pod.rsplit('-').next().unwrap().parse().unwrap();
+        while self.lock().is_astray(n) {
+            tokio::task::yield_now().await;
+        }
         self.effect(&format!("wait for {pod}"), |state| {
             let serves = state.pods.get(&n).is_some_and(|server| server.serves.is_some());
             Ok(if serves { Started::Ready } else { Started::Not("its container mariadb ended 3 times".to_owned()) })

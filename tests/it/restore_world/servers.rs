@@ -29,6 +29,9 @@ impl State {
                 Some(history) => Some(history.clone()),
                 None => self.bootstraps(n),
             };
+            if self.stray == Some(n) && history.as_deref() == Some(NEW) {
+                continue;
+            }
             let Some(history) = history.filter(|history| !(self.restored_is_sick && history == NEW)) else { continue };
             if let Some(volume) = self.volumes.get_mut(&n) {
                 // Another history's data are given up for a state transfer.
