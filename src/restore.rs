@@ -119,6 +119,8 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
         stage: Stage::Proving,
         leader: leader.replica.clone(),
         lent: phase1_lend::place(observed, &leader, &others, request.refill)?,
+        lent_is_whole: false,
+        store_claim: Some(observed.settings.store_claim.clone()),
         others,
         saved: saved(&observed.workload),
         stood_at_zero: observed.workload.scale.replicas == 0,
@@ -232,7 +234,7 @@ pub async fn run(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Res
 
 /// Looks once more, after hours of proving perhaps, that the StatefulSet is as it was planned for.
 async fn still_the_same(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<(), RestoreError> {
-    let now = patiently(ports.conductor, || ports.workload.look())
+    let now = patiently(ports.conductor, || ports.workload.look(None))
         .await
         .map_err(|source| RestoreError::NotBegun { source })?;
     let mut obstacles = obstacles::of_workload(&now);

@@ -29,6 +29,7 @@ use crate::model::order::{ORDER_VERSION, Order, Task};
 use crate::model::outcome::{Explain, Failure, Outcome};
 use crate::model::report::RunReport;
 use crate::model::settings::Settings;
+use crate::obligations;
 use crate::ports::conductor::{Cluster, ConductorPorts, Lease};
 use crate::ports::restore::{GoAheads, WorkloadControl};
 use crate::ports::{EventSink, PortError, Reason};
@@ -154,15 +155,19 @@ async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) ->
 /// Carries a task out, or as much of it as may be when a signal ends it early.
 ///
 /// A cluster that a restore has stopped stays down until somebody goes on with it: then the shortest outage
-/// is to do that at once, for as long as the pod's grace period lasts.
+/// is to go on at once, for as long as the pod's grace period lasts.
 async fn until_stopped(task: &Task, context: &Context<'_>, stopped: &mut Stopped) -> Result<RunReport, Failure> {
     let mut work = std::pin::pin!(tasks::carry_out(task, context));
     let signal = tokio::select! {
         done = &mut work => return done,
         signal = stopped.signal() => signal,
     };
-    if owed::is_in_outage(context).await {
-        let message = format!("{signal}: the cluster is stopped, so the restore goes on to its end");
+    let stage = tokio::select! {
+        done = &mut work => return done,
+        stage = obligations::begun_restore(context.ports) => stage,
+    };
+    if let Some(stage) = stage {
+        let message = format!("{signal} while {}: the restore goes on to its end", stage.words());
         context.ports.events.send(Phase::Start, EventKind::Warned { message });
         return work.await;
     }

@@ -111,19 +111,6 @@ pub struct Workload {
     pub kept_by: Vec<String>,
 }
 
-impl Workload {
-    /// The same; of one that stands at 0, with no more replicas than that.
-    #[must_use]
-    pub fn of_size(mut self, replicas: Option<i32>) -> Self {
-        if let Some(most) = replicas.and_then(|replicas| usize::try_from(replicas).ok())
-            && self.scale.replicas == 0
-        {
-            self.replicas.truncate(most);
-        }
-        self
-    }
-}
-
 /// A pod that has a claim mounted, or may still have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimUser {

@@ -81,6 +81,8 @@ pub(crate) fn template(order: &Order, settings: &Settings, schedule: Option<&str
     }
     let mut spec = json!({
         "backoffLimit": 0,
+        // A pod that is being ended still works on its way out; until it is gone, nothing has failed.
+        "podReplacementPolicy": "Failed",
         "ttlSecondsAfterFinished": if is_look(order.task.word()) { LOOK_KEPT } else { KEPT }.as_secs(),
         "template": {"metadata": {"labels": labels}, "spec": pod(order, settings)},
     });

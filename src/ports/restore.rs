@@ -25,8 +25,9 @@ pub struct RestorePorts<'a> {
 /// The StatefulSet of the cluster, to be stopped and started.
 #[async_trait]
 pub trait WorkloadControl: Send + Sync {
-    /// Looks at everything about it that decides whether and how it can be stopped and started.
-    async fn look(&self) -> Result<Workload, PortError>;
+    /// Looks at everything about it that decides whether and how it can be stopped and started. One that
+    /// stands at 0 shall have so many replicas `if_stopped`; as many as its claims tell when missing.
+    async fn look(&self, if_stopped: Option<i32>) -> Result<Workload, PortError>;
 
     /// Sets what it asks for. Done when it is recorded, not when the pods are as asked.
     async fn scale(&self, scale: Scale) -> Result<(), PortError>;

@@ -27,7 +27,7 @@ pub(super) struct Limits {
     pub lead: Duration,
     /// For the others to join.
     pub join: Duration,
-    /// Claims that a runner of this restore needs for what is on the volume of backups.
+    /// The claim of the volume of backups, where the restore has not recorded it.
     pub store_claim: String,
     /// Threads that copy.
     pub parallel: u32,
@@ -122,6 +122,11 @@ impl<'a> Course<'a> {
     pub(super) async fn record(&mut self) -> Result<(), PortError> {
         self.owed.debt = Debt::Restore(Box::new(self.debt.clone()));
         patiently(self.ports.conductor, || self.ports.workload.record_stage(&self.owed)).await
+    }
+
+    /// The claim of the volume of backups that this restore uses.
+    pub(super) fn store_claim(&self) -> String {
+        self.debt.store_claim.clone().unwrap_or_else(|| self.limits.store_claim.clone())
     }
 
     /// What this restore has on the volume of backups, as a runner that has it sees it.

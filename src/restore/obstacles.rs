@@ -14,6 +14,14 @@ pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest) -> Vec<Strin
             "StatefulSet {name} is scaled to 0 and has no claim left; scale it to what it shall be first"
         ));
     }
+    let missing: Vec<_> =
+        workload.replicas.iter().filter(|(_, claim)| claim.is_none()).map(|(of, _)| of.claim.as_str()).collect();
+    if workload.scale.replicas == 0 && request.replicas.is_none() && !missing.is_empty() {
+        found.push(format!(
+            "StatefulSet {name} is scaled to 0, and claim {} is not there, so nobody knows how many replicas it had; say it with --replicas",
+            missing.join(", ")
+        ));
+    }
     let asked = workload.scale.replicas;
     if asked > 0 && request.replicas.is_some_and(|wanted| wanted != asked) {
         found.push(format!("StatefulSet {name} runs {asked} replicas; --replicas is for one that is scaled to 0"));

@@ -7,7 +7,7 @@ use crate::errand;
 use crate::exit_code::ExitCode;
 use crate::model::event::{EventKind, Phase};
 use crate::model::obligation::ScratchPlace;
-use crate::model::order::{ORDER_VERSION, ProveOrder, RefillAct, RunnerOrder, RunnerTask, StoreName};
+use crate::model::order::{ORDER_VERSION, ProveOrder, RunnerOrder, RunnerTask, StoreName};
 use crate::model::outcome::{Explain, Failure};
 use crate::model::report::{ProveReport, VolumeReport};
 use crate::patience::patiently;
@@ -129,6 +129,5 @@ async fn remove_scratch(course: &mut Course<'_>) -> Result<(), String> {
         return Ok(());
     }
     let leader = course.debt.leader.clone();
-    let act = RefillAct::Tidy { scratch: course.on_store(), keep_old_data: false, keep_failed: false };
-    course.refill_around(&leader, act).await.map(drop).map_err(|error| error.words())
+    course.tidy(&leader, false, false).await.map_err(|error| error.words())
 }

@@ -34,15 +34,7 @@ pub(super) async fn join(course: &mut Course<'_>) -> Result<(), StepError> {
         if again || course.resumed {
             revive(course).await?;
         }
-        prepare_others(course, again).await?;
-        start_all(course).await?;
-        let joined = tokio::select! {
-            biased;
-            joined = all_started(course) => joined,
-            lost = lost(course) => Err(lost),
-            never = strays::restart(course) => match never {},
-        };
-        match joined {
+        match started_again(course, again).await {
             Err(StepError::Failed(why)) if tries_left > 0 => course.step(Phase::Start, format!("{why}; once more")),
             done => {
                 done?;
@@ -50,10 +42,38 @@ pub(super) async fn join(course: &mut Course<'_>) -> Result<(), StepError> {
             }
         }
     }
-    all_joined(course).await?;
+    let (ports, replicas) = (course.ports, all(course));
+    tokio::select! {
+        biased;
+        joined = all_joined(course) => joined?,
+        never = strays::restart(ports, replicas) => match never {},
+    }
     forget_bootstrap(course).await?;
     course.ports.conductor.events.send(Phase::Start, EventKind::Finished);
     Ok(())
+}
+
+/// Makes the other volumes ready and starts all replicas, for as long as somebody serves.
+async fn started_again(course: &mut Course<'_>, again: bool) -> Result<(), StepError> {
+    let preparations = preparations(course, again).await?;
+    let course = &*course;
+    if !preparations.is_empty() {
+        tokio::select! {
+            biased;
+            prepared = prepare_all(course, &preparations) => prepared?,
+            lost = lost(course) => {
+                end_all(course, &preparations).await?;
+                return Err(lost);
+            }
+        }
+    }
+    start_all(course).await?;
+    tokio::select! {
+        biased;
+        started = all_started(course) => started,
+        lost = lost(course) => Err(lost),
+        never = strays::restart(course.ports, all(course)) => match never {},
+    }
 }
 
 async fn start_all(course: &Course<'_>) -> Result<(), StepError> {
@@ -75,7 +95,7 @@ async fn all_started(course: &Course<'_>) -> Result<(), StepError> {
 /// The first replica that serves the restored data, if any does: also while it feeds another one.
 async fn serving(course: &Course<'_>) -> Result<Option<(Replica, Member)>, StepError> {
     for replica in all(course) {
-        if let Ok(member) = ask(course, &replica).await?
+        if let Ok(member) = ask(course.ports, &replica).await?
             && member.ready
             && member.cluster_status == "Primary"
             && is_restored(&course.debt, &replica, &member)
@@ -154,79 +174,112 @@ async fn adopt(course: &mut Course<'_>, member: &Member) -> Result<(), StepError
 }
 
 /// The replica that is furthest in the restored history; the leader where none is in it.
+///
+/// What was lent to the others is in that history too, and only as far as the backup: as long as it is not
+/// known how far the leader is, none of them may stand for it.
 async fn furthest_restored(course: &mut Course<'_>) -> Result<Replica, StepError> {
     let found = positions::of(course, &all(course)).await?;
     let debt = &course.debt;
-    let restored: Vec<_> = found.iter().filter(|of| debt.history.as_ref() == Some(&of.state.uuid)).cloned().collect();
-    let of_leader = || {
-        let leads = |of: &&positions::Found| of.replica == debt.leader;
-        found.iter().find(leads).filter(|of| debt.previous.as_ref() != Some(&of.state.uuid))
-    };
-    let best = positions::furthest(&restored, debt.saved.first).or_else(of_leader);
+    let is_restored = |of: &&positions::Found| debt.history.as_ref() == Some(&of.state.uuid);
+    let leader = found.iter().find(|of| of.replica == debt.leader && debt.previous.as_ref() != Some(&of.state.uuid));
+    if debt.lent_is_whole {
+        match leader.filter(|of| of.state.seqno >= 0) {
+            None => return Err(StepError::Failed(unknown_leader(&debt.leader))),
+            Some(of) if !is_restored(&of) => return Ok(of.replica.clone()),
+            Some(_) => {}
+        }
+    }
+    let restored: Vec<_> = found.iter().filter(is_restored).cloned().collect();
+    let best = positions::furthest(&restored, debt.saved.first).or(leader);
     best.map(|of| of.replica.clone())
         .ok_or_else(|| StepError::Failed("no volume holds the restored data in a state to start from".to_owned()))
 }
 
-/// Makes the volumes of those ready that do not serve yet, all at once; the leader goes on serving meanwhile.
+fn unknown_leader(leader: &Replica) -> String {
+    format!(
+        "it is not known how far the data of {} are, which served the restored ones and may hold what clients wrote since; nothing else is started in its place",
+        leader.pod
+    )
+}
+
+/// What is done to the volume of one replica before it joins.
+struct Preparation {
+    replica: Replica,
+    /// Fills it with what was lent to it, where there is something.
+    fill: Option<RunnerSpec>,
+    /// Empties it.
+    empty: RunnerSpec,
+}
+
+/// Finds out whose volumes have to be made ready, and makes sure that nobody has them.
 ///
 /// On the first try, what has the restored data already is left as it is; later, data that did not come up
 /// are given up.
-async fn prepare_others(course: &mut Course<'_>, again: bool) -> Result<(), StepError> {
+async fn preparations(course: &mut Course<'_>, again: bool) -> Result<Vec<Preparation>, StepError> {
     let mut late = Vec::new();
     for replica in course.debt.others.clone() {
-        let serves = ask(course, &replica)
+        let serves = ask(course.ports, &replica)
             .await?
             .is_ok_and(|member| member.is_synced() && course.debt.history.as_ref() == Some(&member.state_uuid));
         late.extend((!serves).then_some(replica));
     }
     if late.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     only_leader(course).await?;
     let history = course.debt.history.clone().filter(|_| !again);
     let lent = phase1_lend::source(course).zip(history.clone());
-    let mut sent = Vec::new();
-    for replica in &late {
+    let mut preparations = Vec::new();
+    for replica in late {
         let fill = lent.clone().map(|(source, history)| RefillAct::Fill { source, history });
-        let fill = fill.map(|act| course.runner(replica, act, None));
-        sent.push((replica, fill, course.runner(replica, RefillAct::Empty { history: history.clone() }, None)));
+        let fill = fill.map(|act| course.runner(&replica, act, None));
+        let empty = course.runner(&replica, RefillAct::Empty { history: history.clone() }, None);
+        preparations.push(Preparation { replica, fill, empty });
     }
-    let what = if lent.is_some() { "copying the restored data to" } else { "emptying" };
-    course.step(Phase::Start, format!("{what} the other volumes: {}", sent.len()));
-    let course = &*course;
-    let prepared = sent.iter().map(|(replica, fill, empty)| prepare(course, replica, fill.as_ref(), empty));
-    join_all(prepared).await.into_iter().collect()
+    Ok(preparations)
+}
+
+/// Makes all volumes ready at once; the leader goes on serving meanwhile.
+async fn prepare_all(course: &Course<'_>, preparations: &[Preparation]) -> Result<(), StepError> {
+    let fills = preparations.iter().any(|of| of.fill.is_some());
+    let what = if fills { "copying the restored data to" } else { "emptying" };
+    course.step(Phase::Start, format!("{what} the other volumes: {}", preparations.len()));
+    join_all(preparations.iter().map(|of| prepare(course, of))).await.into_iter().collect()
 }
 
 /// Fills a volume with what was lent to it; empties it where there is nothing, or where that fails.
-async fn prepare(
-    course: &Course<'_>,
-    replica: &Replica,
-    fill: Option<&RunnerSpec>,
-    empty: &RunnerSpec,
-) -> Result<(), StepError> {
-    if let Some(fill) = fill {
-        match course.alone(fill, replica).await {
+async fn prepare(course: &Course<'_>, of: &Preparation) -> Result<(), StepError> {
+    if let Some(fill) = &of.fill {
+        match course.alone(fill, &of.replica).await {
             Err(StepError::Failed(why)) => {
-                let leader = &course.debt.leader.pod;
-                let message = format!("{} gets everything from {leader} instead: {why}", replica.pod);
-                course.ports.conductor.events.send(Phase::Start, EventKind::Warned { message });
+                let (pod, leader) = (&of.replica.pod, &course.debt.leader.pod);
+                course.step(Phase::Start, format!("{pod} gets everything from {leader} instead: {why}"));
             }
             filled => return filled.map(drop),
         }
     }
-    course.alone(empty, replica).await.map(drop)
+    course.alone(&of.empty, &of.replica).await.map(drop)
 }
 
-/// Makes sure that no other replica has its volume.
+/// Makes sure that no runner writes to those volumes any more.
+async fn end_all(course: &Course<'_>, preparations: &[Preparation]) -> Result<(), StepError> {
+    let conductor = course.ports.conductor;
+    for spec in preparations.iter().flat_map(|of| of.fill.iter().chain([&of.empty])) {
+        patiently(conductor, || conductor.runners.remove(&spec.name)).await?;
+    }
+    Ok(())
+}
+
+/// Makes sure that no other replica has its volume, nor will get it before it is told to: also not from a
+/// controller that could not start it yet.
 async fn only_leader(course: &Course<'_>) -> Result<(), StepError> {
     let ports = course.ports;
     let alone = Scale::alone(&course.debt.leader);
     let claims: Vec<_> = course.debt.others.iter().map(|replica| replica.claim.clone()).collect();
+    patiently(ports.conductor, || ports.workload.scale(alone)).await?;
     if patiently(ports.conductor, || ports.workload.users(&claims, None)).await?.is_empty() {
         return Ok(());
     }
-    patiently(ports.conductor, || ports.workload.scale(alone)).await?;
     for replica in &course.debt.others {
         patiently(ports.conductor, || ports.workload.end_pod(&replica.pod)).await?;
     }

@@ -8,10 +8,11 @@ use super::phase1_stop;
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
 use crate::model::names::RESTORE_DIRECTORY;
-use crate::model::order::{RefillAct, ServerAddress};
+use crate::model::order::ServerAddress;
 use crate::model::report::{LastRestore, RestoreReport};
 use crate::model::workload::{Replica, Scale, Started};
 use crate::patience::patiently;
+use crate::ports::restore::RestorePorts;
 
 /// How often a server that comes up is asked.
 const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -66,7 +67,7 @@ pub(super) async fn answers(
     let clock = course.ports.conductor.clock;
     let deadline = clock.elapsed() + limit;
     loop {
-        let said = ask(course, replica).await?;
+        let said = ask(course.ports, replica).await?;
         let how = match said {
             Ok(member) if member.ready && member.is_synced() && is_wanted(&member) => return Ok(member),
             Ok(member) => format!(
@@ -84,8 +85,8 @@ pub(super) async fn answers(
     }
 }
 
-pub(super) async fn ask(course: &Course<'_>, replica: &Replica) -> Result<Result<Member, String>, StepError> {
-    let conductor = course.ports.conductor;
+pub(super) async fn ask(ports: RestorePorts<'_>, replica: &Replica) -> Result<Result<Member, String>, StepError> {
+    let conductor = ports.conductor;
     let view = patiently(conductor, || conductor.cluster.view()).await?;
     let Some(host) = view.pod(&replica.pod).and_then(|pod| pod.ip.clone()) else {
         return Ok(Err("it has no address".to_owned()));
@@ -111,10 +112,9 @@ pub(super) async fn finish(course: &mut Course<'_>) -> Result<RestoreReport, Res
     let full = course.ports.conductor.clock.now();
     let leader = course.debt.leader.clone();
     let keep_old_data = course.debt.keep_old_data;
-    let act = RefillAct::Tidy { scratch: course.on_store(), keep_old_data, keep_failed: false };
     let mut kept_old_data = course.debt.keep_old_data && course.debt.place.has_siblings();
-    match course.refill_beside(&leader, act).await {
-        Ok(_) => {}
+    match course.tidy(&leader, keep_old_data, false).await {
+        Ok(()) => {}
         Err(StepError::World(source)) => return Err(course.interrupted(source)),
         // What cannot be removed will not be removed by trying again: the restore is done all the same.
         Err(error) => {

@@ -134,9 +134,13 @@ fn way_back(plan: &RestorePlan) -> Option<String> {
     }
     let (leader, limit) = (&debt.leader.pod, plan.limits.lead.as_secs());
     if debt.stood_at_zero {
-        let from = if debt.place.has_siblings() { "get back into place" } else { "stay on the other volumes" };
+        let from = if debt.place.has_siblings() {
+            "get back into place"
+        } else {
+            "come back from the furthest of the other replicas, which are started for it"
+        };
         return Some(format!(
-            "when {leader} does not serve within {limit} s, the old data {from}, and the cluster stays stopped"
+            "when {leader} does not serve within {limit} s, the old data {from}, and the cluster is stopped as it was"
         ));
     }
     let from = if debt.place.has_siblings() {

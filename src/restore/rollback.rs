@@ -48,15 +48,20 @@ fn how_it_is(course: &Course<'_>) -> &'static str {
 async fn back(course: &mut Course<'_>) -> Result<(), StepError> {
     if course.debt.reached <= Stage::Stopping && old_serves(course).await? {
         course.step(Phase::RollBack, "the old cluster serves; it was not stopped, or is started again");
-        scale_back(course, course.limits.join).await?;
+        // One that somebody has started since is his.
+        if !course.debt.stood_at_zero {
+            scale_back(course, course.limits.join).await?;
+        }
         return as_it_was(course).await;
     }
     match phase1_stop::stop(course).await {
         Ok(()) => {}
         // Whoever holds a volume may be further than all others: nobody else may be told to start the cluster.
         Err(StepError::Failed(why)) if course.debt.reached <= Stage::Stopping => {
-            course.step(Phase::RollBack, format!("{why}; starting the cluster as it was"));
-            scale_back(course, course.limits.lead).await?;
+            course.step(Phase::RollBack, format!("{why}; leaving the cluster as it was"));
+            if !course.debt.stood_at_zero {
+                scale_back(course, course.limits.lead).await?;
+            }
             return as_it_was(course).await;
         }
         Err(error) => return Err(error),
@@ -64,7 +69,7 @@ async fn back(course: &mut Course<'_>) -> Result<(), StepError> {
     if course.debt.reached >= Stage::Switching {
         put_back(course).await?;
     }
-    if course.debt.stood_at_zero {
+    if course.debt.stood_at_zero && (course.debt.place.has_siblings() || course.debt.reached < Stage::Switching) {
         course.step(Phase::RollBack, "the cluster was stopped before, and stays so");
         return as_it_was(course).await;
     }
@@ -85,13 +90,18 @@ async fn back(course: &mut Course<'_>) -> Result<(), StepError> {
     for replica in all(course) {
         answers(course, &replica, course.limits.lead, &is_member).await?;
     }
+    if course.debt.stood_at_zero {
+        // Stopped with its leader's volume empty, whoever starts it next could begin with nothing.
+        course.step(Phase::RollBack, "all replicas have the old data; stopping the cluster again, as it was");
+        phase1_stop::stop(course).await?;
+    }
     as_it_was(course).await
 }
 
 /// Whether anybody serves the data that nobody has touched yet.
 async fn old_serves(course: &Course<'_>) -> Result<bool, StepError> {
     for replica in all(course) {
-        if ask(course, &replica).await?.is_ok_and(|member| member.ready && member.cluster_status == "Primary") {
+        if ask(course.ports, &replica).await?.is_ok_and(|member| member.ready && member.cluster_status == "Primary") {
             return Ok(true);
         }
     }
@@ -121,10 +131,7 @@ async fn put_back(course: &mut Course<'_>) -> Result<(), StepError> {
 /// Starts all replicas there were, and waits until each is Ready.
 async fn scale_back(course: &Course<'_>, limit: Duration) -> Result<(), StepError> {
     let ports = course.ports;
-    patiently(ports.conductor, || ports.workload.scale(course.debt.asked())).await?;
-    if course.debt.stood_at_zero {
-        return Ok(());
-    }
+    patiently(ports.conductor, || ports.workload.scale(course.debt.saved)).await?;
     let all_started = async {
         for replica in all(course) {
             started(course, &replica, limit).await?;
@@ -134,7 +141,7 @@ async fn scale_back(course: &Course<'_>, limit: Duration) -> Result<(), StepErro
     tokio::select! {
         biased;
         done = all_started => done,
-        never = strays::restart(course) => match never {},
+        never = strays::restart(course.ports, all(course)) => match never {},
     }
 }
 
@@ -143,20 +150,18 @@ async fn as_it_was(course: &mut Course<'_>) -> Result<(), StepError> {
     let ports = course.ports;
     forget_bootstrap(course).await?;
     let leader = course.debt.leader.clone();
-    let keep_failed = course.debt.opened;
-    let act = RefillAct::Tidy { scratch: course.on_store(), keep_old_data: false, keep_failed };
     if course.debt.place.has_siblings() {
-        match course.refill_around(&leader, act).await {
+        match course.tidy(&leader, false, course.debt.opened).await {
             Err(StepError::World(source)) => return Err(StepError::World(source)),
             Err(error) => {
                 let place = format!("what was unpacked may still be on the volume of {}", leader.pod);
                 warn(course, format!("{place}: {}", error.words()));
             }
-            Ok(_) if course.debt.opened => {
+            Ok(()) if course.debt.opened => {
                 let place = format!("{RESTORE_DIRECTORY}/failed-{} on claim {}", course.run(), leader.claim);
                 warn(course, format!("the restored data stay in {place}: clients may have written to them"));
             }
-            Ok(_) => {}
+            Ok(()) => {}
         }
     }
     patiently(ports.conductor, || ports.conductor.cluster.clear_obligation(course.run())).await?;

@@ -101,6 +101,27 @@ impl Course<'_> {
         }
     }
 
+    /// Removes what the restore left beside the data of a replica, and on the volume of backups. Where that one
+    /// cannot be mounted, its part is left to the sweep of the store.
+    pub(super) async fn tidy(
+        &mut self,
+        replica: &Replica,
+        keep_old_data: bool,
+        keep_failed: bool,
+    ) -> Result<(), StepError> {
+        let scratch = self.on_store();
+        let tidied =
+            self.refill_around(replica, RefillAct::Tidy { scratch: scratch.clone(), keep_old_data, keep_failed }).await;
+        match tidied {
+            Err(StepError::Failed(why)) if scratch.is_some() => {
+                self.step(Phase::Refill, format!("{why}; once more without the volume of backups"));
+                let act = RefillAct::Tidy { scratch: None, keep_old_data, keep_failed };
+                self.refill_around(replica, act).await.map(drop)
+            }
+            tidied => tidied.map(drop),
+        }
+    }
+
     /// Plans a runner.
     pub(super) fn runner(&mut self, replica: &Replica, act: RefillAct, beside: Option<String>) -> RunnerSpec {
         let word = match act {
@@ -115,7 +136,7 @@ impl Course<'_> {
             RefillAct::Uncrown => "uncrown",
             RefillAct::Tidy { .. } => "tidy",
         };
-        let store_claim = needs_store(&act, &self.debt.scratch).then(|| self.limits.store_claim.clone());
+        let store_claim = needs_store(&act, &self.debt.scratch).then(|| self.store_claim());
         let order = order(self.run(), &self.debt.place, act, self.limits.parallel);
         let data = DataVolume { claim: replica.claim.clone(), beside };
         RunnerSpec { store_claim, ..spec(self.next_runner(word), order, data) }
@@ -147,9 +168,9 @@ impl Course<'_> {
         working: impl Future<Output = Result<VolumeReport, ErrandError>>,
     ) -> Result<VolumeReport, StepError> {
         let ports = self.ports;
-        // Before the restored data are served nobody of the cluster may run; later those who do are meant to.
+        // While the cluster is stopped nobody of it may run; before and after, those who do are meant to.
         let claims = match self.debt.stage {
-            Stage::Joining | Stage::Tidying => vec![replica.claim.clone()],
+            Stage::Proving | Stage::Joining | Stage::Tidying => vec![replica.claim.clone()],
             _ => phase1_stop::all_claims(self),
         };
         let (trouble, intruder) = tokio::select! {

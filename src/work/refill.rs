@@ -163,9 +163,12 @@ impl Site<'_> {
 
     /// Removes what is left of this restore, and of earlier ones that died; old data that were kept stay.
     fn tidy(&self, scratch: Option<&str>, keep_old_data: bool, keep_failed: bool) -> Result<(), RefillError> {
-        if let Some(scratch) = scratch {
-            self.volume.remove(scratch)?;
-        }
+        self.tidy_beside(keep_old_data, keep_failed)?;
+        // Last: what is on the volume of backups is swept there some day, what is here is not.
+        scratch.map_or(Ok(()), |scratch| Ok(self.volume.remove(scratch)?))
+    }
+
+    fn tidy_beside(&self, keep_old_data: bool, keep_failed: bool) -> Result<(), RefillError> {
         if !self.order.place.has_siblings() {
             return self.forget_begun();
         }

@@ -148,7 +148,7 @@ fn only_for_a_cluster_that_is_scaled_to_0_it_is_said_how_many_replicas_shall_run
     assert!(error.to_string().contains("runs 3 replicas; --replicas is for one that is scaled to 0"), "{error}");
     let stopped = |observed: &mut Observed<'_>| {
         observed.workload.scale.replicas = 0;
-        observed.workload = observed.workload.clone().of_size(Some(2));
+        observed.workload.replicas.truncate(2);
     };
     let plan = planned(&world, &two, stopped).unwrap();
     assert_eq!((plan.debt.saved.replicas, plan.debt.asked().replicas, plan.debt.others.len()), (2, 0, 1));
@@ -157,6 +157,16 @@ fn only_for_a_cluster_that_is_scaled_to_0_it_is_said_how_many_replicas_shall_run
         observed.workload.replicas.clear();
     });
     assert!(none.unwrap_err().to_string().contains("has no claim left"));
+    let gap = |request: &RestoreRequest| {
+        planned(&world, request, |observed| {
+            observed.workload.scale.replicas = 0;
+            observed.workload.replicas[1].1 = None;
+        })
+    };
+    let error = gap(&request()).unwrap_err().to_string();
+    assert!(error.contains("claim data-db-1 is not there, so nobody knows how many replicas it had"), "{error}");
+    let three = RestoreRequest { replicas: Some(3), ..request() };
+    assert_eq!(gap(&three).unwrap().debt.saved.replicas, 3);
 }
 
 #[test]

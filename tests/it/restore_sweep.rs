@@ -124,7 +124,8 @@ fn without_room_for_another_copy_the_others_get_everything_from_the_leader_unles
     let world = full();
     world.restore("job").unwrap().unwrap();
     let state = world.lock();
-    assert!(state.warnings.iter().any(|warning| warning.contains("from db-0 instead")), "{:?}", state.warnings);
+    assert!(state.steps.iter().any(|step| step.contains("from db-0 instead")), "{:?}", state.steps);
+    assert_eq!(state.warnings, [""; 0], "nobody asked for it");
     assert_eq!((state.times("to fill"), state.times("to empty"), state.unfinished()), (0, 2, vec![]));
     let world = full();
     let all = RestoreRequest { refill: Some(Refill::All), ..request() };
@@ -154,6 +155,52 @@ fn a_cluster_that_was_stopped_is_so_again_when_its_restore_is_undone() {
     assert_eq!((state.scale.replicas, &state.obligation, &state.broken), (0, &None, &vec![]), "{:#?}", state.journal);
     let is_old = |volume: &Volume| matches!(&volume.data, Data::Whole { history, .. } if history == OLD);
     assert!(state.volumes.values().all(is_old), "{:?}", state.volumes);
+}
+
+#[test]
+fn a_stopped_cluster_whose_old_data_are_on_other_volumes_gets_them_everywhere_before_it_is_stopped_again() {
+    let world = stopped(sick(without_siblings(RestoreWorld::new(3))));
+    // A clean stop leaves the position behind, and nobody answers who could tell the history.
+    let failure = world.restore("job").unwrap().unwrap_err();
+    assert_eq!(failure.code, ExitCode::RolledBack, "{failure:?}");
+    let state = world.lock();
+    assert_eq!((state.scale.replicas, &state.obligation, &state.broken), (0, &None, &vec![]), "{:#?}", state.journal);
+    let is_old = |volume: &Volume| matches!(&volume.data, Data::Whole { history, .. } if history == OLD);
+    assert!(state.volumes.values().all(is_old), "{:?}", state.volumes);
+}
+
+/// A restore that died when the leader served, and a leader that crashed since; the others hold what was lent.
+fn crashed_leader(seqno: i64) -> RestoreWorld {
+    let quiet = shared(RestoreWorld::new(3));
+    quiet.restore("job").unwrap().unwrap();
+    let joining = quiet.lock().journal.iter().position(|effect| effect == "record Joining").unwrap();
+    let world = shared(RestoreWorld::new(3)).with_fault(joining, Fault::DieAfter);
+    assert!(world.restore("job").is_none(), "it died");
+    world.with(|state| {
+        state.pods.clear();
+        state.scale.replicas = 3;
+        for (n, volume) in &mut state.volumes {
+            let seqno = if *n == 0 { seqno } else { 3 };
+            volume.data = Data::Whole { history: NEW.to_owned(), seqno, safe: false };
+        }
+    })
+}
+
+#[test]
+fn what_was_lent_never_stands_for_a_leader_of_which_nobody_knows_how_far_it_is() {
+    let world = crashed_leader(-1);
+    let failure = world.recover("next").unwrap().unwrap_err();
+    assert_eq!(failure.code, ExitCode::FailedInCluster, "{failure:?}");
+    assert!(failure.message.contains("how far the data of db-0 are"), "{}", failure.message);
+    let state = world.lock();
+    assert!(state.journal.iter().all(|effect| !effect.contains("crown")), "{:#?}", state.journal);
+    assert!(state.obligation.is_some(), "a person can go on");
+    drop(state);
+    let world = crashed_leader(9);
+    world.recover("next").unwrap().unwrap();
+    let state = world.lock();
+    assert_eq!((state.unfinished(), state.history().as_deref()), (vec![], Some(NEW)), "{:#?}", state.journal);
+    assert!(state.journal.contains(&"scale to 1 from 0".to_owned()), "{:#?}", state.journal);
 }
 
 #[test]

@@ -129,23 +129,34 @@ impl<'a> KubernetesWorkload<'a> {
     }
 
     /// The replicas with their claims. A StatefulSet that stands at 0 does not say how many it had: its claims
-    /// do.
-    async fn replicas(&self, scale: Scale, template: &str) -> Result<Vec<(Replica, Option<ClaimView>)>, PortError> {
+    /// do, up to the highest ordinal.
+    async fn replicas(
+        &self,
+        scale: Scale,
+        template: &str,
+        if_stopped: Option<i32>,
+    ) -> Result<Vec<(Replica, Option<ClaimView>)>, PortError> {
+        let count = match (scale.replicas, if_stopped) {
+            (0, Some(wanted)) => wanted,
+            (0, None) => self.claimed(scale.first, template).await?,
+            (asked, _) => asked,
+        };
         let mut replicas = Vec::new();
-        for ordinal in scale.first.. {
-            let is_asked_for = ordinal < scale.first + scale.replicas;
-            if !is_asked_for && scale.replicas > 0 {
-                break;
-            }
+        for ordinal in scale.first..scale.first.saturating_add(count) {
             let pod = format!("{}-{ordinal}", self.statefulset);
             let claim = format!("{template}-{pod}");
             let seen = self.claim(&claim).await?;
-            if !is_asked_for && seen.is_none() {
-                break;
-            }
             replicas.push((Replica { ordinal, pod, claim }, seen));
         }
         Ok(replicas)
+    }
+
+    /// How many replicas there are claims for, from the first ordinal to the highest.
+    async fn claimed(&self, first: i32, template: &str) -> Result<i32, PortError> {
+        let what = format!("cannot list claims in namespace {}", self.namespace);
+        let listed = self.api::<PersistentVolumeClaim>().list(&ListParams::default()).await;
+        let listed = listed.map_err(|error| port_error(what, error))?.items;
+        Ok(view::claimed(&listed, &format!("{template}-{}-", self.statefulset), first))
     }
 
     async fn claim(&self, name: &str) -> Result<Option<ClaimView>, PortError> {
@@ -190,10 +201,10 @@ impl<'a> KubernetesWorkload<'a> {
 
 #[async_trait]
 impl WorkloadControl for KubernetesWorkload<'_> {
-    async fn look(&self) -> Result<Workload, PortError> {
+    async fn look(&self, if_stopped: Option<i32>) -> Result<Workload, PortError> {
         let set = self.statefulset().await?;
         let (scale, template) = (view::scale(&set), view::claim_template(&set)?);
-        let replicas = self.replicas(scale, &template).await?;
+        let replicas = self.replicas(scale, &template, if_stopped).await?;
         let flavour = view::flavour(&set);
         let lost = self.lost(&replicas).await?;
         Ok(Workload {

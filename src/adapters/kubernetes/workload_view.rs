@@ -131,6 +131,13 @@ pub(super) fn kept_by_runner(name: &str, pods: &[Pod]) -> Vec<String> {
     pods.iter().filter(|pod| pod.name_any() == name).flat_map(mounted).cloned().collect()
 }
 
+/// How many ordinals, from the first one on, lie up to the highest that has a claim.
+pub(super) fn claimed(claims: &[PersistentVolumeClaim], prefix: &str, first: i32) -> i32 {
+    let names = claims.iter().map(ResourceExt::name_any);
+    let ordinals = names.filter_map(|name| name.strip_prefix(prefix)?.parse::<i32>().ok());
+    ordinals.filter(|ordinal| *ordinal >= first).max().map_or(0, |highest| highest - first + 1)
+}
+
 /// Whether a pod has ended for good: its processes are gone, whatever stands of it.
 fn is_over(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -264,6 +271,16 @@ mod tests {
         assert_eq!(found.iter().map(|user| user.claim.as_str()).collect::<Vec<_>>(), ["data-0"]);
         assert_eq!(attached(&["data-1".to_owned()], &[claim], &attachments), []);
         assert_eq!(kept_by_runner("p", &[pod("Running", "data-0", true)]), ["data-0"]);
+    }
+
+    #[test]
+    fn claims_tell_how_many_replicas_a_stopped_cluster_had() {
+        let claim = |name: &str| -> PersistentVolumeClaim {
+            serde_json::from_value(serde_json::json!({"metadata": {"name": name}})).unwrap()
+        };
+        let claims = ["data-db-0", "data-db-2", "data-db-2-copy", "data-other-7", "data-db-"].map(claim);
+        assert_eq!((claimed(&claims, "data-db-", 0), claimed(&claims, "data-db-", 1)), (3, 2));
+        assert_eq!(claimed(&claims, "data-db-", 3), 0);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::model::event::{EventKind, Phase};
-use crate::model::obligation::{Debt, Obligation, Stage};
+use crate::model::obligation::{Debt, Obligation};
 use crate::model::outcome::{Explain, Failure};
 use crate::model::report::RecoverReport;
 use crate::obligations;
@@ -49,17 +49,6 @@ pub(super) fn report(owed: Option<Obligation>) -> RecoverReport {
         Debt::Restore(debt) => format!("the restore of {} of {} was under way", debt.backup.name(), owed.since),
     };
     RecoverReport { run: Some(owed.run), what: Some(what) }
-}
-
-/// Whether a restore has stopped the cluster, or is about to. Where that cannot be asked, its record is left
-/// for `recover`.
-pub(super) async fn is_in_outage(context: &Context<'_>) -> bool {
-    let Ok(view) = context.ports.cluster.view().await else { return false };
-    let stage = view.obligation.and_then(|owed| match owed.debt {
-        Debt::Restore(debt) => Some(debt.stage),
-        Debt::Desync(_) => None,
-    });
-    stage.is_some_and(|stage| stage != Stage::Proving)
 }
 
 /// Settles what this very run owes when it was stopped in the middle; the pod's grace period is made for it.

@@ -52,7 +52,7 @@ async fn observe<'a>(request: &RestoreRequest, context: &Context<'a>) -> Result<
         cluster,
         settings,
         catalogue,
-        workload: workload.look().await.map_err(Explain::into_failure)?.of_size(request.replicas),
+        workload: workload.look(request.replicas).await.map_err(Explain::into_failure)?,
         // Of a cluster that is to be restored nobody expects that it answers.
         members: backup::observe::ask_all(cluster, ports.galera).await.unwrap_or_default(),
         store,

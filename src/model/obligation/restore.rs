@@ -33,10 +33,16 @@ pub struct RestoreDebt {
     pub place: DataPlace,
     /// Where the proven copy lies.
     pub scratch: ScratchPlace,
-    /// Where on the volume of backups, below its root, the others get the proven copy from; `None` when they
+    /// Where on the volume of backups, below its root, the proven copy lies for the others; `None` when they
     /// get everything from the leader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lent: Option<String>,
+    /// Whether it lies there whole.
+    #[serde(default)]
+    pub lent_is_whole: bool,
+    /// The claim of the volume of backups; that of the settings where it is not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_claim: Option<String>,
     /// The history the cluster was in before; `None` when no replica could say so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,

@@ -16,8 +16,10 @@ impl Site<'_> {
     ) -> Result<(), RefillError> {
         let proven = self.proven(source, history)?;
         let lent = self.copy_whole(source, target, proven, say);
-        if lent.is_err() {
-            self.volume.remove(target)?;
+        if lent.is_err()
+            && let Err(error) = self.volume.remove(target)
+        {
+            say(format!("{} is left behind: {error}", self.volume.place(target)));
         }
         lent
     }
@@ -50,10 +52,15 @@ impl Site<'_> {
             say("the replica has the restored data already".to_owned());
             return Ok(());
         }
-        let proven = self.proven(source, history)?;
+        let (proven, bytes) = (self.proven(source, history)?, self.volume.size(source)?);
         self.take_out(say)?;
         say(format!("copying the restored data to {}", self.volume.place(self.data())));
         self.copy(source, self.data())?;
+        // Others use the volume of backups, too: what was removed meanwhile is missing here.
+        if self.proven(source, history)? != proven || self.volume.size(source)? != bytes {
+            let what = "somebody changed it while it was copied".to_owned();
+            return Err(RefillError::NotProven { place: self.volume.place(source), what });
+        }
         self.volume.make_durable("")?;
         self.volume.write_state(self.data(), &SavedState { safe_to_bootstrap: false, ..proven })?;
         Ok(self.volume.make_durable("")?)

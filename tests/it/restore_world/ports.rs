@@ -28,7 +28,7 @@ fn missing(what: &str) -> PortError {
 
 #[async_trait]
 impl WorkloadControl for RestoreWorld {
-    async fn look(&self) -> Result<Workload, PortError> {
+    async fn look(&self, _if_stopped: Option<i32>) -> Result<Workload, PortError> {
         self.effect("look at the StatefulSet", |state| Ok(state.workload()))
     }
 
