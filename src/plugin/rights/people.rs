@@ -30,10 +30,12 @@ const ORDER: &[Right] = &[
     ("", "pods/log", &["get"]),
     // Why a run does not start.
     ("", "events", &["list"]),
-    // Whether what a run needs is there.
-    ("", "persistentvolumeclaims", &["get"]),
+    // Whether those a run works as are there.
     ("", "serviceaccounts", &["get"]),
 ];
+
+/// To see whether the volume of backups is there, or a replica's.
+const CLAIMS: &[Right] = &[("", "persistentvolumeclaims", &["get"])];
 
 /// To see a run that was ordered before.
 const SEE: &[Right] = &[
@@ -54,11 +56,8 @@ const LOOK_AROUND: &[Right] = &[
     ("coordination.k8s.io", "leases", &["get"]),
 ];
 
-const SCHEDULE: &[Right] = &[
-    ("batch", "cronjobs", &["get", "list", "create", "patch", "delete"]),
-    ("", "persistentvolumeclaims", &["get"]),
-    ("", "serviceaccounts", &["get"]),
-];
+const SCHEDULE: &[Right] =
+    &[("batch", "cronjobs", &["get", "list", "create", "patch", "delete"]), ("", "serviceaccounts", &["get"])];
 
 /// What setup makes.
 const MAKE: &[Right] = &[
@@ -80,18 +79,18 @@ pub(crate) struct CommandRights {
 
 /// Every command.
 pub(crate) const COMMANDS: [CommandRights; 15] = [
-    of("create", &[FIND, ORDER, READ_SCHEDULE]),
+    of("create", &[FIND, ORDER, CLAIMS, READ_SCHEDULE]),
     of("list", &[FIND]),
-    of("list --live", &[FIND, ORDER]),
-    of("verify", &[FIND, ORDER]),
-    of("drill", &[FIND, ORDER]),
-    of("restore", &[FIND, ORDER]),
-    of("sync", &[FIND, ORDER]),
-    of("delete", &[FIND, ORDER]),
-    of("prune", &[FIND, ORDER]),
-    of("schedule", &[FIND, SCHEDULE]),
+    of("list --live", &[FIND, ORDER, CLAIMS]),
+    of("verify", &[FIND, ORDER, CLAIMS]),
+    of("drill", &[FIND, ORDER, CLAIMS]),
+    of("restore", &[FIND, ORDER, CLAIMS]),
+    of("sync", &[FIND, ORDER, CLAIMS]),
+    of("delete", &[FIND, ORDER, CLAIMS]),
+    of("prune", &[FIND, ORDER, CLAIMS]),
+    of("schedule", &[FIND, SCHEDULE, CLAIMS]),
     of("recover", &[FIND, ORDER]),
-    of("status", &[FIND, ORDER, LOOK_AROUND]),
+    of("status", &[FIND, ORDER, CLAIMS, LOOK_AROUND]),
     CommandRights { command: "setup", parts: &[FIND, MAKE], grants: true },
     of("logs", &[SEE]),
     of("version", &[FIND]),

@@ -70,8 +70,3 @@ fn nobody_needs_to_read_secrets() {
         assert!(!of.rules().iter().any(|rule| rule.to_string().contains("secrets")), "{}", of.command);
     }
 }
-
-#[test]
-fn one_role_holds_what_every_command_needs_but_setup() {
-    insta::assert_snapshot!(document(&json!(all()), Form::Yaml));
-}
