@@ -49,6 +49,30 @@ fn the_published_roles_are_those_of_this_table() {
     assert_eq!(there, expected);
 }
 
+/// A row of the table of permissions.
+fn row(of: &CommandRights) -> String {
+    let right = |rule: &Value| {
+        let texts = |field: &str| {
+            let texts = rule[field].as_array().unwrap().iter().map(|text| text.as_str().unwrap());
+            texts.filter(|text| !text.is_empty()).collect::<Vec<_>>()
+        };
+        let resource = [texts("resources"), texts("apiGroups")].concat().join(".");
+        format!("{} `{resource}`", texts("verbs").join(", "))
+    };
+    let rights: Vec<String> = of.rules().iter().map(right).collect();
+    format!("| `{}` | [{2}](roles/{1}.yaml) | {3} |\n", of.command, of.slug(), of.role(), rights.join("; "))
+}
+
+#[test]
+fn the_table_of_permissions_is_that_of_this_one() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let rows: String = COMMANDS.iter().map(row).collect();
+    std::fs::write(root.join("target/permissions.md"), &rows).unwrap();
+    let page = std::fs::read_to_string(root.join("docs/permissions.md")).unwrap();
+    let table = page.split("| --- | --- | --- |\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    assert_eq!(format!("{table}\n"), rows, "docs/permissions.md is old; its rows are in target/permissions.md");
+}
+
 /// Commands that ask no API server for anything.
 const OFFLINE: [&str; 1] = ["completion"];
 
