@@ -16,7 +16,8 @@
 //! - [`model`] knows nothing but values. [`ports`] says what is needed of the world in its words.
 //! - [`backup`], [`restore`], [`drill`], [`verify`], [`keep`], [`inventory`] and [`work`] are the workflows; a
 //!   backup uses `verify`, `keep` and `inventory` at its begin and its end, the others never import each other.
-//!   What workflows share stands beside them: [`obligations`], [`stores`], [`proof`], [`catalogue`], [`errand`].
+//!   What workflows share stands beside them: [`obligations`], [`stores`], [`proof`], [`catalogue`], [`errand`];
+//!   so does [`monitor`], which tells those who watch a cluster how its runs go.
 //! - [`adapters`] implement the ports, one outside library a file, and never call their siblings.
 //! - [`plugin`] and [`agent`] are the only ones that name an adapter, and never import each other:
 //!   they meet in [`model::order`] and [`model::event`].
@@ -43,6 +44,7 @@ pub mod exit_code;
 pub mod inventory;
 pub mod keep;
 pub mod model;
+pub mod monitor;
 pub mod obligations;
 mod patience;
 pub mod plugin;

@@ -4,6 +4,7 @@
 //! needed comes in as an argument. That is what makes every decision of the product a table test.
 
 pub mod backup_id;
+pub mod bytes;
 pub mod catalogue;
 pub mod chain;
 pub mod cluster;
@@ -11,13 +12,17 @@ pub mod cron;
 pub mod event;
 pub mod galera;
 pub mod manifest;
+pub mod metrics;
 pub mod names;
+pub mod notice;
 pub mod obligation;
 pub mod order;
 pub mod outcome;
 pub mod report;
 pub mod retention;
+pub mod right;
 pub mod settings;
 pub mod space;
+pub mod span;
 pub mod version;
 pub mod workload;

@@ -4,6 +4,7 @@
 //! needs. Adapters implement them; tests put a simulated world behind them.
 
 pub mod conductor;
+pub mod monitor;
 pub mod prove;
 pub mod refill;
 pub mod restore;

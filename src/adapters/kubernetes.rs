@@ -2,6 +2,7 @@
 
 pub mod apply;
 mod backoff;
+pub mod board;
 pub mod catalogue_configmap;
 pub mod client;
 pub mod cluster;
@@ -13,6 +14,8 @@ pub mod lease;
 pub mod lease_sight;
 pub mod orders;
 pub mod pod_follow;
+#[cfg(test)]
+pub(crate) mod pod_security;
 mod pod_state;
 pub mod preflight;
 mod proxy;

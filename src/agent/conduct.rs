@@ -10,7 +10,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kube::Client;
+
 use crate::adapters::go_ahead::Speaker;
+use crate::adapters::kubernetes::board::KubernetesBoard;
 use crate::adapters::kubernetes::catalogue_configmap::ConfigMapCatalogue;
 use crate::adapters::kubernetes::client::in_cluster;
 use crate::adapters::kubernetes::cluster::KubernetesCluster;
@@ -25,14 +28,18 @@ use crate::backup::phase1_isolate::GATE;
 use crate::exit_code::ExitCode;
 use crate::model::cluster::ClusterView;
 use crate::model::event::{EventKind, Phase};
+use crate::model::metrics::Stock;
+use crate::model::notice::Run;
 use crate::model::order::{ORDER_VERSION, Order, Task};
 use crate::model::outcome::{Explain, Failure, Outcome};
 use crate::model::report::RunReport;
 use crate::model::settings::Settings;
+use crate::monitor::Monitor;
 use crate::obligations;
-use crate::ports::conductor::{Cluster, ConductorPorts, Lease};
+use crate::ports::conductor::{CatalogueStore, Cluster, ConductorPorts, Lease};
+use crate::ports::monitor::MonitorPorts;
 use crate::ports::restore::{GoAheads, WorkloadControl};
-use crate::ports::{EventSink, PortError, Reason};
+use crate::ports::{Clock, EventSink, PortError, Reason};
 
 mod keeping;
 mod owed;
@@ -47,6 +54,9 @@ use warnings::KeptWarnings;
 
 /// How much longer than a replica's way back a stopped runner gets.
 const RUNNER_GRACE_MARGIN: Duration = Duration::from_secs(30);
+
+/// The longest that reading the catalogue for monitoring may take.
+const STOCK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Who the conductor is, as the downward API tells it.
 #[derive(Clone, Debug)]
@@ -99,30 +109,65 @@ pub async fn conduct(
     }
 }
 
+/// What everything in one run is given.
+struct Conductor<'a> {
+    client: Client,
+    identity: &'a Identity,
+    order: &'a Order,
+    cluster: &'a KubernetesCluster,
+    events: &'a KeptWarnings,
+    monitor: &'a Monitor<'a>,
+}
+
 async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) -> Result<RunReport, Failure> {
     // Before anything else: PID 1 without a handler ignores SIGTERM.
     let mut stopped = Stopped::listen()?;
     let order = parse(order)?;
     let client = in_cluster().map_err(Explain::into_failure)?;
     let cluster = KubernetesCluster::new(client.clone(), &identity.namespace, &order.statefulset);
+    let board = KubernetesBoard::new(client.clone(), &identity.namespace, &order.statefulset);
+    let ports = MonitorPorts { board: &board, clock: &SystemClock, events };
+    let monitor = Monitor::new(run(identity, &order), ports);
+    let settings = settings(&cluster, &order).await;
+    let conductor =
+        Conductor { client: client.clone(), identity, order: &order, cluster: &cluster, events, monitor: &monitor };
+    let done = match &settings {
+        Ok(settings) => Box::pin(carry_out(&conductor, settings, &mut stopped)).await,
+        Err(failure) => Err(failure.clone()),
+    };
+    if !tasks::only_looks(&order.task) {
+        let stock = match &settings {
+            Ok(settings) => stock(client, identity, settings).await,
+            Err(_) => None,
+        };
+        monitor.ended(&done, events.has_any(), stock).await;
+    }
+    done
+}
+
+async fn carry_out(
+    conductor: &Conductor<'_>,
+    settings: &Settings,
+    stopped: &mut Stopped,
+) -> Result<RunReport, Failure> {
+    let Conductor { client, identity, order, cluster, events, .. } = conductor;
     let view = cluster.view().await.map_err(Explain::into_failure)?;
-    let settings = settings(&cluster, &order).await?;
-    let runners = RunnerPods::new(client.clone(), owner(identity, &order, &settings), view.server.clone());
+    let runners = RunnerPods::new(client.clone(), owner(identity, order, settings), view.server.clone());
     let catalogue = ConfigMapCatalogue::new(client.clone(), &identity.namespace, &settings.hash_config_map);
     let credentials = Credentials::read(&identity.credentials).map_err(Explain::into_failure)?;
     let galera = GaleraMembers::new(credentials, GATE);
     let ports = ConductorPorts {
-        cluster: &cluster,
+        cluster: *cluster,
         galera: &galera,
         runners: &runners,
         catalogue: &catalogue,
         clock: &SystemClock,
-        events,
+        events: *events,
     };
-    let workload = KubernetesWorkload::new(client.clone(), &identity.namespace, &order.statefulset, &cluster);
+    let workload = KubernetesWorkload::new(client.clone(), &identity.namespace, &order.statefulset, *cluster);
     let context = Context {
         job: &identity.job,
-        settings: &settings,
+        settings,
         cluster: &view,
         ports: &ports,
         workload: &workload,
@@ -134,16 +179,30 @@ async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) ->
             signal = stopped.signal() => Err(stopped_by(signal)),
         };
     }
+    under_lease(conductor, &context, stopped).await
+}
+
+async fn under_lease(
+    conductor: &Conductor<'_>,
+    context: &Context<'_>,
+    stopped: &mut Stopped,
+) -> Result<RunReport, Failure> {
+    let Conductor { client, identity, order, events, monitor, .. } = conductor;
     let lease_name = Settings::config_map_name(&order.statefulset);
     // Two pods of one Job are two holders.
     let holder = format!("{}/{}", identity.job, identity.pod_uid);
-    let taking = lease::take(client, &identity.namespace, &lease_name, &holder);
+    let taking = lease::take(client.clone(), &identity.namespace, &lease_name, &holder);
     let lease = tokio::select! {
         taken = taking => taken.map_err(|error| locked(&error))?,
         signal = stopped.signal() => return Err(stopped_by(signal)),
     };
+    let work = async {
+        monitor.begun().await;
+        until_stopped(&order.task, context, stopped).await
+    };
     let done = tokio::select! {
-        done = until_stopped(&order.task, &context, &mut stopped) => done,
+        done = work => done,
+        never = monitor.watch() => match never {},
         () = lease.lost() => return Err(lost(&lease_name)),
     };
     if let Err(error) = lease.release().await {
@@ -173,6 +232,24 @@ async fn until_stopped(task: &Task, context: &Context<'_>, stopped: &mut Stopped
     }
     owed::settle_own(context).await;
     Err(stopped_by(signal))
+}
+
+/// The run, as those who watch the cluster are told of it.
+fn run(identity: &Identity, order: &Order) -> Run {
+    Run {
+        job: identity.job.clone(),
+        task: order.task.word(),
+        namespace: identity.namespace.clone(),
+        statefulset: order.statefulset.clone(),
+        began: SystemClock.now(),
+    }
+}
+
+/// What is in the stores now, as far as the catalogue can be read: it is only told to those who watch.
+async fn stock(client: Client, identity: &Identity, settings: &Settings) -> Option<Stock> {
+    let catalogue = ConfigMapCatalogue::new(client, &identity.namespace, &settings.hash_config_map);
+    let read = tokio::time::timeout(STOCK_LIMIT, catalogue.read()).await;
+    read.ok()?.ok().map(|(catalogue, _)| Stock::of(&catalogue))
 }
 
 fn stopped_by(signal: &str) -> Failure {

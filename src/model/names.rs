@@ -68,5 +68,11 @@ pub const RESTORE_DIRECTORY: &str = ".mariadb-backup";
 /// In it, the scratch a backup is proven in.
 pub const PREPARED_DIRECTORY: &str = "prepared";
 
+/// The name of the ConfigMap with a cluster's figures for monitoring.
+#[must_use]
+pub fn metrics_config_map(statefulset: &str) -> String {
+    format!("{statefulset}-backup-metrics")
+}
+
 /// Label with the name of the schedule that ordered a Job.
 pub const SCHEDULE_LABEL: &str = "mariadb-backup.io/schedule";

@@ -4,6 +4,8 @@
 //! flags are kubectl's own and stand on either side of the command.
 
 mod connection;
+#[cfg(test)]
+mod documented;
 mod restore;
 mod run;
 mod schedule;

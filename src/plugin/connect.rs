@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use super::cli::ConnectionFlags;
+use super::rights;
 use crate::adapters::kubernetes::client::{Connection, connect};
 use crate::adapters::kubernetes::kubeconfig::Wishes;
 use crate::model::outcome::{Explain, Failure};
@@ -85,9 +86,7 @@ impl Session {
                 .with_cause(format!("the API server is {place}"))
                 .with_hint(format!("kubectl cluster-info{}", self.connection_flags())),
             Reason::Credentials => failure.with_cause(format!("the API server is {place}")),
-            Reason::Forbidden if !has_hint => failure.with_hint(
-                "ask for that right; kubectl mariadb-backup setup --dry-run=client -o yaml prints the roles",
-            ),
+            Reason::Forbidden if !has_hint => failure.with_hint(rights::way_to(error)),
             _ => failure,
         }
     }
@@ -124,7 +123,7 @@ impl Session {
 }
 
 /// Quotes a word for a shell where it needs that.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

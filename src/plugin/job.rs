@@ -186,6 +186,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::adapters::kubernetes::pod_security::violations;
     use crate::model::order::{BackupRequest, ORDER_VERSION, VerifyRequest};
     use crate::render::document::{Form, document};
 
@@ -223,6 +224,14 @@ mod tests {
         let settle = 4 * 1000 + 90 + 60;
         let sum = 2 * settle + 3 * 2 * 100_000 + (10_000_000 + 2 * 1000 + 120) + 3 * 10_000_000 + 600;
         assert_eq!(job.spec.unwrap().active_deadline_seconds, Some(sum));
+    }
+
+    #[test]
+    fn the_conductor_s_pod_passes_pod_security_restricted() {
+        for task in [Task::Backup(BackupRequest::default()), Task::Verify(VerifyRequest::default())] {
+            let pod = job_of(task, &[]).spec.unwrap().template.spec.unwrap();
+            assert_eq!(violations(&pod), [""; 0]);
+        }
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Scre
         storage_class: flags.storage_class.as_deref(),
         size: &flags.size,
         access_mode: &access_mode,
+        with_roles: flags.roles,
     };
     let manifests = manifests(&plan);
     if offline {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// For each layer, the layers it may name.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("exit_code", &[]),
     ("model", &["exit_code"]),
     ("ports", &["model", "exit_code"]),
@@ -14,6 +14,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("patience", &["ports"]),
     ("catalogue", &["patience", "ports", "model"]),
     ("errand", &["ports", "model", "exit_code"]),
+    ("monitor", &["ports", "model", "exit_code"]),
     (
         "backup",
         &["obligations", "stores", "catalogue", "errand", "verify", "keep", "inventory", "ports", "model", "exit_code"],
@@ -40,6 +41,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "restore",
             "work",
             "obligations",
+            "monitor",
             "adapters",
             "ports",
             "model",

@@ -66,6 +66,13 @@ impl Answer {
     }
 }
 
+/// What the API server is asked.
+pub(crate) struct Asked {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
+}
+
 /// An API server on the loopback that answers by path.
 pub(crate) struct Api {
     kubeconfig: tempfile::NamedTempFile,
@@ -73,6 +80,11 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn start(answer: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+        Self::judging(move |asked| answer(&asked.path))
+    }
+
+    /// One that looks at the whole request.
+    pub(crate) fn judging(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let kubeconfig = kubeconfig(&format!("http://{}", listener.local_addr().unwrap()));
         let answer = Arc::new(answer);
@@ -92,10 +104,10 @@ impl Api {
 }
 
 /// Answers the requests of one connection until it is closed.
-fn serve(stream: &TcpStream, answer: &dyn Fn(&str) -> Answer) {
+fn serve(stream: &TcpStream, answer: &dyn Fn(&Asked) -> Answer) {
     let mut reader = BufReader::new(stream);
-    while let Some(path) = request(&mut reader) {
-        let Answer { code, body, warning } = answer(path.split('?').next().unwrap_or_default());
+    while let Some(asked) = request(&mut reader) {
+        let Answer { code, body, warning } = answer(&asked);
         let warning = warning.map(|text| format!("warning: 299 - \"{text}\"\r\n")).unwrap_or_default();
         let length = body.len();
         let head =
@@ -107,11 +119,14 @@ fn serve(stream: &TcpStream, answer: &dyn Fn(&str) -> Answer) {
     }
 }
 
-/// Reads one request and returns its path; `None` at the end.
-fn request(reader: &mut BufReader<&TcpStream>) -> Option<String> {
+/// Reads one request; `None` at the end.
+fn request(reader: &mut BufReader<&TcpStream>) -> Option<Asked> {
     let mut first = String::new();
     reader.read_line(&mut first).ok().filter(|bytes| *bytes > 0)?;
-    let path = first.split(' ').nth(1)?.to_owned();
+    let mut words = first.split(' ');
+    let (method, target) = (words.next()?.to_owned(), words.next()?);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let (path, query) = (path.to_owned(), query.to_owned());
     let mut length = 0;
     loop {
         let mut line = String::new();
@@ -125,5 +140,5 @@ fn request(reader: &mut BufReader<&TcpStream>) -> Option<String> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(path)
+    Some(Asked { method, path, query })
 }

@@ -20,6 +20,7 @@ mod refill_sweep;
 mod restore_plan;
 mod restore_sweep;
 mod restore_world;
+mod rights;
 mod runner_chain;
 mod runner_check;
 mod runner_copy;

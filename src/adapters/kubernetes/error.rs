@@ -5,6 +5,8 @@
 
 use std::error::Error;
 
+use crate::model::names::CONDUCTOR_ACCOUNT;
+use crate::model::right::MissingRight;
 use crate::ports::{PortError, Reason};
 
 /// Turns a client error into ours; `what` says what was tried on what, without a full stop.
@@ -23,7 +25,36 @@ pub(crate) fn port_error(what: impl Into<String>, error: kube::Error) -> PortErr
         kube::Error::Auth(_) => Reason::Credentials,
         _ => Reason::Other,
     };
-    PortError::new(reason, what).caused_by(cause(&error))
+    let failed = PortError::new(reason, what);
+    match missing_right(&error) {
+        Some(missing) => {
+            let hint =
+                missing.service_account().filter(|(_, name)| *name == CONDUCTOR_ACCOUNT).map(|(namespace, _)| {
+                    format!("kubectl mariadb-backup setup -n {namespace} gives the conductor all its rights again")
+                });
+            let failed = failed.caused_by(missing);
+            hint.into_iter().fold(failed, PortError::with_hint)
+        }
+        None => failed.caused_by(cause(&error)),
+    }
+}
+
+/// Reads the missing right out of the sentence in which the server refuses a call.
+fn missing_right(error: &kube::Error) -> Option<MissingRight> {
+    let kube::Error::Api(status) = error else { return None };
+    let (_, rest) = status.message.split_once("User \"")?;
+    let (user, rest) = rest.split_once("\" cannot ")?;
+    let (verb, rest) = rest.split_once(" resource \"")?;
+    let (resource, rest) = rest.split_once("\" in API group \"")?;
+    let (group, rest) = rest.split_once('"')?;
+    let namespace = rest.strip_prefix(" in the namespace \"").and_then(|rest| rest.split_once('"'));
+    Some(MissingRight {
+        user: user.to_owned(),
+        verb: verb.to_owned(),
+        group: group.to_owned(),
+        resource: resource.to_owned(),
+        namespace: namespace.map(|(namespace, _)| namespace.to_owned()),
+    })
 }
 
 /// Says why, once: the server's message, or the root below the library's wrapping.
@@ -52,11 +83,50 @@ fn cause(error: &kube::Error) -> String {
 mod tests {
     use super::*;
 
+    fn forbidden(message: &str) -> PortError {
+        let status = kube::core::Status { code: 403, ..kube::core::Status::failure(message, "Forbidden") };
+        port_error("cannot list pods in db", kube::Error::Api(status.boxed()))
+    }
+
+    #[test]
+    fn a_refusal_is_told_as_the_right_that_is_missing() {
+        let cases = [
+            (
+                "pods is forbidden: User \"u\" cannot list resource \"pods\" in API group \"\" in the namespace \"db\"",
+                "forbidden: user \"u\" may not list pods in namespace db",
+            ),
+            (
+                "pods \"x\" is forbidden: User \"u\" cannot get resource \"pods/log\" in API group \"\" in the namespace \"db\"",
+                "forbidden: user \"u\" may not get pods/log in namespace db",
+            ),
+            (
+                "nodes \"n\" is forbidden: User \"u\" cannot get resource \"nodes\" in API group \"\" at the cluster scope",
+                "forbidden: user \"u\" may not get nodes in the whole cluster",
+            ),
+        ];
+        for (message, told) in cases {
+            let error = forbidden(message);
+            assert_eq!((error.reason, error.source().unwrap().to_string().as_str()), (Reason::Forbidden, told));
+        }
+    }
+
+    #[test]
+    fn what_the_conductor_may_not_do_setup_cures() {
+        let account = format!("system:serviceaccount:db:{CONDUCTOR_ACCOUNT}");
+        let message = format!(
+            "events is forbidden: User \"{account}\" cannot create resource \"events\" in API group \"\" in the namespace \"db\""
+        );
+        let hint = crate::model::outcome::Explain::hint(&forbidden(&message));
+        assert_eq!(
+            hint.as_deref(),
+            Some("kubectl mariadb-backup setup -n db gives the conductor all its rights again")
+        );
+    }
+
     #[test]
     fn the_server_s_own_sentence_is_the_cause() {
-        let message = "pods is forbidden: User \"u\" cannot list resource \"pods\"";
-        let status = kube::core::Status { code: 403, ..kube::core::Status::failure(message, "Forbidden") };
-        let error = port_error("cannot list pods in db", kube::Error::Api(status.boxed()));
+        let message = "pods is forbidden: exceeded quota";
+        let error = forbidden(message);
         assert_eq!(error.reason, Reason::Forbidden);
         assert_eq!(error.source().unwrap().to_string(), message);
     }

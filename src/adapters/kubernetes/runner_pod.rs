@@ -206,3 +206,6 @@ fn volumes(spec: &RunnerSpec) -> Vec<Value> {
         .extend(secrets(spec).iter().map(|(name, secret, _)| json!({"name": name, "secret": {"secretName": secret}})));
     volumes
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,11 @@ impl KeptWarnings {
         Self { inner: JsonLines::new(out), warnings: Mutex::default() }
     }
 
+    /// Whether there was any so far.
+    pub(super) fn has_any(&self) -> bool {
+        !self.warnings.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Returns the warnings in the order they were given.
     pub(super) fn into_warnings(self) -> Vec<String> {
         self.warnings.into_inner().unwrap_or_else(PoisonError::into_inner)

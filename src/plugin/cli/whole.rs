@@ -35,6 +35,9 @@ pub(crate) struct SetupFlags {
     /// Access mode of the store's claim, when it has to be made
     #[arg(long, value_enum, value_name = "MODE", default_value = "ReadWriteOnce")]
     pub(crate) access_mode: AccessMode,
+    /// Also make a Role for each command, for people who may do no more
+    #[arg(long)]
+    pub(crate) roles: bool,
     /// Show what would be made, and make nothing
     #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "client", value_name = "WHERE")]
     pub(crate) dry_run: Option<DryRun>,

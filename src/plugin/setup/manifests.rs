@@ -8,10 +8,8 @@ use crate::model::names::{
     APP, APP_LABEL, CONDUCTOR_ACCOUNT, MANAGER, MANAGER_LABEL, RUNNER_ACCOUNT, STATEFULSET_LABEL,
 };
 use crate::model::settings::Settings;
-use crate::plugin::rights;
-
-/// The role of a person, bound to nobody by us.
-const PERSON_ROLE: &str = "mariadb-backup-user";
+use crate::plugin::rights::conductor;
+use crate::plugin::rights::people::{self, PERSON_ROLE};
 
 /// What is wished for.
 pub(crate) struct SetupPlan<'a> {
@@ -26,6 +24,8 @@ pub(crate) struct SetupPlan<'a> {
     pub(crate) storage_class: Option<&'a str>,
     pub(crate) size: &'a str,
     pub(crate) access_mode: &'a str,
+    /// Whether every command gets a Role of its own.
+    pub(crate) with_roles: bool,
 }
 
 /// One manifest, and whether the rest works without it.
@@ -43,15 +43,18 @@ pub(crate) fn manifests(plan: &SetupPlan<'_>) -> Vec<Manifest> {
     let mut all = vec![
         needed(account(plan, CONDUCTOR_ACCOUNT)),
         needed(account(plan, RUNNER_ACCOUNT)),
-        needed(rules(plan, "Role", &role, &rights::conductor(plan.statefulset, plan.settings, plan.state_config_map))),
+        needed(rules(plan, "Role", &role, &conductor::rules(plan.statefulset, plan.settings, plan.state_config_map))),
         needed(bound(plan, "RoleBinding", &role, "Role", &role)),
-        needed(rules(plan, "Role", PERSON_ROLE, &rights::person())),
+        needed(rules(plan, "Role", PERSON_ROLE, &people::all())),
     ];
+    if plan.with_roles {
+        all.extend(people::COMMANDS.iter().map(|of| needed(rules(plan, "Role", &of.role(), &of.rules()))));
+    }
     if plan.settings.stores.local() {
         all.push(needed(claim(plan)));
     }
     all.push(needed(settings_map(plan)));
-    all.push(optional(rules(plan, "ClusterRole", &cluster_role, &rights::conductor_volumes())));
+    all.push(optional(rules(plan, "ClusterRole", &cluster_role, &conductor::beyond_its_namespace())));
     all.push(optional(bound(plan, "ClusterRoleBinding", &binding, "ClusterRole", &cluster_role)));
     all
 }
@@ -140,6 +143,7 @@ mod tests {
             storage_class: Some("local"),
             size: "100Gi",
             access_mode: "ReadWriteOnce",
+            with_roles: key == "roles",
         };
         manifests(&plan).into_iter().map(|manifest| manifest.object).collect()
     }

@@ -1,0 +1,84 @@
+//! Every command with exactly its published Role, on a real API server with real RBAC; and with less.
+
+use crate::ground::{Cluster, run, until};
+
+/// The cheapest line of each command whose way through the API is that of no other.
+const COMMANDS: [(&str, &[&str], i32); 8] = [
+    ("list", &["list"], 0),
+    ("version", &["version"], 0),
+    ("schedule", &["schedule", "create", "never", "--schedule", "@weekly", "--suspend"], 0),
+    ("create", &["create", "--dry-run=server"], 0),
+    ("prune", &["prune", "--dry-run"], 0),
+    ("status", &["status"], 0),
+    ("logs", &["logs"], 0),
+    // Without the ClusterRole, which only an admin of the whole cluster can make.
+    ("setup", &["setup"], 3),
+];
+
+/// A person who has one of the published Roles and nothing else, until dropped.
+struct Person<'a> {
+    cluster: &'a Cluster,
+    role: String,
+}
+
+impl<'a> Person<'a> {
+    #[track_caller]
+    fn with(cluster: &'a Cluster, command: &str) -> Self {
+        let role = format!("mariadb-backup-{command}");
+        let file = format!("{}/docs/roles/{command}.yaml", env!("CARGO_MANIFEST_DIR"));
+        cluster.kubectl(&["apply", "-f", &file]);
+        let person = Self { cluster, role };
+        let (role, user) = (format!("--role={}", person.role), format!("--user={}", person.role));
+        cluster.kubectl(&["create", "rolebinding", &person.role, &role, &user]);
+        person.waits_until_it_may("yes");
+        person
+    }
+
+    /// Takes the right to list what the first rule is about: StatefulSets, of `logs` Jobs.
+    #[track_caller]
+    fn loses_a_verb(&self) {
+        let patch = r#"[{"op": "remove", "path": "/rules/0/verbs/1"}]"#;
+        self.cluster.kubectl(&["patch", "role", &self.role, "--type", "json", "-p", patch]);
+        self.waits_until_it_may("no");
+    }
+
+    /// What is lost and what names it.
+    fn first(&self) -> &'static str {
+        if self.role.ends_with("logs") { "jobs.batch" } else { "statefulsets.apps" }
+    }
+
+    /// An API server learns of a Role a moment after it is written.
+    #[track_caller]
+    fn waits_until_it_may(&self, answer: &str) {
+        let ask = ["auth", "can-i", "list", self.first(), "--as", &self.role, "-n", &self.cluster.namespace];
+        until(&format!("the answer is {answer}"), || run("kubectl", &ask).stdout.starts_with(answer).then_some(()));
+    }
+}
+
+impl Drop for Person<'_> {
+    fn drop(&mut self) {
+        for kind in ["rolebinding", "role"] {
+            run("kubectl", &["delete", kind, &self.role, "-n", &self.cluster.namespace]);
+        }
+    }
+}
+
+#[test]
+fn every_command_works_with_its_own_role_and_names_the_right_it_lacks() {
+    let cluster = Cluster::with_data();
+    for (command, line, code) in COMMANDS {
+        let person = Person::with(&cluster, command);
+        let line = [line, &["--as", &person.role]].concat();
+        let ran = cluster.plugin(&line).ends_with(code);
+        assert!(!ran.stderr.contains("error: "), "{command}: {}", ran.stderr);
+        person.loses_a_verb();
+        let ran = cluster.plugin(&line).ends_with(1);
+        let (user, resource) = (&person.role, person.first());
+        ran.says(&format!("forbidden: user \"{user}\" may not list {resource} in namespace demo"))
+            .says("hint: an admin of namespace demo grants it")
+            .says(&format!(
+                "kubectl create rolebinding mariadb-backup-user-{user} --role=mariadb-backup-user --user={user} -n demo"
+            ));
+    }
+    cluster.plugin(&["schedule", "delete", "never"]).ends_with(0);
+}
