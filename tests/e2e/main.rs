@@ -11,6 +11,7 @@ mod chains;
 mod damage;
 mod drills;
 mod ground;
+mod installation;
 mod interruptions;
 mod keeping;
 mod nodes_and_servers;

@@ -28,6 +28,7 @@ fn the_help_of_every_command() {
         "status",
         "setup",
         "logs",
+        "completion",
         "version",
     ];
     for command in commands {
