@@ -174,5 +174,7 @@ fn something_to_complete() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let list = json!({"apiVersion": "v1", "kind": "List", "items": objects});
     std::fs::write(file.path(), list.to_string()).unwrap();
+    // One of a test that failed may still be there.
+    kubectl(&["delete", "namespace", NAMESPACE, "--ignore-not-found"]);
     kubectl(&["apply", "-f", file.path().to_str().unwrap()]);
 }
