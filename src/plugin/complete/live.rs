@@ -129,6 +129,21 @@ mod tests {
         assert_eq!(without, FREE.map(|(command, arg)| (command.to_owned(), arg.to_owned())));
     }
 
+    fn subjects(command: &Command) -> Vec<Subject> {
+        let own = command.get_arguments().filter_map(|arg| Subject::of(command.get_name(), arg.get_id().as_str()));
+        own.chain(command.get_subcommands().flat_map(subjects)).collect()
+    }
+
+    #[test]
+    fn everything_that_can_be_looked_up_is_named_by_some_flag_or_positional() {
+        let named = subjects(&Cli::command());
+        let things = [Thing::Cluster, Thing::Replica, Thing::Backup, Thing::Schedule, Thing::Run, Thing::Namespace];
+        let in_kubeconfig = [Subject::Context, Subject::KubeconfigCluster, Subject::KubeconfigUser];
+        for subject in things.map(Subject::Known).into_iter().chain(in_kubeconfig) {
+            assert!(named.contains(&subject), "{subject:?}");
+        }
+    }
+
     #[test]
     fn whoever_types_is_not_kept_waiting() {
         let (sender, receiver) = mpsc::channel::<()>();
