@@ -14,7 +14,8 @@ use crate::adapters::kubernetes::kubeconfig::Names;
 use crate::plugin::cli::ConnectionFlags;
 use crate::plugin::connect::Session;
 
-/// How long whoever types is kept waiting at most. Together with kubectl's own start it stays below a second.
+/// How long whoever types is kept waiting at most, unless the line has a `--request-timeout`. Together with
+/// kubectl's own start it stays below a second.
 const LIMIT: Duration = Duration::from_millis(700);
 
 /// What a value names.
@@ -59,10 +60,12 @@ struct Connection {
 
 /// Looks the candidates up.
 pub(super) fn answer(subject: Subject, line: &Line<'_>, variables: BTreeMap<String, String>) -> Answer {
-    let session = Session::new(connection(line), variables);
+    let flags = connection(line);
+    let limit = Some(flags.request_timeout).filter(|limit| !limit.is_zero()).unwrap_or(LIMIT);
+    let session = Session::new(flags, variables);
     let statefulset = line.given_as(&["cluster_name", "statefulset"]).map(str::to_owned);
     let look = move || look(subject, statefulset.as_deref(), &session);
-    let mut candidates = within(LIMIT, look).unwrap_or_default();
+    let mut candidates = within(limit, look).unwrap_or_default();
     candidates.retain(|candidate| !line.given.iter().any(|(_, value)| *value == candidate.word));
     Answer { candidates, directive: NO_FILES | KEEP_ORDER }
 }
