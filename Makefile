@@ -25,10 +25,15 @@ help: ## Show this list
 prerequisites:
 	@tests/prerequisites.sh
 
+# Where this clone lies and who builds must not be seen in what is built.
+REMAP = --remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}=cargo
+
 binaries: prerequisites ## Plugin and agent for release, linked against an old C library
-	@cargo zigbuild --quiet --locked --release --bins --target $(AGENT_TARGET).$(AGENT_GLIBC)
+	@RUSTFLAGS="$${RUSTFLAGS:-} $(REMAP)" cargo zigbuild --quiet --locked --release --bins --target $(AGENT_TARGET).$(AGENT_GLIBC)
 	@mkdir -p target/agent
 	@install -m 755 -t target/agent $(AGENT_OUT)/mariadb-backup-agent $(AGENT_OUT)/kubectl-mariadb_backup
+
+include krew/dist.mk
 
 demo: prerequisites ground-program ## From nothing: a real cluster, a real backup, verified and booted; leaves the cluster up
 	@tests/demo.sh

@@ -9,6 +9,7 @@ pub mod kubernetes;
 pub mod mariadb_backup;
 pub mod mariadbd;
 pub mod mysql;
+pub mod path_links;
 pub mod process;
 pub mod scratch;
 pub mod store_local;

@@ -7,6 +7,8 @@
 mod ask;
 mod backups;
 mod cli;
+mod complete;
+mod completion;
 mod connect;
 mod create;
 mod delete;
@@ -17,6 +19,7 @@ mod follow;
 mod job;
 mod list;
 mod logs;
+mod manual;
 mod order;
 mod overrides;
 mod preflight;
@@ -36,7 +39,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::exit_code::ExitCode;
 use crate::model::outcome::Failure;
@@ -74,6 +77,11 @@ type CommandResult = Result<ExitCode, Failure>;
 #[must_use]
 pub fn run(environment: Environment) -> ExitCode {
     let Environment { arguments, variables, stdin, mut stdout, mut stderr, .. } = environment;
+    if let Some(words) = complete::asked(&arguments) {
+        // A shell that does not read to the end has enough candidates.
+        drop(stdout.write_all(complete::answer(&words, variables).as_bytes()));
+        return ExitCode::Done;
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -98,6 +106,12 @@ pub fn run(environment: Environment) -> ExitCode {
     }
     let asking = environment.stdin_is_terminal.then_some(stdin);
     carry_out(cli, variables, screen, asking)
+}
+
+/// The model of the command line, from which its documentation is made.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Cli::command()
 }
 
 fn style(color: cli::Color, is_terminal: bool, variables: &BTreeMap<String, String>) -> Style {
@@ -157,6 +171,8 @@ async fn dispatch(
         Command::Status(flags) => Box::pin(status::run(&flags, session, screen)).await,
         Command::Setup(flags) => Box::pin(setup::run(&flags, session, screen)).await,
         Command::Logs(flags) => Box::pin(logs::run(&flags, session, screen)).await,
+        Command::Completion(flags) => completion::run(&flags, session, screen),
+        Command::Manual(flags) => manual::run(&flags, screen),
         Command::Version(flags) => Box::pin(version::run(&flags, session, screen)).await,
     }
 }

@@ -24,6 +24,7 @@ for pair in "${packages[@]}" "$@"; do
   command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
 done
 [ -x /usr/lib/cni/ptp ] || [ -x /opt/cni/bin/ptp ] || missing+=(containernetworking-plugins)
+[ -e /usr/share/bash-completion/bash_completion ] || missing+=(bash-completion)
 if [ "${#missing[@]}" -gt 0 ]; then
   command -v apt-get >/dev/null || fail "missing: ${missing[*]}" "install these with your system's package manager"
   echo "installing ${missing[*]}" >&2

@@ -3,6 +3,7 @@
 //! Only shapes and texts; what a flag means is said where the command is carried out. Connection
 //! flags are kubectl's own and stand on either side of the command.
 
+mod completion;
 mod connection;
 #[cfg(test)]
 mod documented;
@@ -16,6 +17,7 @@ mod whole;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use completion::{CompletionCommand, CompletionFlags, ManualFlags};
 pub(crate) use connection::{Color, Common, ConnectionFlags};
 pub(crate) use restore::RestoreFlags;
 pub(crate) use run::{CreateFlags, LogsFlags, RecoverFlags};
@@ -102,6 +104,12 @@ pub(crate) enum Command {
     Setup(Box<SetupFlags>),
     /// Show a run from its start, and follow it while it goes on
     Logs(LogsFlags),
+    /// Let the shell complete what is typed
+    #[command(long_about = completion::ABOUT)]
+    Completion(CompletionFlags),
+    /// Print a page of the manual, for those who package this
+    #[command(hide = true)]
+    Manual(ManualFlags),
     /// Show versions of plugin and agent
     Version(VersionFlags),
 }

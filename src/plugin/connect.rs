@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use super::cli::ConnectionFlags;
 use super::rights;
 use crate::adapters::kubernetes::client::{Connection, connect};
-use crate::adapters::kubernetes::kubeconfig::Wishes;
+use crate::adapters::kubernetes::kubeconfig::{Names, Wishes, names};
 use crate::model::outcome::{Explain, Failure};
 use crate::ports::{PortError, Reason};
 use crate::render::screen::Screen;
@@ -32,6 +32,16 @@ impl Session {
         }
         let made = connect(&self.wishes()).map_err(Explain::into_failure)?;
         Ok(self.connection.get_or_init(|| made))
+    }
+
+    /// The names in the kubeconfig that the connection's flags may choose from.
+    pub(crate) fn kubeconfig_names(&self) -> Result<Names, Failure> {
+        names(&self.wishes()).map_err(Explain::into_failure)
+    }
+
+    /// A variable of the environment.
+    pub(crate) fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
     }
 
     fn wishes(&self) -> Wishes {

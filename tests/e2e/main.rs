@@ -12,6 +12,7 @@ mod damage;
 mod drills;
 mod gitops;
 mod ground;
+mod installation;
 mod interruptions;
 mod keeping;
 mod monitoring;

@@ -5,34 +5,24 @@
 
 use std::net::TcpListener;
 
+use mariadb_backup::plugin::command_line;
 use serde_json::{Value, json};
 
 use crate::loopback_api::{Answer, Api, galera, kubeconfig, plugin};
 
+/// The words that lead to every command; none lead to the whole.
+fn commands(command: &clap::Command, words: &[&str]) -> Vec<Vec<String>> {
+    let here = words.iter().map(|word| (*word).to_owned()).collect();
+    let below = command.get_subcommands().filter(|command| !command.is_hide_set());
+    let below = below.flat_map(|command| commands(command, &[words, &[command.get_name()]].concat()));
+    std::iter::once(here).chain(below).collect()
+}
+
 #[test]
 fn the_help_of_every_command() {
-    let commands = [
-        "",
-        "create",
-        "list",
-        "verify",
-        "drill",
-        "restore",
-        "sync",
-        "delete",
-        "prune",
-        "schedule",
-        "schedule create",
-        "schedule list",
-        "recover",
-        "status",
-        "setup",
-        "logs",
-        "version",
-    ];
-    for command in commands {
-        let arguments: Vec<&str> = command.split(' ').chain(["--help"]).filter(|word| !word.is_empty()).collect();
-        let name = format!("help {command}").trim().replace(' ', "_");
+    for words in commands(&command_line(), &[]) {
+        let arguments: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        let name = ["help"].into_iter().chain(arguments[..words.len()].iter().copied()).collect::<Vec<_>>().join("_");
         insta::assert_snapshot!(name, plugin(&arguments, ""));
     }
 }

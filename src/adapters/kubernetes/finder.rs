@@ -81,6 +81,14 @@ impl Finder {
     }
 }
 
+/// Lists the names of all namespaces.
+pub async fn namespaces(client: Client) -> Result<Vec<String>, PortError> {
+    let namespaces: Api<Namespace> = Api::all(client);
+    let list = namespaces.list_metadata(&ListParams::default()).await;
+    let list = list.map_err(|error| port_error("cannot list namespaces", error))?;
+    Ok(list.items.iter().map(ResourceExt::name_any).collect())
+}
+
 fn looks_like_galera(set: &StatefulSet) -> bool {
     let Some(spec) = &set.spec else { return false };
     let Some(pod) = &spec.template.spec else { return false };

@@ -64,6 +64,33 @@ pub struct Target {
     pub namespace: String,
 }
 
+/// The names that flags may choose from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// The context that counts when no flag names one.
+    pub current: Option<String>,
+    /// Contexts.
+    pub contexts: Vec<String>,
+    /// Clusters.
+    pub clusters: Vec<String>,
+    /// Users.
+    pub users: Vec<String>,
+}
+
+/// Reads the names in the files that count; none where there is no file.
+///
+/// # Errors
+/// Names the file that cannot be read.
+pub fn names(wishes: &Wishes) -> Result<Names, PortError> {
+    let kubeconfig = read(wishes)?.0.unwrap_or_default();
+    Ok(Names {
+        current: kubeconfig.current_context,
+        contexts: kubeconfig.contexts.into_iter().map(|named| named.name).collect(),
+        clusters: kubeconfig.clusters.into_iter().map(|named| named.name).collect(),
+        users: kubeconfig.auth_infos.into_iter().map(|named| named.name).collect(),
+    })
+}
+
 /// Reads what is there and settles on one target.
 pub(super) fn settle(wishes: &Wishes) -> Result<(Config, Target), PortError> {
     let (kubeconfig, source) = read(wishes)?;
@@ -348,6 +375,14 @@ users:
         let error = settle(&Wishes { context: Some("tow".to_owned()), ..wishes(&directory) }).unwrap_err();
         assert!(error.to_string().starts_with("context \"tow\" is not in "), "{error}");
         assert_eq!(error.source().unwrap().to_string(), "contexts there: one, two");
+    }
+
+    #[test]
+    fn the_names_in_the_files_can_be_had_without_settling_on_any() {
+        let directory = tempfile::tempdir().unwrap();
+        let names = names(&wishes(&directory)).unwrap();
+        assert_eq!((names.current.as_deref(), names.contexts), (Some("one"), vec!["one".to_owned(), "two".to_owned()]));
+        assert_eq!((names.clusters, names.users), (vec!["c1".to_owned(), "c2".to_owned()], vec!["u1".to_owned()]));
     }
 
     #[test]

@@ -9,6 +9,7 @@ import (
 	"mariadb-backup/ground/internal/cluster"
 	"mariadb-backup/ground/internal/ground"
 	"mariadb-backup/ground/internal/host"
+	"mariadb-backup/ground/internal/images"
 	"mariadb-backup/ground/internal/layout"
 	"mariadb-backup/ground/internal/ledger"
 	"mariadb-backup/ground/internal/volumes"
@@ -45,6 +46,33 @@ func agent(l layout.Layout, arguments []string) error {
 	}
 	fmt.Println(made.Reference)
 	return nil
+}
+
+func image(l layout.Layout, arguments []string) error {
+	flags := newFlags("image")
+	binary := flags.String("binary", "", "the agent's binary")
+	reference := flags.String("reference", "", "the image's name with its tag")
+	output := flags.String("output", "", "the archive to write")
+	if _, err := parse(flags, arguments, 0, 0); err != nil {
+		return err
+	}
+	if *binary == "" || *reference == "" || *output == "" {
+		return usage("image needs --binary, --reference and --output")
+	}
+	rootfs, err := build.Rootfs(l, build.DefaultSeries)
+	if err != nil {
+		return err
+	}
+	content, err := os.ReadFile(*binary)
+	if err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp("", "agent-image-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	return images.WriteAgent(*output, scratch, rootfs, *reference, content)
 }
 
 func load(l layout.Layout, arguments []string) error {

@@ -21,6 +21,7 @@ func commands() []command {
 		{"rootfs [--series 10.11]", "Print the folder of a server image's root file system", rootfs},
 		{"s3-program", "Print the path of the S3 server's program", s3Program},
 		{"agent --binary PATH [--plugin PATH] | --print", "Build the agent image around a binary and bring it into the nodes; prints the image", agent},
+		{"image --binary PATH --reference NAME --output FILE", "Write the agent image around a binary as an OCI archive", image},
 		{"load --mb N [--namespace demo] [--statefulset mariadb-server]", "Add N megabytes of made-up data", load},
 		{"ledger start|stop|status|read [--namespace demo] [--file F] [--rate 50] [-o json]", "Commit numbered transactions and write down each that was acknowledged", ledgerCommand},
 		{"sql POD|ORDINAL 'SQL' [--namespace demo]", "Run SQL as root in a replica", sqlCommand},

@@ -34,27 +34,33 @@ func AgentArchive(l layout.Layout, rootfs, binary string) (archive, reference st
 	reference = "localhost/mariadb-backup-agent:" + tag
 	archive = l.Cached("agent", tag+".tar")
 	err = makeOnce(archive, func(scratch string) error {
-		base, err := writeLayer(filepath.Join(scratch, "base"), func(w *tar.Writer) error {
-			return addAgentBase(w, rootfs)
-		})
-		if err != nil {
-			return err
-		}
-		program, err := writeLayer(filepath.Join(scratch, "program"), func(w *tar.Writer) error {
-			return addBytes(w, AgentProgram, content, 0o755)
-		})
-		if err != nil {
-			return err
-		}
-		return WriteArchive(archive, Image{
-			Reference: reference, Layers: []Layer{base, program},
-			Entrypoint: []string{"/" + AgentProgram}, User: "65532:65532",
-		})
+		return WriteAgent(archive, scratch, rootfs, reference, content)
 	})
 	if err != nil {
 		return "", "", err
 	}
 	return archive, reference, removeOldAgents(archive)
+}
+
+// WriteAgent writes the agent image around a binary as one OCI archive: the
+// same files give the same bytes.
+func WriteAgent(archive, scratch, rootfs, reference string, binary []byte) error {
+	base, err := writeLayer(filepath.Join(scratch, "base"), func(w *tar.Writer) error {
+		return addAgentBase(undated{w}, rootfs)
+	})
+	if err != nil {
+		return err
+	}
+	program, err := writeLayer(filepath.Join(scratch, "program"), func(w *tar.Writer) error {
+		return addBytes(w, AgentProgram, binary, 0o755)
+	})
+	if err != nil {
+		return err
+	}
+	return WriteOCI(archive, Image{
+		Reference: reference, Layers: []Layer{base, program},
+		Entrypoint: []string{"/" + AgentProgram}, User: "65532:65532",
+	})
 }
 
 // keptAgents is how many builds stay in the cache, for going back by hand.
@@ -85,7 +91,7 @@ func removeOldAgents(current string) error {
 
 // addAgentBase takes the packages' files out of a server's root file system,
 // which has them already.
-func addAgentBase(archive *tar.Writer, rootfs string) error {
+func addAgentBase(archive sink, rootfs string) error {
 	files, err := packageFiles(rootfs)
 	if err != nil {
 		return err

@@ -103,7 +103,22 @@ func imageConfig(image Image) ([]byte, error) {
 	})
 }
 
-func addBytes(archive *tar.Writer, name string, content []byte, mode int64) error {
+// sink is where entries go: an archive, or one that changes them on the way.
+type sink interface {
+	WriteHeader(*tar.Header) error
+	io.Writer
+}
+
+// undated is an archive whose entries bear no time, so that whenever it is
+// written its bytes are the same.
+type undated struct{ *tar.Writer }
+
+func (u undated) WriteHeader(header *tar.Header) error {
+	header.ModTime = time.Unix(0, 0)
+	return u.Writer.WriteHeader(header)
+}
+
+func addBytes(archive sink, name string, content []byte, mode int64) error {
 	header := &tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: mode, Size: int64(len(content))}
 	if err := archive.WriteHeader(header); err != nil {
 		return err
@@ -112,7 +127,7 @@ func addBytes(archive *tar.Writer, name string, content []byte, mode int64) erro
 	return err
 }
 
-func addFile(archive *tar.Writer, name, path string, mode int64) error {
+func addFile(archive sink, name, path string, mode int64) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err

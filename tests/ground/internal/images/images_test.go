@@ -2,13 +2,18 @@ package images
 
 import (
 	"archive/tar"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 )
 
 // entries reads an archive into name and content.
@@ -121,4 +126,74 @@ func TestMakeOnceLeavesNoScratchAndDoesNotMakeTwice(t *testing.T) {
 	if _, err := os.Stat(target + ".scratch"); made != 1 || !os.IsNotExist(err) {
 		t.Errorf("made %d times, scratch: %v", made, err)
 	}
+}
+
+func TestAnImageWrittenTwiceIsTheSameWhateverTheTime(t *testing.T) {
+	root := t.TempDir()
+	write := func(name string) []byte {
+		program := filepath.Join(root, "program")
+		if err := os.WriteFile(program, []byte("content"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		// As if it had been installed at another time.
+		if err := os.Chtimes(program, time.Time{}, time.Unix(int64(len(name)), 0)); err != nil {
+			t.Fatal(err)
+		}
+		layer, err := writeLayer(filepath.Join(t.TempDir(), "layer"), func(w *tar.Writer) error {
+			return addEntry(undated{w}, "program", program, map[uint64]string{})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(root, name)
+		if err := WriteOCI(path, Image{Reference: "localhost/a:1", Layers: []Layer{layer}, User: "7:7"}); err != nil {
+			t.Fatal(err)
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return content
+	}
+	if !bytes.Equal(write("one"), write("another")) {
+		t.Error("the archives differ")
+	}
+}
+
+func TestEveryBlobOfAnImageIsThereUnderItsSum(t *testing.T) {
+	folder := t.TempDir()
+	layer, err := writeLayer(filepath.Join(folder, "layer"), func(w *tar.Writer) error {
+		return addBytes(w, "name", []byte("content"), 0o644)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(folder, "image.tar")
+	if err := WriteOCI(path, Image{Reference: "registry.example:5000/a:1", Layers: []Layer{layer}}); err != nil {
+		t.Fatal(err)
+	}
+	found := entries(t, path)
+	blob := func(d descriptor) string {
+		content := found[blobName(d.Digest)]
+		if sum := sha256.Sum256([]byte(content)); d.Digest != "sha256:"+hex.EncodeToString(sum[:]) || d.Size != int64(len(content)) {
+			t.Errorf("%+v does not describe its %d bytes", d, len(content))
+		}
+		return content
+	}
+	read := func(text string) document {
+		var read document
+		if err := json.Unmarshal([]byte(text), &read); err != nil {
+			t.Fatal(err)
+		}
+		return read
+	}
+	root := read(found["index.json"]).Manifests[0]
+	if tag := root.Annotations["org.opencontainers.image.ref.name"]; tag != "1" {
+		t.Errorf("tag: %s", tag)
+	}
+	manifest := read(blob(root))
+	if !strings.Contains(blob(*manifest.Config), layer.Digest) || len(manifest.Layers) != 1 {
+		t.Errorf("manifest: %+v", manifest)
+	}
+	blob(manifest.Layers[0])
 }

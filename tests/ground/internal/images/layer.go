@@ -46,7 +46,7 @@ func addTree(archive *tar.Writer, root string) error {
 
 // addEntry adds one file as it is. linked remembers what has several names, so
 // that hard links stay hard links.
-func addEntry(archive *tar.Writer, name, path string, linked map[uint64]string) error {
+func addEntry(archive sink, name, path string, linked map[uint64]string) error {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode()&os.ModeSocket != 0 {
 		return err
@@ -88,6 +88,6 @@ func addEntry(archive *tar.Writer, name, path string, linked map[uint64]string) 
 }
 
 // addFolder adds a folder with nothing in it.
-func addFolder(archive *tar.Writer, name string, mode int64) error {
+func addFolder(archive sink, name string, mode int64) error {
 	return archive.WriteHeader(&tar.Header{Name: name + "/", Typeflag: tar.TypeDir, Mode: mode})
 }
