@@ -363,12 +363,12 @@ fn a_lending_that_is_broken_off_anywhere_lends_all_or_nothing() {
         let before = site.content();
         let (outcome, effects) = site.act(&lend(&site), Some((dies_at, false)));
         assert_eq!(site.content(), before, "the data of the server that runs were touched");
-        let lent = fs::read_to_string(target.join("grastate.dat")).is_ok();
+        let is_there = fs::read_to_string(target.join("grastate.dat")).is_ok();
         if matches!(outcome.end, End::Done(_)) {
-            assert!(lent && effects > 4, "{effects}");
+            assert!(is_there && effects > 4, "{effects}");
             break;
         }
-        assert!(!lent, "dead at effect {dies_at}: half a copy would be taken for a whole one");
+        assert!(!is_there, "dead at effect {dies_at}: half a copy would be taken for a whole one");
     }
     let mut copied = BTreeMap::new();
     read(&target, "", &mut copied);

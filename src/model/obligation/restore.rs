@@ -15,6 +15,7 @@ use crate::model::workload::{Replica, Scale};
 /// A restore that is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and recorded by its name")]
 pub struct RestoreDebt {
     /// The backup.
     pub backup: BackupId,

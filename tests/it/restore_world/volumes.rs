@@ -80,15 +80,11 @@ impl State {
         Outcome::done(report, vec![])
     }
 
-    fn refill(&mut self, order: &RefillOrder, n: i32) -> VolumeReport {
-        let writes = !matches!(order.act, RefillAct::Look | RefillAct::Tidy { .. } | RefillAct::Lend { .. });
-        if writes && self.pods.contains_key(&n) {
-            self.broken.push(format!("{:?} on volume {n} while db-{n} holds it", order.act));
-        }
+    fn act(&mut self, act: &RefillAct, n: i32) {
         let serves_new = self.pods.values().any(|server| server.serves.as_deref() == Some(NEW));
         let volume = self.volumes.get_mut(&n).unwrap();
         let is_new = matches!(&volume.data, Data::Whole { history, .. } if history == NEW);
-        match &order.act {
+        match act {
             RefillAct::Look | RefillAct::Position => {}
             RefillAct::Switch { history, .. } => {
                 assert_eq!(history, NEW);
@@ -145,6 +141,14 @@ impl State {
                 self.proven = None;
             }
         }
+    }
+
+    fn refill(&mut self, order: &RefillOrder, n: i32) -> VolumeReport {
+        let writes = !matches!(order.act, RefillAct::Look | RefillAct::Tidy { .. } | RefillAct::Lend { .. });
+        if writes && self.pods.contains_key(&n) {
+            self.broken.push(format!("{:?} on volume {n} while db-{n} holds it", order.act));
+        }
+        self.act(&order.act, n);
         let volume = &self.volumes[&n];
         let state = match &volume.data {
             Data::Whole { history, seqno, safe } => {
