@@ -39,7 +39,7 @@ fn commands(page: &str) -> Vec<String> {
     found
 }
 
-/// Splits a command as a shell does, up to where another one or a file comes in.
+/// Splits a command as a shell does, up to where another one, a file or a comment comes in.
 fn words(command: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     for c in command.chars() {
@@ -50,6 +50,7 @@ fn words(command: &str) -> Vec<String> {
                 word.get_or_insert_default();
             }
             ('|' | '>' | '&' | ';', None) => break,
+            ('#', None) if word.is_none() => break,
             (' ', None) => words.extend(word.take()),
             _ => word.get_or_insert_default().push(c),
         }
