@@ -173,7 +173,7 @@ async fn carry_out(
         workload: &workload,
         go_aheads: &Speaker::new(identity.pod_ip),
     };
-    if tasks::only_looks(&order.task) {
+    if order.task.only_looks() {
         return tokio::select! {
             done = tasks::perform(&order.task, &context) => done,
             signal = stopped.signal() => Err(stopped_by(signal)),

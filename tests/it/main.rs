@@ -9,6 +9,7 @@ mod backup_plan;
 mod backup_whole;
 mod cli;
 mod cli_runs;
+mod cli_views;
 mod completion;
 mod fault_sweep;
 mod keep_plan;
