@@ -37,6 +37,7 @@ mod s3_faults;
 mod s3_owner;
 mod s3_proxy;
 mod s3_server;
+mod schema;
 mod store_contract;
 mod world;
 mod world_runners;
