@@ -135,7 +135,7 @@ async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) ->
         Ok(settings) => Box::pin(carry_out(&conductor, settings, &mut stopped)).await,
         Err(failure) => Err(failure.clone()),
     };
-    if !tasks::only_looks(&order.task) {
+    if !order.task.only_looks() {
         let stock = match &settings {
             Ok(settings) => stock(client, identity, settings).await,
             Err(_) => None,
