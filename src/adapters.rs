@@ -1,6 +1,7 @@
 //! How the world is reached: the only place with effects; one outside library a file or folder.
 #![expect(clippy::disallowed_methods, reason = "adapters are where effects live")]
 
+pub mod archive;
 pub mod data_directory;
 pub mod data_files;
 pub mod events;

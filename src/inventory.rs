@@ -96,10 +96,10 @@ impl Explain for InventoryError {
     }
 }
 
-/// Decides where is looked: into every store that is used.
+/// Decides where is looked: into every store that is used, for one backup or for all.
 #[must_use]
-pub fn plan(settings: &Settings, cluster: &ClusterView, job: &str) -> InventoryPlan {
-    let order = InventoryOrder { stores: stores::of(settings, cluster) };
+pub fn plan(settings: &Settings, cluster: &ClusterView, job: &str, only: Option<BackupId>) -> InventoryPlan {
+    let order = InventoryOrder { stores: stores::of(settings, cluster), only };
     let runner = RunnerSpec {
         name: format!("{job}-inventory"),
         order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Inventory(order) },

@@ -10,6 +10,7 @@ pub mod chain;
 pub mod cluster;
 pub mod cron;
 pub mod event;
+pub mod forecast;
 pub mod galera;
 pub mod manifest;
 pub mod metrics;

@@ -12,6 +12,7 @@ mod completion;
 mod connect;
 mod create;
 mod delete;
+mod describe;
 mod drill;
 mod duration;
 mod find;
@@ -31,6 +32,7 @@ mod rights;
 mod schedule;
 mod setup;
 mod status;
+mod support;
 mod sync;
 mod verify;
 mod version;
@@ -39,6 +41,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
 
+use clap::error::ContextKind;
 use clap::{CommandFactory, Parser};
 
 use crate::exit_code::ExitCode;
@@ -84,7 +87,9 @@ pub fn run(environment: Environment) -> ExitCode {
     }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            // Words behind `--` are names to us, so a flag that is not known never belongs there.
+            error.remove(ContextKind::Suggested);
             let text = error.render();
             let is_answer = !error.use_stderr();
             let (out, coloured) = if is_answer {
@@ -100,7 +105,10 @@ pub fn run(environment: Environment) -> ExitCode {
         }
     };
     let style = style(cli.common.color, environment.stderr_is_terminal, &variables);
-    let screen = Screen::new(stdout, stderr, style, environment.stderr_is_terminal);
+    // A terminal that cannot move its cursor is written to like a pipe.
+    let can_move = variables.get("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
+    let screen = Screen::new(stdout, stderr, style, environment.stderr_is_terminal && can_move)
+        .with_terminal_stdout(environment.stdout_is_terminal);
     if let Some(level @ 1..) = cli.common.verbose {
         (environment.start_logging)(filter(level));
     }
@@ -141,7 +149,14 @@ fn carry_out(
         }
     };
     let session = Session::new(cli.connection, variables);
-    let result = runtime.block_on(dispatch(cli.command, &session, &mut screen, asking));
+    let result = runtime.block_on(async {
+        tokio::select! {
+            // What a command has to say about Ctrl-C itself comes first.
+            biased;
+            result = dispatch(cli.command, &session, &mut screen, asking) => result,
+            _ = tokio::signal::ctrl_c() => Ok(ExitCode::Interrupted),
+        }
+    });
     screen.clear_gauge();
     // A name that is still being looked up must not hold the program back.
     runtime.shutdown_background();
@@ -169,6 +184,8 @@ async fn dispatch(
         Command::Recover(flags) => Box::pin(recover::run(&flags, session, screen)).await,
         Command::Schedule(flags) => Box::pin(schedule::run(&flags, session, screen)).await,
         Command::Status(flags) => Box::pin(status::run(&flags, session, screen)).await,
+        Command::Describe(flags) => Box::pin(describe::run(&flags, session, screen)).await,
+        Command::Report(flags) => Box::pin(support::run(&flags, session, screen)).await,
         Command::Setup(flags) => Box::pin(setup::run(&flags, session, screen)).await,
         Command::Logs(flags) => Box::pin(logs::run(&flags, session, screen)).await,
         Command::Completion(flags) => completion::run(&flags, session, screen),

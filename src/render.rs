@@ -4,11 +4,17 @@
 //! it only makes it look as kubectl's users expect.
 
 pub mod age;
+mod bar;
 pub mod bytes;
+pub mod columns;
 pub mod document;
 pub mod error;
+pub mod output;
+pub mod path;
 pub mod progress;
 pub mod screen;
 pub mod style;
 pub mod table;
+pub mod template;
+mod terminal;
 pub mod wrap;

@@ -71,7 +71,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Conduct { order, namespace, pod, pod_uid, pod_ip, job, credentials, termination_message } => {
             let identity = conduct::Identity { namespace, pod, pod_uid, pod_ip, job, credentials };
-            let outcome = conduct::conduct(&order, &identity, std::io::stdout()).await;
+            let outcome = Box::pin(conduct::conduct(&order, &identity, std::io::stdout())).await;
             last_word(&outcome, &termination_message)
         }
         Command::Run { order, termination_message } => {

@@ -135,7 +135,7 @@ async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) ->
         Ok(settings) => Box::pin(carry_out(&conductor, settings, &mut stopped)).await,
         Err(failure) => Err(failure.clone()),
     };
-    if !tasks::only_looks(&order.task) {
+    if !order.task.only_looks() {
         let stock = match &settings {
             Ok(settings) => stock(client, identity, settings).await,
             Err(_) => None,
@@ -173,7 +173,7 @@ async fn carry_out(
         workload: &workload,
         go_aheads: &Speaker::new(identity.pod_ip),
     };
-    if tasks::only_looks(&order.task) {
+    if order.task.only_looks() {
         return tokio::select! {
             done = tasks::perform(&order.task, &context) => done,
             signal = stopped.signal() => Err(stopped_by(signal)),

@@ -79,7 +79,7 @@ async fn try_run(order: &str, out: impl Write + Send + 'static) -> Result<Outcom
         }
         RunnerTask::Inventory(order) => {
             let ports = stores::ports(&order.stores, events);
-            inventory::run(&ports, stop).await.map(RunnerReport::Inventory)
+            inventory::run(&order, &ports, stop).await.map(RunnerReport::Inventory)
         }
         RunnerTask::Prove(order) => {
             let ports = prove_ports(&order, events)?;

@@ -65,7 +65,7 @@ pub(super) async fn verify(
     let verified = examined.verdicts.len() - aside.len();
     let message = format!("verified {verified} existing backups, reading {} bytes", examined.report.bytes);
     ports.events.step(Phase::Verify, message);
-    adopt(&examined.report.unlisted, &inventory::plan(settings, cluster, job), ports).await;
+    adopt(&examined.report.unlisted, &inventory::plan(settings, cluster, job, None), ports).await;
     ports.events.send(Phase::Verify, EventKind::Finished);
     Ok(true)
 }

@@ -63,6 +63,24 @@ pub enum Task {
 }
 
 impl Task {
+    /// Whether a task changes nothing, so that it needs no Lease and may be done beside another run.
+    #[must_use]
+    pub fn only_looks(&self) -> bool {
+        matches!(self, Self::Status(_) | Self::Inventory(_)) || self.only_asks()
+    }
+
+    /// Whether it is only asked what would be done.
+    #[must_use]
+    pub fn only_asks(&self) -> bool {
+        match self {
+            Self::Restore(request) => request.dry_run,
+            Self::Sync(request) => request.dry_run,
+            Self::Delete(request) => request.dry_run,
+            Self::Prune(request) => request.dry_run,
+            _ => false,
+        }
+    }
+
     /// The word for the task in names of Jobs and in messages.
     #[must_use]
     pub fn word(&self) -> &'static str {
@@ -215,10 +233,14 @@ pub struct RecoverRequest {}
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StatusRequest {}
 
-/// Nothing to wish for yet.
+/// Which backups to tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct InventoryRequest {}
+pub struct InventoryRequest {
+    /// Only this one, with what its manifest says of it; all of them when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<BackupId>,
+}
 
 /// The order to a runner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -440,4 +462,7 @@ pub struct KeepOrder {
 pub struct InventoryOrder {
     /// The stores.
     pub stores: Stores,
+    /// Only this backup, with what its manifest says of it; all of them when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<BackupId>,
 }

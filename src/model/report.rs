@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::backup_id::BackupId;
 use super::catalogue::{Checksum, Entry, Presence};
 use super::galera::Position;
-use super::manifest::{DesyncTimes, StoredFile};
+use super::manifest::{DesyncTimes, Manifest, StoredFile};
 use super::order::StoreName;
 
 mod drill;
@@ -337,6 +337,9 @@ pub struct FoundBackup {
     /// The cluster it was made of, `<namespace>/<statefulset>`, as far as its manifest tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
+    /// All that its manifest says but the stream's members, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<Box<Manifest>>,
 }
 
 /// What was found in the stores; the backups themselves came as events.

@@ -7,6 +7,7 @@ mod completion;
 mod connection;
 #[cfg(test)]
 mod documented;
+mod output;
 mod restore;
 mod run;
 mod schedule;
@@ -23,9 +24,9 @@ pub(crate) use restore::RestoreFlags;
 pub(crate) use run::{CreateFlags, LogsFlags, RecoverFlags};
 pub(crate) use schedule::{NamedSchedule, ScheduleCommand, ScheduleCreateFlags, ScheduleFlags, ScheduleListFlags};
 pub(crate) use settings::{RestoreSettingFlags, S3Flags, SettingFlags};
-pub(crate) use shared::{DocumentForm, DryRun, ListForm, ObjectForm, RunFlags, WaitFlags};
+pub(crate) use shared::{ClusterFlags, DocumentForm, DryRun, ObjectForm, RunFlags, ScopeFlags, WaitFlags};
 pub(crate) use store::{DeleteFlags, DrillFlags, ListFlags, PruneFlags, SyncFlags, VerifyFlags};
-pub(crate) use whole::{SetupFlags, StatusFlags, VersionFlags};
+pub(crate) use whole::{DescribeFlags, ReportFlags, SetupFlags, StatusFlags, VersionFlags};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -100,6 +101,8 @@ pub(crate) enum Command {
     Recover(RecoverFlags),
     /// Show how the cluster and its backups are
     Status(StatusFlags),
+    /// Show everything about one backup
+    Describe(DescribeFlags),
     /// Make what backups need: service accounts, roles, claim, settings
     Setup(Box<SetupFlags>),
     /// Show a run from its start, and follow it while it goes on
@@ -110,6 +113,8 @@ pub(crate) enum Command {
     /// Print a page of the manual, for those who package this
     #[command(hide = true)]
     Manual(ManualFlags),
+    /// Pack what helps others to help you into an archive without secrets
+    Report(ReportFlags),
     /// Show versions of plugin and agent
     Version(VersionFlags),
 }

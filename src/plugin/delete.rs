@@ -28,7 +28,7 @@ pub(crate) async fn run(
     if !flags.dry_run && !flags.yes {
         let what = "delete has to be confirmed, and there is no terminal to ask on";
         let needing = needing(&chosen.wanted, &chosen.catalogue);
-        confirm(&question(&chosen.wanted, &needing, &statefulset), what, screen, asking)?;
+        confirm(&question(&chosen.wanted, &needing, &statefulset), what, screen, asking).await?;
     }
     let request = DeleteRequest { backups: chosen.wanted, dry_run: flags.dry_run };
     let order = order(&statefulset, Task::Delete(request), BTreeMap::new());

@@ -2,8 +2,10 @@
 //!
 //! Guessing between two is never right for a backup tool, so two are an error that names both.
 
+use super::backups::nearest;
+use super::cli::{ClusterFlags, ScopeFlags};
 use super::connect::Session;
-use crate::adapters::kubernetes::finder::{Finder, Found};
+use crate::adapters::kubernetes::finder::{self, Finder, Found, Place};
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::exit_code::ExitCode;
 use crate::model::outcome::Failure;
@@ -43,6 +45,30 @@ pub(crate) async fn cluster_or_remains(session: &Session, wanted: Option<&str>) 
     }
 }
 
+/// Finds every cluster that is meant, where that may be several; none is no error then.
+pub(crate) async fn clusters(
+    session: &Session,
+    wanted: &ClusterFlags,
+    scope: &ScopeFlags,
+) -> Result<Vec<Place>, Failure> {
+    let connection = session.connection()?;
+    let namespace = connection.target.namespace.clone();
+    if !scope.is_given() {
+        let statefulset = cluster_or_remains(session, wanted.wanted()).await?;
+        return Ok(vec![Place { namespace, statefulset }]);
+    }
+    let within = Some(namespace.as_str()).filter(|_| !scope.all_namespaces);
+    let found = finder::clusters(connection.client.clone(), within, scope.selector.as_deref()).await;
+    found.map_err(|error| session.failure(&error))
+}
+
+/// Says that a search for clusters has found none.
+pub(crate) fn none_found(session: &Session, scope: &ScopeFlags) -> Result<String, Failure> {
+    let place = if scope.all_namespaces { String::new() } else { format!(" in {} namespace", session.namespace()?) };
+    let with = scope.selector.as_ref().map(|labels| format!(" with labels {labels}")).unwrap_or_default();
+    Ok(format!("No Galera clusters found{place}{with}."))
+}
+
 fn no_namespace(namespace: &str) -> Failure {
     Failure::new(ExitCode::Error, format!("there is no namespace {namespace}"))
         .with_hint("kubectl get namespaces, then give -n NAMESPACE")
@@ -52,7 +78,12 @@ fn no_namespace(namespace: &str) -> Failure {
 fn choose(all: &[Found], wanted: Option<&str>, namespace: &str) -> Result<String, Failure> {
     if let Some(name) = wanted {
         let what = format!("there is no StatefulSet {name} in namespace {namespace}");
-        return Err(Failure::new(ExitCode::Error, what).with_cause(those(all)));
+        let failure = Failure::new(ExitCode::Error, what).with_cause(those(all));
+        let names: Vec<&str> = all.iter().map(|found| found.name.as_str()).collect();
+        return Err(match nearest(name, &names) {
+            Some(near) => failure.with_hint(format!("did you mean {near}?")),
+            None => failure.with_hint(format!("kubectl get statefulsets -n {namespace}")),
+        });
     }
     let set_up: Vec<&Found> = all.iter().filter(|found| found.is_galera && found.is_set_up).collect();
     let galera: Vec<&Found> = all.iter().filter(|found| found.is_galera).collect();

@@ -83,7 +83,7 @@ pub(crate) fn template(order: &Order, settings: &Settings, schedule: Option<&str
         "backoffLimit": 0,
         // A pod that is being ended still works on its way out; until it is gone, nothing has failed.
         "podReplacementPolicy": "Failed",
-        "ttlSecondsAfterFinished": if is_look(order.task.word()) { LOOK_KEPT } else { KEPT }.as_secs(),
+        "ttlSecondsAfterFinished": if order.task.only_looks() { LOOK_KEPT } else { KEPT }.as_secs(),
         "template": {"metadata": {"labels": labels}, "spec": pod(order, settings)},
     });
     // Nobody can say how long a store takes to read, or a slow link to a bucket: only backups have one.

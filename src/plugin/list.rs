@@ -1,16 +1,21 @@
-//! `list`: the catalogue as a table, or as a document for other programs; with `--live`, the stores.
+//! `list`: catalogues as a table, or as a document for other programs; with `--live`, the stores.
 
 mod live;
 mod shape;
+mod watch;
 
 use std::collections::BTreeMap;
 
-use super::cli::{ListFlags, ListForm};
+use futures::{StreamExt, stream};
+
+use super::cli::ListFlags;
 use super::connect::Session;
 use super::follow::Followed;
 use super::order::{ask, order};
 use super::{CommandResult, find, overrides, report};
 use crate::adapters::kubernetes::catalogue_configmap::ConfigMapCatalogue;
+use crate::adapters::kubernetes::finder::Place;
+use crate::adapters::kubernetes::preflight::Preflight;
 use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
 use crate::model::catalogue::Catalogue;
@@ -20,26 +25,67 @@ use crate::model::report::RunReport;
 use crate::model::settings::Settings;
 use crate::ports::Clock;
 use crate::ports::conductor::CatalogueStore;
-use crate::render::document::{Form, document};
+use crate::render::output::ListOutput;
 use crate::render::screen::Screen;
-use shape::{BackupList, names, table};
+pub(crate) use shape::{Backup, place_word};
+use shape::{BackupList, Columns, names, table};
+
+/// How many catalogues are read at the same time.
+const READERS: usize = 8;
 
 pub(crate) async fn run(flags: &ListFlags, session: &Session, screen: &mut Screen) -> CommandResult {
     if flags.live {
         return live(flags, session, screen).await;
     }
-    let statefulset = find::cluster_or_remains(session, flags.cluster.wanted()).await?;
-    let catalogue = catalogue(session, screen, &statefulset).await?;
+    let places = find::clusters(session, &flags.cluster, &flags.scope).await?;
+    let (list, code) = read_all(&places, flags, session, screen).await?;
     session.show_warnings(screen);
-    let namespace = &session.connection()?.target.namespace;
-    show(&BackupList::of(&catalogue, namespace, &statefulset), flags, screen);
-    Ok(ExitCode::Done)
+    if flags.watch {
+        return watch::run(&places, list, flags, session, screen).await;
+    }
+    show(&list, flags, session, screen)?;
+    Ok(code)
+}
+
+/// Reads what there is to list, and says what is odd about the settings of the one cluster that was named.
+async fn read_all(
+    places: &[Place],
+    flags: &ListFlags,
+    session: &Session,
+    screen: &mut Screen,
+) -> Result<(BackupList, ExitCode), Failure> {
+    match places {
+        [only] if !flags.scope.is_given() => {
+            let catalogue = catalogue(session, screen, &only.statefulset).await?;
+            Ok((BackupList::of(&catalogue, only), ExitCode::Done))
+        }
+        several => Ok(read_several(several, session, screen).await),
+    }
+}
+
+/// Reads several catalogues at once; one that cannot be read is said and left out.
+async fn read_several(places: &[Place], session: &Session, screen: &mut Screen) -> (BackupList, ExitCode) {
+    let looks = places.iter().map(|place| catalogue_at(session, place));
+    let read: Vec<_> = stream::iter(looks).buffered(READERS).collect().await;
+    let mut list = BackupList::of_several();
+    let mut code = ExitCode::Done;
+    for (place, catalogue) in places.iter().zip(read) {
+        match catalogue {
+            Ok(catalogue) => list.add(&catalogue, place),
+            Err(failure) => {
+                let why = failure.causes.first().map(|cause| format!(": {cause}")).unwrap_or_default();
+                screen.warn(&format!("{}/{} is left out: {failure}{why}", place.namespace, place.statefulset));
+                code = ExitCode::DoneWithWarnings;
+            }
+        }
+    }
+    (list, code)
 }
 
 /// Has a run look at the stores, and shows what they hold.
 async fn live(flags: &ListFlags, session: &Session, screen: &mut Screen) -> CommandResult {
     let statefulset = find::cluster(session, flags.cluster.wanted()).await?;
-    let order = order(&statefulset, Task::Inventory(InventoryRequest {}), BTreeMap::new());
+    let order = order(&statefulset, Task::Inventory(InventoryRequest::default()), BTreeMap::new());
     let (job, followed) = ask(&order, flags.timeout, session, screen).await?;
     let ended = match followed {
         Followed::GoesOn(code) => return Ok(code),
@@ -50,9 +96,9 @@ async fn live(flags: &ListFlags, session: &Session, screen: &mut Screen) -> Comm
     };
     // Read after the look: what was finished meanwhile is then in both.
     let catalogue = catalogue(session, screen, &statefulset).await?;
-    let namespace = &session.connection()?.target.namespace;
-    let live = live::list(&catalogue, told, &ended.found, namespace, &statefulset);
-    show(&live.list, flags, screen);
+    let place = Place { namespace: session.connection()?.target.namespace.clone(), statefulset };
+    let live = live::list(&catalogue, told, &ended.found, &place);
+    show(&live.list, flags, session, screen)?;
     for difference in &live.differences {
         screen.warn(difference);
     }
@@ -62,38 +108,63 @@ async fn live(flags: &ListFlags, session: &Session, screen: &mut Screen) -> Comm
     }
 }
 
-fn show(list: &BackupList, flags: &ListFlags, screen: &mut Screen) {
-    match flags.output {
-        Some(ListForm::Json) => screen.data(&document(list, Form::Json)),
-        Some(ListForm::Yaml) => screen.data(&document(list, Form::Yaml)),
-        Some(ListForm::Name) => screen.data(&names(list)),
-        None | Some(ListForm::Wide) if list.items.is_empty() => {
-            screen.note(&format!("No backups found of {} in {} namespace.", list.statefulset, list.namespace));
+/// The columns that flags ask for.
+fn columns(flags: &ListFlags) -> Columns {
+    Columns {
+        namespace: flags.scope.all_namespaces,
+        cluster: flags.scope.is_given(),
+        wide: flags.output == Some(ListOutput::Wide),
+    }
+}
+
+fn show(list: &BackupList, flags: &ListFlags, session: &Session, screen: &mut Screen) -> Result<(), Failure> {
+    match &flags.output {
+        Some(ListOutput::Machine(machine)) => screen.data(&machine.write(list, !flags.no_headers)),
+        Some(ListOutput::Name) => screen.data(&names(&list.items)),
+        None | Some(ListOutput::Wide) if list.items.is_empty() => screen.note(&none(list, flags, session)?),
+        None | Some(ListOutput::Wide) => {
+            screen.data(&table(&list.items, SystemClock.now(), columns(flags)).text(!flags.no_headers));
         }
-        None => screen.data(&table(list, SystemClock.now(), false).text(!flags.no_headers)),
-        Some(ListForm::Wide) => screen.data(&table(list, SystemClock.now(), true).text(!flags.no_headers)),
+    }
+    Ok(())
+}
+
+fn none(list: &BackupList, flags: &ListFlags, session: &Session) -> Result<String, Failure> {
+    match &list.place {
+        Some(Place { namespace, statefulset }) => {
+            Ok(format!("No backups found of {statefulset} in {namespace} namespace."))
+        }
+        None if list.clusters == 0 => find::none_found(session, &flags.scope),
+        None => Ok(format!("No backups found of {} clusters.", list.clusters)),
     }
 }
 
 /// Reads the catalogue of a cluster; empty when there is none yet.
 pub(crate) async fn catalogue(session: &Session, screen: &mut Screen, statefulset: &str) -> Result<Catalogue, Failure> {
     let settings = overrides::settings(session, screen, statefulset, &BTreeMap::new()).await?;
-    read(session, &settings).await
+    read(session, &session.connection()?.target.namespace, &settings).await
+}
+
+/// The same of a cluster anywhere, whose unknown settings are nobody's concern here.
+pub(crate) async fn catalogue_at(session: &Session, place: &Place) -> Result<Catalogue, Failure> {
+    let Place { namespace, statefulset } = place;
+    let stored = Preflight::new(session.connection()?.client.clone(), namespace).settings(statefulset).await;
+    catalogue_under(session, place, &stored.map_err(|error| session.failure(&error))?).await
 }
 
 /// The same under settings that were read before, and whose unknown keys are told elsewhere.
 pub(crate) async fn catalogue_under(
     session: &Session,
-    statefulset: &str,
+    place: &Place,
     stored: &BTreeMap<String, String>,
 ) -> Result<Catalogue, Failure> {
-    let settings = Settings::read(statefulset, stored, &BTreeMap::new());
-    read(session, &settings.map_err(|bad| Failure::new(ExitCode::Usage, bad.to_string()))?).await
+    let map = Settings::config_map_name(&place.statefulset);
+    let settings = Settings::read(&place.statefulset, stored, &BTreeMap::new())
+        .map_err(|bad| overrides::not_understood(&bad, &map, &place.namespace))?;
+    read(session, &place.namespace, &settings).await
 }
 
-async fn read(session: &Session, settings: &Settings) -> Result<Catalogue, Failure> {
-    let connection = session.connection()?;
-    let namespace = &connection.target.namespace;
-    let store = ConfigMapCatalogue::new(connection.client.clone(), namespace, &settings.hash_config_map);
+async fn read(session: &Session, namespace: &str, settings: &Settings) -> Result<Catalogue, Failure> {
+    let store = ConfigMapCatalogue::new(session.connection()?.client.clone(), namespace, &settings.hash_config_map);
     Ok(store.read().await.map_err(|error| session.failure(&error))?.0)
 }

@@ -63,6 +63,13 @@ pub(crate) async fn ask(
     Ok((placed.job, followed))
 }
 
+/// A run that answered a question that was not asked: plugin and agent are of different versions.
+pub(crate) fn another_answer(job: &str, session: &Session) -> Failure {
+    Failure::new(ExitCode::FailedInCluster, format!("run {job} answered something else than was asked"))
+        .with_cause("plugin and agent may be of different versions")
+        .with_hint(session.command("version"))
+}
+
 /// An order that was sent.
 struct Placed {
     job: String,

@@ -8,7 +8,7 @@ use super::connect::Session;
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::exit_code::ExitCode;
 use crate::model::outcome::Failure;
-use crate::model::settings::Settings;
+use crate::model::settings::{BadSetting, Settings};
 use crate::render::screen::Screen;
 
 /// A setting that a flag may give.
@@ -124,11 +124,15 @@ pub(crate) async fn settings(
     for key in Settings::unknown_keys(&stored) {
         screen.warn(&format!("ConfigMap {map} has a key that means nothing: {key}"));
     }
-    Settings::read(statefulset, &stored, overrides).map_err(|bad| {
-        let failure = Failure::new(ExitCode::Usage, bad.to_string());
-        let edit = format!("kubectl edit configmap {map} -n {}", connection.target.namespace);
-        failure.with_cause(format!("it is in ConfigMap {map}")).with_hint(edit)
-    })
+    Settings::read(statefulset, &stored, overrides)
+        .map_err(|bad| not_understood(&bad, &map, &connection.target.namespace))
+}
+
+/// A stored setting that is not understood, and where it is changed.
+pub(crate) fn not_understood(bad: &BadSetting, map: &str, namespace: &str) -> Failure {
+    Failure::new(ExitCode::Usage, bad.to_string())
+        .with_cause(format!("it is in ConfigMap {map}"))
+        .with_hint(format!("kubectl edit configmap {map} -n {namespace}"))
 }
 
 #[cfg(test)]

@@ -51,6 +51,18 @@ pub(crate) fn run(
     end(outcome, screen)
 }
 
+/// Shows how a run ended where that is the data, as everything before it was.
+pub(crate) fn to_its_end(outcome: &Outcome<RunReport>, screen: &mut Screen) -> ExitCode {
+    if let End::Done(report) = &outcome.end {
+        let shown = shown(report);
+        let warnings = shown.warnings.iter().map(|warning| format!("Warning: {warning}"));
+        for line in shown.lines.iter().cloned().chain(warnings).chain(shown.summary.iter().cloned()) {
+            screen.line(&line);
+        }
+    }
+    end(outcome, screen)
+}
+
 /// Shows how a backup ended; only its name is the data.
 pub(crate) fn name_only(outcome: &Outcome<RunReport>, screen: &mut Screen) -> ExitCode {
     if let End::Done(RunReport::Backup(report)) = &outcome.end {

@@ -68,7 +68,7 @@ pub(crate) async fn run(
         let name = &target.statefulset;
         let what = if request.of_another.is_some() { "All its data are" } else { "Everything after the backup is" };
         let question = format!("{what} lost. Type the cluster's name ({name}) to go on:");
-        confirm_name(&question, name, UNASKED, screen, asking)?;
+        confirm_name(&question, name, UNASKED, screen, asking).await?;
     }
     // What was shown, not what the rules would choose a minute later.
     let leader = preview.leader.rsplit('-').next().and_then(|ordinal| ordinal.parse().ok());
@@ -142,7 +142,7 @@ async fn go_on(
     if !flags.yes {
         let question =
             format!("Nothing else can be restored before. Type the cluster's name ({statefulset}) to go on with it:");
-        confirm_name(&question, statefulset, UNASKED, screen, asking)?;
+        confirm_name(&question, statefulset, UNASKED, screen, asking).await?;
     }
     let order = order(statefulset, Task::Recover(RecoverRequest {}), of_restore_flags(&flags.settings)?);
     see_through(&order, &flags.run, session, screen).await

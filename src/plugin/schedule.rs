@@ -6,9 +6,7 @@ mod shape;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::cli::{
-    DryRun, ListForm, NamedSchedule, ScheduleCommand, ScheduleCreateFlags, ScheduleFlags, ScheduleListFlags,
-};
+use super::cli::{DryRun, NamedSchedule, ScheduleCommand, ScheduleCreateFlags, ScheduleFlags, ScheduleListFlags};
 use super::connect::Session;
 use super::order::order;
 use super::{CommandResult, backups, find, overrides, preflight};
@@ -21,7 +19,8 @@ use crate::model::order::{BackupRequest, Task};
 use crate::model::outcome::Failure;
 use crate::ports::Clock;
 use crate::render::age;
-use crate::render::document::{Form, document};
+use crate::render::document::document;
+use crate::render::output::ListOutput;
 use crate::render::screen::Screen;
 use manifest::{CronWish, check_name, cron_job};
 use shape::table;
@@ -43,6 +42,7 @@ async fn create(flags: &ScheduleCreateFlags, session: &Session, screen: &mut Scr
     let cron = Cron::parse(&flags.schedule).map_err(|bad| {
         usage(bad.to_string()).with_hint("an example: --schedule \"30 2 * * *\" is every night at half past two")
     })?;
+    check_zone(&flags.time_zone)?;
     let settings = overrides::of_flags(&flags.settings)?;
     let statefulset = find::cluster(session, flags.statefulset.as_deref()).await?;
     let request = BackupRequest { replica: flags.replica.clone(), allow_unsafe: false, kind: flags.backup_type.into() };
@@ -78,6 +78,20 @@ async fn create(flags: &ScheduleCreateFlags, session: &Session, screen: &mut Scr
         say_when(&cron, &flags.time_zone, screen);
     }
     Ok(ExitCode::Done)
+}
+
+/// Refuses a time zone that Kubernetes would refuse, as far as this machine knows the zones.
+fn check_zone(zone: &str) -> Result<(), Failure> {
+    let known: Vec<String> = jiff::tz::db().available().map(|name| name.to_string()).collect();
+    if known.is_empty() || TimeZone::get(zone).is_ok() {
+        return Ok(());
+    }
+    let names: Vec<&str> = known.iter().map(String::as_str).collect();
+    let failure = Failure::new(ExitCode::Usage, format!("there is no time zone {zone}"));
+    Err(match backups::nearest(zone, &names) {
+        Some(near) => failure.with_hint(format!("did you mean {near}?")),
+        None => failure.with_hint("an example: --time-zone Europe/Berlin"),
+    })
 }
 
 fn word(applied: Applied) -> &'static str {
@@ -116,13 +130,21 @@ async fn not_another_s(name: &str, statefulset: &str, session: &Session) -> Resu
 }
 
 fn schedules(session: &Session) -> Result<Schedules, Failure> {
-    let connection = session.connection()?;
-    Ok(Schedules::new(connection.client.clone(), &connection.target.namespace))
+    let namespace = session.connection()?.target.namespace.clone();
+    schedules_in(session, &namespace)
+}
+
+fn schedules_in(session: &Session, namespace: &str) -> Result<Schedules, Failure> {
+    Ok(Schedules::new(session.connection()?.client.clone(), namespace))
 }
 
 /// Lists the schedules of a cluster, or of every one in the namespace.
-pub(crate) async fn all(session: &Session, statefulset: Option<&str>) -> Result<Vec<Schedule>, Failure> {
-    let found = schedules(session)?.all(statefulset).await.map_err(|error| session.failure(&error))?;
+pub(crate) async fn all(
+    session: &Session,
+    namespace: &str,
+    statefulset: Option<&str>,
+) -> Result<Vec<Schedule>, Failure> {
+    let found = schedules_in(session, namespace)?.all(statefulset).await.map_err(|error| session.failure(&error))?;
     let now = SystemClock.now();
     let view = |scheduled: Scheduled| {
         let zone = scheduled.time_zone.clone().unwrap_or_else(|| manifest::USUAL_ZONE.to_owned());
@@ -133,18 +155,19 @@ pub(crate) async fn all(session: &Session, statefulset: Option<&str>) -> Result<
 }
 
 async fn list(flags: &ScheduleListFlags, session: &Session, screen: &mut Screen) -> CommandResult {
-    let list = all(session, flags.cluster.wanted()).await?;
+    let namespace = session.connection()?.target.namespace.clone();
+    let list = all(session, &namespace, flags.cluster.wanted()).await?;
     session.show_warnings(screen);
-    let namespace = session.namespace()?;
-    match flags.output {
-        Some(ListForm::Json) => screen.data(&document(&shape::list(&list, &namespace), Form::Json)),
-        Some(ListForm::Yaml) => screen.data(&document(&shape::list(&list, &namespace), Form::Yaml)),
-        Some(ListForm::Name) => list.iter().for_each(|one| screen.line(&format!("cronjob.batch/{}", one.name))),
-        None | Some(ListForm::Wide) if list.is_empty() => {
+    match &flags.output {
+        Some(ListOutput::Machine(machine)) => {
+            screen.data(&machine.write(&shape::list(&list, &namespace), !flags.no_headers));
+        }
+        Some(ListOutput::Name) => list.iter().for_each(|one| screen.line(&format!("cronjob.batch/{}", one.name))),
+        None | Some(ListOutput::Wide) if list.is_empty() => {
             screen.note(&format!("No schedules found in {namespace} namespace."));
         }
         None => screen.data(&table(&list, SystemClock.now()).text(!flags.no_headers)),
-        Some(ListForm::Wide) => screen.data(&shape::wide(&list, SystemClock.now()).text(!flags.no_headers)),
+        Some(ListOutput::Wide) => screen.data(&shape::wide(&list, SystemClock.now()).text(!flags.no_headers)),
     }
     Ok(ExitCode::Done)
 }
@@ -188,7 +211,10 @@ pub(crate) async fn ours(name: &str, session: &Session) -> Result<Scheduled, Fai
     let failed = |error| session.failure(&error);
     match schedules(session)?.find(name).await.map_err(failed)? {
         Some(there) if there.is_ours => Ok(there),
-        Some(_) => Err(Failure::new(ExitCode::Refused, format!("CronJob {place} is no schedule of this product"))),
+        Some(_) => {
+            let what = format!("CronJob {place} is no schedule of this product");
+            Err(Failure::new(ExitCode::Refused, what).with_hint(session.command("schedule list")))
+        }
         None => {
             let all = schedules(session)?.all(None).await.map_err(failed)?;
             let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();

@@ -1,53 +1,49 @@
-//! `status`: how a cluster and its backups are, on one page.
+//! `status`: how a cluster and its backups are, on one page; of several clusters, a line each.
 //!
 //! What the replicas say is asked for by a run, as only the cluster's own network reaches them. What
 //! cannot be had is said and left out: the rest is still worth knowing, on a bad day more than ever.
 
+mod facts;
+mod overview;
 mod page;
 mod shape;
+mod watch;
 
 use std::collections::BTreeMap;
 
 use super::cli::StatusFlags;
 use super::connect::Session;
 use super::follow::Followed;
-use super::order::{ask, order};
-use super::{CommandResult, find, list, schedule};
-use crate::adapters::kubernetes::cluster::KubernetesCluster;
-use crate::adapters::kubernetes::lease_sight;
-use crate::adapters::kubernetes::orders::Orders;
-use crate::adapters::kubernetes::preflight::Preflight;
+use super::order::{another_answer, ask, order};
+use super::{CommandResult, find};
+use crate::adapters::kubernetes::finder::Place;
 use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
 use crate::model::order::{StatusRequest, Task};
 use crate::model::outcome::{End, Failure};
 use crate::model::report::{RunReport, StatusReport};
-use crate::model::settings::Settings;
 use crate::ports::Clock;
-use crate::ports::conductor::Cluster;
 use crate::render::age;
-use crate::render::document::document;
 use crate::render::screen::Screen;
-use shape::{Fact, Facts, Status};
+pub(crate) use shape::Status;
 
 pub(crate) async fn run(flags: &StatusFlags, session: &Session, screen: &mut Screen) -> CommandResult {
+    if flags.scope.is_given() {
+        return overview::run(flags, session, screen).await;
+    }
     let statefulset = find::cluster(session, flags.cluster.wanted()).await?;
-    let answer = match replicas(flags, &statefulset, session, screen).await {
+    let place = Place { namespace: session.connection()?.target.namespace.clone(), statefulset };
+    if flags.watch {
+        return watch::run(&place, flags, session, screen).await;
+    }
+    let answer = match replicas(flags, &place.statefulset, session, screen).await {
         Ok(Answer::Interrupted) => return Ok(ExitCode::Interrupted),
         Ok(Answer::Told(report)) => Ok(report),
-        Ok(Answer::Late) => Err(Failure::new(
-            ExitCode::StillRunning,
-            format!("the replicas did not answer within {} (--timeout)", age::human(flags.timeout)),
-        )),
         Err(failure) => Err(failure),
     };
-    let facts = facts(&statefulset, session, screen).await?;
+    let status = gathered(&place, answer.as_ref().ok().cloned(), session, screen).await?;
     session.show_warnings(screen);
-    let status = Status::of(facts, answer.as_ref().ok().cloned());
-    match flags.output {
-        Some(form) => screen.data(&document(&status, form.into())),
-        None => screen.data(&page::text(&status, SystemClock.now())),
-    }
+    screen.data(&written(&status, flags));
     if let Err(failure) = &answer {
         screen.warn("the replicas could not be asked; what is shown of them is what Kubernetes knows");
         screen.fail(failure);
@@ -55,10 +51,37 @@ pub(crate) async fn run(flags: &StatusFlags, session: &Session, screen: &mut Scr
     Ok(status.code())
 }
 
+/// The status in the form that was asked for.
+fn written(status: &Status, flags: &StatusFlags) -> String {
+    match &flags.output {
+        Some(machine) => machine.write(status, !flags.no_headers),
+        None => page::text(status, SystemClock.now(), !flags.no_headers),
+    }
+}
+
+/// What Kubernetes alone knows, with a sentence about each part that could not be had.
+pub(crate) async fn seen(place: &Place, session: &Session) -> Result<(Status, Vec<String>), Failure> {
+    let (facts, gaps) = facts::gather(place, session).await?;
+    Ok((Status::of(facts, None), gaps))
+}
+
+/// Puts together what Kubernetes knows, and what the replicas have told.
+async fn gathered(
+    place: &Place,
+    told: Option<StatusReport>,
+    session: &Session,
+    screen: &mut Screen,
+) -> Result<Status, Failure> {
+    let (facts, gaps) = facts::gather(place, session).await?;
+    for gap in gaps {
+        screen.warn(&gap);
+    }
+    Ok(Status::of(facts, told))
+}
+
 /// What came of asking the replicas.
 enum Answer {
     Told(StatusReport),
-    Late,
     Interrupted,
 }
 
@@ -72,48 +95,14 @@ async fn replicas(
     let (job, followed) = ask(&order, flags.timeout, session, screen).await?;
     match followed {
         Followed::GoesOn(ExitCode::Interrupted) => Ok(Answer::Interrupted),
-        Followed::GoesOn(_) => Ok(Answer::Late),
+        Followed::GoesOn(code) => {
+            let what = format!("the replicas did not answer within {} (--timeout)", age::human(flags.timeout));
+            Err(Failure::new(code, what).with_hint(session.command(&format!("logs {job}"))))
+        }
         Followed::Ended(ended) => match ended.outcome.end {
             End::Done(RunReport::Status(report)) => Ok(Answer::Told(report)),
-            End::Done(_) => Err(Failure::new(ExitCode::FailedInCluster, format!("run {job} answered something else"))),
+            End::Done(_) => Err(another_answer(&job, session)),
             End::Failed(failure) => Err(failure),
         },
     }
-}
-
-/// Gathers what Kubernetes knows.
-async fn facts(statefulset: &str, session: &Session, screen: &mut Screen) -> Result<Facts, Failure> {
-    let connection = session.connection()?;
-    let (client, namespace) = (|| connection.client.clone(), &connection.target.namespace);
-    let preflight = Preflight::new(client(), namespace);
-    let cluster = KubernetesCluster::new(client(), namespace, statefulset);
-    let orders = Orders::new(client(), namespace);
-    let lease_name = Settings::config_map_name(statefulset);
-    let mut gap = |failure: Failure| {
-        let cause = failure.causes.first().map(|cause| format!(": {cause}")).unwrap_or_default();
-        screen.warn(&format!("{}{cause}", failure.message));
-    };
-    let failed = |error| session.failure(&error);
-    let view = known(cluster.view().await.map_err(failed), &mut gap);
-    let lease = known(lease_sight::look(client(), namespace, &lease_name).await.map_err(failed), &mut gap);
-    let runs = known(orders.runs(Some(statefulset)).await.map_err(failed), &mut gap);
-    let schedules = known(schedule::all(session, Some(statefulset)).await, &mut gap);
-    let stored = known(preflight.settings(statefulset).await.map_err(failed), &mut gap).unwrap_or_default();
-    let catalogue = list::catalogue_under(session, statefulset, &stored).await;
-    let catalogue = known(catalogue, &mut gap);
-    Ok(Facts {
-        namespace: namespace.clone(),
-        statefulset: statefulset.to_owned(),
-        view,
-        lease: lease.map(Fact::found).unwrap_or_default(),
-        runs,
-        schedules,
-        catalogue,
-        unknown_settings: Settings::unknown_keys(&stored).into_iter().map(str::to_owned).collect(),
-    })
-}
-
-/// What is known, with a word about what is not.
-fn known<T>(fact: Result<T, Failure>, gap: &mut impl FnMut(Failure)) -> Option<T> {
-    fact.map_err(gap).ok()
 }

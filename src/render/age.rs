@@ -4,6 +4,12 @@ use std::time::Duration;
 
 pub use crate::model::span::human;
 
+/// Writes how many whole seconds something took: what took less than one did not take none.
+#[must_use]
+pub fn took(seconds: u64) -> String {
+    if seconds == 0 { "<1s".to_owned() } else { human(Duration::from_secs(seconds)) }
+}
+
 /// Writes the age of something that happened at `time`; clocks may disagree by a little.
 #[must_use]
 pub fn since(time: jiff::Timestamp, now: jiff::Timestamp) -> String {
@@ -17,6 +23,11 @@ pub fn since(time: jiff::Timestamp, now: jiff::Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_takes_no_time() {
+        assert_eq!([took(0), took(1), took(734)], ["<1s", "1s", "12m"]);
+    }
 
     #[test]
     fn a_clock_that_is_a_little_ahead_makes_no_nonsense() {

@@ -1,6 +1,7 @@
 //! Values as JSON or YAML, for other programs.
 
 use serde::Serialize;
+use serde_json::Value;
 
 /// A form for other programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,22 +12,30 @@ pub enum Form {
     Yaml,
 }
 
-/// Writes a value; it ends with a line break.
+/// What is said of our own documents where they are written.
+const MADE: &str = "our documents are maps with text keys";
+
+/// The document as a value.
 #[must_use]
-pub fn document<T: Serialize>(value: &T, form: Form) -> String {
-    let made = "our documents are maps with text keys";
+pub fn value<T: Serialize>(shown: &T) -> Value {
+    serde_json::to_value(shown).expect(MADE)
+}
+
+/// Writes a document; it ends with a line break.
+#[must_use]
+pub fn document<T: Serialize>(shown: &T, form: Form) -> String {
     // By way of a value, so that both forms have the same keys in the same order.
-    let value = serde_json::to_value(value).expect(made);
+    let value = value(shown);
     match form {
         Form::Json => {
             let mut bytes = vec![];
             let indent = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, indent)).expect(made);
+            value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, indent)).expect(MADE);
             bytes.push(b'\n');
             String::from_utf8(bytes).expect("JSON is UTF-8")
         }
         Form::Yaml => {
-            let text = serde_saphyr::to_string(&value).expect(made);
+            let text = serde_saphyr::to_string(&value).expect(MADE);
             if text.ends_with('\n') { text } else { format!("{text}\n") }
         }
     }

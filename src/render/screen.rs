@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::bar::fitted;
 use super::error;
 use super::style::Style;
 use super::table::harmless;
+use super::terminal::{self, Narrowed, width_or_usual};
 use super::wrap::wrapped;
 use crate::model::outcome::Failure;
 
@@ -19,6 +21,8 @@ pub struct Screen {
     stderr: Box<dyn Write + Send>,
     style: Style,
     stderr_is_terminal: bool,
+    stdout_is_terminal: bool,
+    has_drawn: bool,
     bar: Option<ProgressBar>,
 }
 
@@ -33,6 +37,9 @@ pub struct Gauge {
     pub share: Option<(u64, u64)>,
 }
 
+/// How often the moving line is drawn at most, in one second.
+const FRAMES: u8 = 20;
+
 impl Screen {
     /// Makes a screen over two outputs.
     #[must_use]
@@ -42,7 +49,30 @@ impl Screen {
         style: Style,
         stderr_is_terminal: bool,
     ) -> Self {
-        Self { stdout, stderr, style, stderr_is_terminal, bar: None }
+        Self { stdout, stderr, style, stderr_is_terminal, stdout_is_terminal: false, has_drawn: false, bar: None }
+    }
+
+    /// The same screen, whose stdout is a terminal.
+    #[must_use]
+    pub fn with_terminal_stdout(self, is_terminal: bool) -> Self {
+        Self { stdout_is_terminal: is_terminal, ..self }
+    }
+
+    /// Whether a page can be written in place of the one before.
+    #[must_use]
+    pub fn can_redraw(&self) -> bool {
+        self.stdout_is_terminal
+    }
+
+    /// Writes a page of data in place of the one before; where nothing can be taken back, below it.
+    pub fn redraw(&mut self, page: &str) {
+        match (self.stdout_is_terminal, self.has_drawn) {
+            // Home, and everything below away: no flicker, and nothing of a longer page before is left.
+            (true, _) => self.data(&format!("\x1b[H\x1b[J{page}")),
+            (false, true) => self.data(&format!("---\n{page}")),
+            (false, false) => self.data(page),
+        }
+        self.has_drawn = true;
     }
 
     /// The style of text on stderr.
@@ -64,6 +94,11 @@ impl Screen {
             Some(bar) => bar.suspend(|| ignore_closed(write(&mut self.stdout))),
             None => ignore_closed(write(&mut self.stdout)),
         }
+    }
+
+    /// Writes data that is no text.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        ignore_closed(self.stdout.write_all(bytes).and_then(|()| self.stdout.flush()));
     }
 
     /// Writes a line of data that came from the cluster.
@@ -93,8 +128,7 @@ impl Screen {
 
     /// The terminal's width; a pipe has none.
     fn width(&self) -> Option<usize> {
-        let size = self.stderr_is_terminal.then(|| rustix::termios::tcgetwinsize(std::io::stderr()).ok())?;
-        size.map(|size| usize::from(size.ws_col)).filter(|width| *width > 0)
+        if self.stderr_is_terminal { terminal::width() } else { None }
     }
 
     fn stderr(&mut self, text: &str) {
@@ -114,21 +148,23 @@ impl Screen {
         if !self.stderr_is_terminal {
             return;
         }
+        let line = fitted(gauge, width_or_usual());
         let bar = self.bar.get_or_insert_with(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let bar = ProgressBar::with_draw_target(
+                None,
+                ProgressDrawTarget::term_like_with_hz(Box::<Narrowed>::default(), FRAMES),
+            );
             bar.enable_steady_tick(Duration::from_millis(150));
             bar
         });
-        let template = if gauge.share.is_some() { MEASURED } else { WAITING };
-        bar.set_style(
-            ProgressStyle::with_template(template).expect("tested below").progress_chars("=> ").tick_chars("|/-\\ "),
-        );
+        let style = ProgressStyle::with_template(&line.template).expect("every line is tested where it is made");
+        bar.set_style(style.progress_chars("=> ").tick_chars("|/-\\ "));
         if let Some((done, total)) = gauge.share {
             bar.set_length(total.max(1));
             bar.set_position(done.min(total));
         }
-        bar.set_prefix(harmless(&gauge.label));
-        bar.set_message(harmless(&gauge.text));
+        bar.set_prefix(line.label);
+        bar.set_message(line.text);
     }
 
     /// Takes the bar away.
@@ -139,9 +175,6 @@ impl Screen {
     }
 }
 
-const MEASURED: &str = "{spinner} {prefix} [{wide_bar}] {msg}";
-const WAITING: &str = "{spinner} {prefix} {wide_msg}";
-
 /// A reader that has seen enough (`list | head`) is no error of ours; anything else on the way to a
 /// terminal or a pipe has nobody left to be told to.
 fn ignore_closed(result: std::io::Result<()>) {
@@ -149,17 +182,5 @@ fn ignore_closed(result: std::io::Result<()>) {
         && error.kind() != ErrorKind::BrokenPipe
     {
         tracing::debug!(%error, "output not written");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_templates_are_understood() {
-        for template in [MEASURED, WAITING] {
-            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
-        }
     }
 }

@@ -11,15 +11,15 @@ const GAP: usize = 3;
 /// A table: headers, and rows of as many cells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
-    headers: Vec<&'static str>,
+    headers: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with those headers.
     #[must_use]
-    pub fn new(headers: &[&'static str]) -> Self {
-        Self { headers: headers.to_vec(), rows: vec![] }
+    pub fn new<T: AsRef<str>>(headers: &[T]) -> Self {
+        Self { headers: headers.iter().map(|header| header.as_ref().to_owned()).collect(), rows: vec![] }
     }
 
     /// Adds a row.
@@ -30,14 +30,23 @@ impl Table {
     /// Writes the table, each line with its line break.
     #[must_use]
     pub fn text(&self, with_headers: bool) -> String {
-        let headers: Vec<String> = self.headers.iter().map(|header| (*header).to_owned()).collect();
-        let lines: Vec<&Vec<String>> = with_headers.then_some(&headers).into_iter().chain(&self.rows).collect();
+        self.text_beside(with_headers, &mut vec![])
+    }
+
+    /// Writes the table below one that was written before: its columns are at least as wide as that one's,
+    /// whose widths are remembered for the next.
+    #[must_use]
+    pub fn text_beside(&self, with_headers: bool, widths: &mut Vec<usize>) -> String {
+        let lines: Vec<&Vec<String>> = with_headers.then_some(&self.headers).into_iter().chain(&self.rows).collect();
         let width = |column: usize| {
             let widest = lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
             (widest.unwrap_or(0) + GAP).max(MIN_WIDTH)
         };
-        let widths: Vec<usize> = (0..self.headers.len()).map(width).collect();
-        lines.iter().map(|line| line_text(line, &widths)).collect()
+        widths.resize(self.headers.len(), 0);
+        for (column, remembered) in widths.iter_mut().enumerate() {
+            *remembered = width(column).max(*remembered);
+        }
+        lines.iter().map(|line| line_text(line, widths)).collect()
     }
 }
 

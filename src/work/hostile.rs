@@ -11,7 +11,7 @@ use super::{check, inventory, keep, stop};
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Checksum;
 use crate::model::event::EventKind;
-use crate::model::order::{CheckOrder, Depth, ExpectedBackup, KeepOrder, OnCorrupt, Stores};
+use crate::model::order::{CheckOrder, Depth, ExpectedBackup, InventoryOrder, KeepOrder, OnCorrupt, Stores};
 use crate::model::outcome::{End, Outcome};
 use crate::model::report::{CheckReport, KeepReport, Verdict};
 use crate::ports::runner::Store;
@@ -147,7 +147,8 @@ proptest! {
     fn stock_is_taken_of_a_store_whose_manifests_lie(manifest in tampered(a_manifest())) {
         let (store, _) = world(manifest);
         let (ports, events) = memory::ports(Some(&store), None);
-        let report = done(wait(inventory::run(&ports, stop::channel().1)));
+        let everything = InventoryOrder { stores: Stores::default(), only: None };
+        let report = done(wait(inventory::run(&everything, &ports, stop::channel().1)));
         prop_assert_eq!(report.local_count, Some(1));
         prop_assert!(all_inside(&store.opened()));
         for kind in events.all() {

@@ -16,7 +16,7 @@ use crate::model::backup_id::BackupId;
 use crate::model::catalogue::{Checksum, Entry, Presence};
 use crate::model::event::{EventKind, Phase};
 use crate::model::manifest::{MANIFEST_FILE, Manifest, STREAM_FILE};
-use crate::model::order::StoreName;
+use crate::model::order::{InventoryOrder, StoreName};
 use crate::model::outcome::{Failure, Outcome};
 use crate::model::report::{FoundBackup, InventoryReport};
 use crate::ports::runner::StorePorts;
@@ -25,10 +25,10 @@ use crate::ports::{PortError, Reason};
 /// Looks into the stores, tells every backup by an event, and says how many there are.
 ///
 /// A store that cannot be reached is named in a warning; it fails only when there is no other.
-pub async fn run(ports: &StorePorts, stop: Stop) -> Outcome<InventoryReport> {
+pub async fn run(order: &InventoryOrder, ports: &StorePorts, stop: Stop) -> Outcome<InventoryReport> {
     ports.events.send(Phase::Store, EventKind::Started);
-    let in_thread = ports.clone();
-    let taken = tokio::task::spawn_blocking(move || take(&in_thread, &stop)).await;
+    let (in_thread, only) = (ports.clone(), order.only.clone());
+    let taken = tokio::task::spawn_blocking(move || take(only.as_ref(), &in_thread, &stop)).await;
     let broke_off = || Failure::new(ExitCode::FailedInCluster, "a thread that looks into the stores broke off");
     match taken.unwrap_or_else(|_| Err(broke_off())) {
         Ok((report, warnings)) => {
@@ -45,12 +45,12 @@ pub async fn run(ports: &StorePorts, stop: Stop) -> Outcome<InventoryReport> {
 /// What stands for a mark that cannot be read: no cluster has it.
 const UNREADABLE: &str = "unreadable";
 
-fn take(ports: &StorePorts, stop: &Stop) -> Result<(InventoryReport, Vec<String>), Failure> {
+fn take(only: Option<&BackupId>, ports: &StorePorts, stop: &Stop) -> Result<(InventoryReport, Vec<String>), Failure> {
     let (local, s3) = Side::both(ports);
     let (mut report, mut warnings, mut first_failure) = (InventoryReport::default(), Vec::new(), None);
     for (side, count) in [(local, &mut report.local_count), (s3, &mut report.s3_count)] {
         let Some(side) = side else { continue };
-        match tell(&side, ports, stop) {
+        match tell(only, &side, ports, stop) {
             Ok(told) => *count = Some(told),
             Err(error) => {
                 let message = format!("nothing is known of {}: {error}", side.name.word());
@@ -94,11 +94,12 @@ fn code_of(error: &PortError) -> ExitCode {
     }
 }
 
-/// Tells every backup of one store and returns their number.
-fn tell(side: &Side<'_>, ports: &StorePorts, stop: &Stop) -> Result<u32, PortError> {
-    let backups = side.store.backups()?;
+/// Tells the backups of one store that are asked for, and returns their number.
+fn tell(only: Option<&BackupId>, side: &Side<'_>, ports: &StorePorts, stop: &Stop) -> Result<u32, PortError> {
+    let mut backups = side.store.backups()?;
+    backups.retain(|backup| only.is_none_or(|wanted| wanted == backup));
     let found = parallel::each(&backups, MANIFEST_READERS, || {
-        |backup: &BackupId| (!stop.is_requested()).then(|| look_at(backup, side))
+        |backup: &BackupId| (!stop.is_requested()).then(|| look_at(backup, only.is_some(), side))
     });
     let mut told = 0;
     for (backup, found) in backups.iter().zip(found) {
@@ -113,7 +114,8 @@ fn tell(side: &Side<'_>, ports: &StorePorts, stop: &Stop) -> Result<u32, PortErr
     Ok(told)
 }
 
-fn look_at(backup: &BackupId, side: &Side<'_>) -> FoundBackup {
+/// Looks at one backup; all that its manifest says is only told of one that was asked for.
+fn look_at(backup: &BackupId, is_asked_for: bool, side: &Side<'_>) -> FoundBackup {
     let in_trouble = |what: String| of_files(backup, side, BTreeMap::new(), Some(what));
     let names = match side.store.files(backup) {
         Ok(names) => names,
@@ -130,7 +132,12 @@ fn look_at(backup: &BackupId, side: &Side<'_>) -> FoundBackup {
         Err(Unreadable::Wrong(what)) => return in_trouble(of_file(MANIFEST_FILE, &Flaw::Wrong(what))),
     };
     match file.parse(backup) {
-        Ok(manifest) => of_manifest(backup, side, &file, &manifest, &names),
+        Ok(mut manifest) => {
+            let found = of_manifest(backup, side, &file, &manifest, &names);
+            // The members are as many as the tables, which no report is for.
+            manifest.stream.members.clear();
+            FoundBackup { manifest: is_asked_for.then(|| Box::new(manifest)), ..found }
+        }
         Err(what) => in_trouble(of_file(MANIFEST_FILE, &Flaw::Wrong(what))),
     }
 }
@@ -203,7 +210,7 @@ fn of_files(
         StoreName::S3 => (Presence::Absent, Presence::Present),
     };
     let entry = Entry { local, s3, ..Entry::default() };
-    FoundBackup { store: side.name, backup: backup.clone(), files, entry, trouble, cluster: None }
+    FoundBackup { store: side.name, backup: backup.clone(), files, entry, trouble, cluster: None, manifest: None }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::ground::{Cluster, PATIENCE, until, until_within};
+use crate::ground::{Cluster, PATIENCE, must, until, until_within};
 use crate::oracle::{Oracle, volume};
 use crate::run::{Run, Signal, Who};
 
@@ -92,5 +92,30 @@ fn a_live_listing_shows_what_the_catalogue_does_not_know() {
     std::fs::rename(root.join("elsewhere"), root.join(format!("base/{name}"))).unwrap();
     let line = gone.stdout.lines().find(|line| line.contains(&name)).unwrap_or_default().to_owned();
     assert!(line.contains("missing"), "{}{}", gone.stdout, gone.stderr);
+    oracle.all_is_well();
+}
+
+#[test]
+fn a_backup_is_described_from_its_manifest_and_a_report_holds_no_password() {
+    let cluster = Cluster::with_data();
+    let oracle = Oracle::new(&cluster);
+    let name = cluster.created(&["create"]);
+    let described = cluster.plugin(&["describe", &name, "-o", "json"]).ends_with(0).stdout;
+    let described: Value = serde_json::from_str(&described).unwrap();
+    let manifest = volume(&cluster).unwrap().join(format!("base/{name}/manifest.json"));
+    let manifest: Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    for part in ["origin", "source", "files", "desync"] {
+        assert_eq!(described["manifest"][part], manifest[part], "{part}");
+    }
+    let archive = std::env::temp_dir().join(format!("report-{name}.tar.gz"));
+    cluster.plugin(&["report", "--file", archive.to_str().unwrap()]).ends_with(0);
+    let packed = must("tar", &["-xzOf", archive.to_str().unwrap()]);
+    std::fs::remove_file(&archive).unwrap();
+    assert!(packed.contains(&name) && packed.contains("the replica is desynced; copying"), "{packed}");
+    for secret in ["mariadb-root", "mariadb-backup", "mariadb-backup-operator", "mariadb-sst"] {
+        let template = "go-template={{index .data \"password\" | base64decode}}";
+        let password = cluster.kubectl(&["get", "secret", secret, "-o", template]);
+        assert!(password.len() > 7 && !packed.contains(&password), "the password of {secret} is in the report");
+    }
     oracle.all_is_well();
 }

@@ -29,7 +29,7 @@ fn the_help_of_every_command() {
 
 #[test]
 fn a_command_line_that_makes_no_sense_ends_with_2() {
-    let lines: [&[&str]; 16] = [
+    let lines: [&[&str]; 23] = [
         &["lst"],
         &["list", "--timeout", "5s"],
         &["create", "--timeout", "5d"],
@@ -41,10 +41,17 @@ fn a_command_line_that_makes_no_sense_ends_with_2() {
         &["delete"],
         &["verify", "2026-01-01_00-00-00", "--rebuild-catalogue"],
         &["list", "-o", "xml"],
+        &["list", "-o", "jsonpath"],
+        &["list", "-o", "jsonpath={.items[*}"],
+        &["list", "-o", "custom-columns=NAME"],
+        &["list", "--headers"],
+        &["list", "one", "-A"],
+        &["list", "--live", "--watch"],
         &["setup", "db", "-n", "ns", "--dry-run", "--store", "both"],
         &["schedule", "create", "Nightly", "--schedule", "30 2 * * *"],
         &["schedule", "create", "nightly", "--schedule", "30 25 * * *"],
         &["schedule", "create", "nightly", "--schedule", "@nightly"],
+        &["schedule", "create", "nightly", "--schedule", "@daily", "--time-zone", "Europe/Berlinn", "--dry-run"],
         &["create", "--from-schedule", "nightly", "--type", "full"],
     ];
     let all: Vec<String> = lines.iter().map(|line| format!("$ {}\n{}", line.join(" "), plugin(line, ""))).collect();
@@ -86,7 +93,7 @@ fn a_listing_is_data_and_everything_else_is_not() {
     });
     let listed = plugin(&["list", "-n", "db", "-o", "json"], server.kubeconfig());
     insta::assert_snapshot!(listed);
-    assert!(plugin(&["list", "-n", "db"], server.kubeconfig()).contains("2000-01-01_00-00-00   full   <none>   5B"));
+    assert!(plugin(&["list", "-n", "db"], server.kubeconfig()).contains("2000-01-01_00-00-00   full   5B     yes"));
     assert!(
         plugin(&["list", "-n", "db", "-o", "name"], server.kubeconfig()).contains("\nbackup/2000-01-01_00-00-00\n")
     );

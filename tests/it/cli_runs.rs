@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::loopback_api::{Answer, Api, galera, plugin};
 
 /// A cluster whose every run ends with these reports and this outcome.
-fn cluster(reports: Vec<Value>, outcome: Value) -> Api {
+pub(crate) fn cluster(reports: Vec<Value>, outcome: Value) -> Api {
     Api::start(move |path| match path {
         "/apis/apps/v1/namespaces/db/statefulsets" => Answer::ok(&json!({"metadata": {}, "items": [galera("one")]})),
         "/apis/apps/v1/namespaces/db/statefulsets/one" => Answer::ok(&statefulset()),
@@ -19,7 +19,8 @@ fn cluster(reports: Vec<Value>, outcome: Value) -> Api {
         "/api/v1/namespaces/db/persistentvolumeclaims/mariadb-phy-backup-data" => {
             Answer::ok(&json!({"metadata": {}, "status": {"phase": "Bound"}}))
         }
-        "/apis/batch/v1/namespaces/db/jobs" => Answer::ok(&json!({"metadata": {"name": "run-x"}, "items": []})),
+        "/apis/batch/v1/namespaces/db/jobs" => Answer::ok(&json!({"metadata": {"name": "run-x"}, "items": [
+            {"metadata": {"name": "run-x"}, "status": {"conditions": [{"type": "Complete", "status": "True"}]}}]})),
         "/apis/batch/v1/namespaces/db/cronjobs" => Answer::ok(&json!({"metadata": {}, "items": [cron_job()]})),
         "/apis/batch/v1/namespaces/db/cronjobs/nightly" => Answer::ok(&cron_job()),
         "/api/v1/namespaces/db/pods" => {
@@ -58,14 +59,14 @@ fn ended_pod(outcome: &Value) -> Value {
             "image": "i", "imageID": "i", "state": ended}]}})
 }
 
-fn report(seq: u32, kind: &Value) -> Value {
+pub(crate) fn report(seq: u32, kind: &Value) -> Value {
     let mut report = json!({"schema": 1, "seq": seq, "time": "2000-01-03T00:00:00Z", "phase": "store"});
     report.as_object_mut().unwrap().extend(kind.as_object().unwrap().clone());
     report
 }
 
 /// Shows several commands one after the other.
-fn all(server: &Api, lines: &[&[&str]]) -> String {
+pub(crate) fn all(server: &Api, lines: &[&[&str]]) -> String {
     let shown = lines.iter().map(|line| {
         let line = [*line, &["-n", "db"]].concat();
         format!("$ {}\n{}", line.join(" "), plugin(&line, server.kubeconfig()))

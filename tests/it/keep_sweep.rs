@@ -76,7 +76,7 @@ fn run(world: &World, job: &str, asked: &Asked) -> Option<Result<(), Failure>> {
                 keep::run(&plan, ports).await.map(drop).map_err(Explain::into_failure)
             }
             Asked::Rebuild => {
-                let plan = inventory::plan(&settings, &cluster, job);
+                let plan = inventory::plan(&settings, &cluster, job, None);
                 inventory::rebuild(&plan, ports).await.map_err(Explain::into_failure)
             }
             Asked::Recover => Ok(()),

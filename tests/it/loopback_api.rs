@@ -8,12 +8,16 @@ use std::thread;
 use assert_cmd::Command;
 use serde_json::{Value, json};
 
+use crate::schema;
+
 /// What the plugin printed and how it ended, in one text to compare.
 pub(crate) fn plugin(arguments: &[&str], kubeconfig: &str) -> String {
     let mut command = Command::cargo_bin("kubectl-mariadb_backup").unwrap();
     command.args(arguments).env_clear().env("COLUMNS", "80").env("HOME", "/nowhere").env("KUBECONFIG", kubeconfig);
     let output = command.timeout(std::time::Duration::from_mins(1)).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    // An archive is no text, and nobody compares it.
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    schema::check(&String::from_utf8_lossy(&output.stdout));
     let code = output.status.code().unwrap_or(-1);
     format!("exit {code}\n--- stdout\n{}--- stderr\n{}", text(output.stdout), text(output.stderr))
 }

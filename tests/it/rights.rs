@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::loopback_api::{Answer, Api, Asked, plugin};
 
 /// A command line for each of the ways a command takes, and the Role it has.
-const COMMANDS: [(&str, &[&[&str]]); 15] = [
+const COMMANDS: [(&str, &[&[&str]]); 17] = [
     ("create", &[&["create"], &["create", "one"], &["create", "--from-schedule", "nightly"]]),
     ("list", &[&["list"], &["list", "one"]]),
     ("list-live", &[&["list", "--live"], &["list", "one", "--live"]]),
@@ -34,8 +34,10 @@ const COMMANDS: [(&str, &[&[&str]]); 15] = [
     ),
     ("recover", &[&["recover"], &["recover", "--statefulset", "one"]]),
     ("status", &[&["status"], &["status", "one"]]),
+    ("describe", &[&["describe", BACKUP], &["describe", BACKUP, "--statefulset", "one"]]),
     ("setup", &[&["setup"], &["setup", "one", "--store-claim", "new"]]),
     ("logs", &[&["logs"]]),
+    ("report", &[&["report", "--file", "-"], &["report", "one", "--file", "-"]]),
     ("version", &[&["version"], &["version", "one"]]),
 ];
 
@@ -45,7 +47,7 @@ const BACKUP: &str = "2000-01-01_00-00-00";
 const SWEPT: [&str; 7] = ["create", "list", "restore", "schedule", "status", "setup", "logs"];
 
 /// What setup may grant although it does not do it itself; Kubernetes would refuse it to grant what it lacks.
-const ONLY_GRANTED: [&str; 24] = [
+const ONLY_GRANTED: [&str; 30] = [
     "patch statefulsets.apps",
     "get jobs.batch",
     "list jobs.batch",
@@ -70,6 +72,12 @@ const ONLY_GRANTED: [&str; 24] = [
     "list endpointslices.discovery.k8s.io",
     "watch endpointslices.discovery.k8s.io",
     "list configmaps",
+    "watch configmaps",
+    "watch statefulsets.apps",
+    "watch jobs.batch",
+    "watch cronjobs.batch",
+    "list leases.coordination.k8s.io",
+    "watch leases.coordination.k8s.io",
 ];
 
 /// What a request asks for, as `verb resource.group`; and where.
@@ -274,7 +282,7 @@ fn cron_job() -> Value {
 fn outcome(role: &str) -> Value {
     let done = match role {
         "status" => json!({"status": {"replicas": [], "findings": []}}),
-        "list-live" => json!({"inventory": {"localCount": 0, "s3Count": 0}}),
+        "list-live" | "describe" => json!({"inventory": {"localCount": 0, "s3Count": 0}}),
         _ => json!({"recover": {"run": null, "what": null}}),
     };
     json!({"schema": 1, "done": done})

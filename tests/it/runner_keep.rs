@@ -180,7 +180,8 @@ fn a_backup_goes_to_the_bucket_and_back_and_is_removed_from_both() {
     assert_eq!(world.keep(|order| order.download = vec![NAME.parse().unwrap()])["downloaded"], "y");
     assert!(fs::read(world.path(STREAM_FILE)).unwrap() == stream());
 
-    let (_, report, events) = world.run(RunnerTask::Inventory(InventoryOrder { stores: world.stores.clone() }));
+    let (_, report, events) =
+        world.run(RunnerTask::Inventory(InventoryOrder { stores: world.stores.clone(), only: None }));
     assert_eq!((&report["localCount"], &report["s3Count"]), (&json!(1), &json!(1)));
     let found: Vec<_> = events.iter().filter(|event| event["kind"] == "found").map(|event| &event["found"]).collect();
     assert_eq!(found.iter().map(|found| &found["store"]).collect::<Vec<_>>(), ["local", "s3"]);

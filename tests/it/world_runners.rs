@@ -110,7 +110,7 @@ fn a_keeper_removes_children_first_copies_both_ways_and_sweeps() {
 #[test]
 fn an_inventory_tells_every_backup_of_each_store() {
     let world = both().with_backup(OLD, Present, Present).with_backup(NEW, Damaged, Unfinished);
-    let order = InventoryOrder { stores: places(&world) };
+    let order = InventoryOrder { stores: places(&world), only: None };
     let (report, events) = run::<InventoryReport>(&world, RunnerTask::Inventory(order)).unwrap();
     assert_eq!((report.local_count, report.s3_count, events), (Some(2), Some(1), 3));
 }

@@ -6,6 +6,7 @@ use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Namespace};
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
+use serde::Serialize;
 
 use super::error::port_error;
 use crate::model::settings::Settings;
@@ -23,6 +24,38 @@ pub struct Found {
     pub is_galera: bool,
     /// Whether backups were set up for it.
     pub is_set_up: bool,
+}
+
+/// A Galera cluster, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its StatefulSet.
+    pub statefulset: String,
+}
+
+/// Finds the Galera clusters of one namespace, or of all, with certain labels or with any, by name.
+pub async fn clusters(
+    client: Client,
+    namespace: Option<&str>,
+    selector: Option<&str>,
+) -> Result<Vec<Place>, PortError> {
+    let sets: Api<StatefulSet> = match namespace {
+        Some(name) => Api::namespaced(client, name),
+        None => Api::all(client),
+    };
+    let place = namespace.map_or("all namespaces".to_owned(), |name| format!("namespace {name}"));
+    let what = format!("cannot list StatefulSets in {place}");
+    let which = ListParams { label_selector: selector.map(str::to_owned), ..ListParams::default() };
+    let found = sets.list(&which).await.map_err(|error| port_error(what, error))?;
+    let place = |set: StatefulSet| Place {
+        namespace: set.namespace().unwrap_or_else(|| namespace.unwrap_or_default().to_owned()),
+        statefulset: set.name_any(),
+    };
+    let mut places: Vec<Place> = found.items.into_iter().filter(looks_like_galera).map(place).collect();
+    places.sort();
+    Ok(places)
 }
 
 /// Looks for StatefulSets.

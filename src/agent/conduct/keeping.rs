@@ -3,6 +3,7 @@
 use super::Context;
 use crate::inventory;
 use crate::keep::{self, KeepPlan, Wish};
+use crate::model::order::InventoryRequest;
 use crate::model::outcome::{Explain, Failure};
 use crate::model::report::RunReport;
 
@@ -23,9 +24,9 @@ async fn planned(wish: &Wish, context: &Context<'_>) -> Result<KeepPlan, Failure
     keep::plan(&keep::Inputs { catalogue: &catalogue, settings, cluster, job }, wish).map_err(Explain::into_failure)
 }
 
-/// Looks into the stores and tells every backup in them.
-pub(super) async fn take_stock(context: &Context<'_>) -> Result<RunReport, Failure> {
-    let plan = inventory::plan(context.settings, context.cluster, context.job);
+/// Looks into the stores and tells the backups in them that are asked for.
+pub(super) async fn take_stock(request: &InventoryRequest, context: &Context<'_>) -> Result<RunReport, Failure> {
+    let plan = inventory::plan(context.settings, context.cluster, context.job, request.only.clone());
     let stock = inventory::run(&plan, context.ports).await.map_err(Explain::into_failure)?;
     stock.tell(context.ports);
     Ok(RunReport::Inventory(stock.report))
@@ -33,6 +34,6 @@ pub(super) async fn take_stock(context: &Context<'_>) -> Result<RunReport, Failu
 
 /// Makes the catalogue again from what is in the stores.
 pub(super) async fn rebuild(context: &Context<'_>) -> Result<(), Failure> {
-    let plan = inventory::plan(context.settings, context.cluster, context.job);
+    let plan = inventory::plan(context.settings, context.cluster, context.job, None);
     inventory::rebuild(&plan, context.ports).await.map_err(Explain::into_failure)
 }

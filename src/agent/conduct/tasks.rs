@@ -10,22 +10,6 @@ use crate::model::outcome::{Explain, Failure};
 use crate::model::report::RunReport;
 use crate::verify;
 
-/// Whether a task changes nothing, so that it needs no Lease and may be done beside another run.
-pub(super) fn only_looks(task: &Task) -> bool {
-    matches!(task, Task::Status(_) | Task::Inventory(_)) || only_asks(task)
-}
-
-/// Whether it is only asked what would be done.
-fn only_asks(task: &Task) -> bool {
-    match task {
-        Task::Restore(request) => request.dry_run,
-        Task::Sync(request) => request.dry_run,
-        Task::Delete(request) => request.dry_run,
-        Task::Prune(request) => request.dry_run,
-        _ => false,
-    }
-}
-
 /// Does a task under the cluster's Lease, once nothing is owed any more.
 pub(super) async fn carry_out(task: &Task, context: &Context<'_>) -> Result<RunReport, Failure> {
     if let Some(resumed) = restoring::resume(task, context).await? {
@@ -54,12 +38,12 @@ pub(super) async fn perform(task: &Task, context: &Context<'_>) -> Result<RunRep
         // Whatever was owed is settled by now.
         Task::Recover(_) => Ok(RunReport::Recover(owed::report(None))),
         Task::Status(_) => status::ask(context).await,
-        Task::Inventory(_) => keeping::take_stock(context).await,
+        Task::Inventory(request) => keeping::take_stock(request, context).await,
     }
 }
 
 async fn keep(wish: Wish, task: &Task, context: &Context<'_>) -> Result<RunReport, Failure> {
-    if only_asks(task) {
+    if task.only_asks() {
         return keeping::tell(&wish, context).await;
     }
     own(context).await?;

@@ -20,7 +20,15 @@ fn files(backup: &BackupId, digit: char) -> BTreeMap<String, Checksum> {
 
 fn found(backup: &BackupId, store: StoreName, digit: char) -> FoundBackup {
     let entry = Entry { duration_secs: Some(7), ..Entry::default() };
-    FoundBackup { store, backup: backup.clone(), files: files(backup, digit), entry, trouble: None, cluster: None }
+    FoundBackup {
+        store,
+        backup: backup.clone(),
+        files: files(backup, digit),
+        entry,
+        trouble: None,
+        cluster: None,
+        manifest: None,
+    }
 }
 
 /// A stock of both stores.

@@ -2,8 +2,10 @@
 
 use clap::{Args, Subcommand};
 
+use super::output::ListOutputs;
 use super::settings::SettingFlags;
-use super::shared::{BackupType, ClusterFlags, DocumentForm, DryRun, ListForm};
+use super::shared::{BackupType, ClusterFlags, DocumentForm, DryRun};
+use crate::render::output::ListOutput;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,8 +80,8 @@ pub(crate) struct ScheduleListFlags {
     #[command(flatten)]
     pub(crate) cluster: ClusterFlags,
     /// Form of the output
-    #[arg(short, long, value_enum, value_name = "FORM")]
-    pub(crate) output: Option<ListForm>,
+    #[arg(short, long, value_parser = ListOutputs, value_name = "FORM")]
+    pub(crate) output: Option<ListOutput>,
     /// Leave the headers out
     #[arg(long)]
     pub(crate) no_headers: bool,

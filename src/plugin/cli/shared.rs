@@ -26,6 +26,24 @@ impl ClusterFlags {
     }
 }
 
+/// Flags of commands that can show several clusters at once.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ScopeFlags {
+    /// Show the clusters of all namespaces
+    #[arg(short = 'A', long, conflicts_with_all = ["cluster_name", "statefulset"])]
+    pub(crate) all_namespaces: bool,
+    /// Show the clusters whose StatefulSets have these labels, such as app=shop
+    #[arg(short = 'l', long, value_name = "LABELS", conflicts_with_all = ["cluster_name", "statefulset"])]
+    pub(crate) selector: Option<String>,
+}
+
+impl ScopeFlags {
+    /// Whether they may lead to more than one cluster.
+    pub(crate) fn is_given(&self) -> bool {
+        self.all_namespaces || self.selector.is_some()
+    }
+}
+
 /// Flags of commands that follow a run.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WaitFlags {
@@ -54,19 +72,6 @@ pub(crate) enum ObjectForm {
     /// Print the Job as YAML and order nothing
     Yaml,
     /// Only the backup's name, at the end
-    Name,
-}
-
-/// Forms of output of a listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ListForm {
-    /// More columns
-    Wide,
-    /// JSON
-    Json,
-    /// YAML
-    Yaml,
-    /// Only the names
     Name,
 }
 

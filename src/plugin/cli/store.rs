@@ -4,23 +4,52 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::shared::{ClusterFlags, ListForm, RunFlags, StoreChoice};
+use super::output::ListOutputs;
+use super::shared::{ClusterFlags, RunFlags, ScopeFlags, StoreChoice};
 use crate::plugin::duration::parse_duration;
+use crate::render::output::ListOutput;
+
+const LIST_HELP: &str = "\
+Columns:
+  SIZE      bytes stored, compressed
+  LOCAL S3  whether it lies on the volume, and in S3: yes, unfinished (on its
+            way there), missing, damaged, quarantined (set aside) or <none>
+  VERIFIED  how long ago every byte was last read and found to be what was
+            recorded; damaged when something else was found; <none> when
+            nobody has read it since it was written
+  BASE      (wide) the full backup that an incremental one begins with
+  PARENT    (wide) the backup that an incremental one builds on
+  DURATION  (wide) how long the copy took
+  DATA      (wide) bytes before compression
+  POSITION  (wide) where in Galera's history it stands
+
+Examples:
+  # The names of the full backups
+  kubectl mariadb-backup list -o jsonpath='{.items[?(@.type==\"full\")].name}'
+
+  # Columns of your own, of all clusters
+  kubectl mariadb-backup list -A -o custom-columns=NAME:.name,SIZE:.sizeBytes";
 
 /// Flags of `list`.
 #[derive(Debug, Args)]
+#[command(after_help = LIST_HELP)]
 pub(crate) struct ListFlags {
     #[command(flatten)]
     pub(crate) cluster: ClusterFlags,
+    #[command(flatten)]
+    pub(crate) scope: ScopeFlags,
+    /// Show what changes from then on, until Ctrl-C
+    #[arg(short, long)]
+    pub(crate) watch: bool,
     /// Look at the stores themselves, and tell where they are not what the catalogue says
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["all_namespaces", "selector", "watch"])]
     pub(crate) live: bool,
     /// Longest time to wait for what the stores hold, with --live; 0 means no limit
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "0", requires = "live")]
     pub(crate) timeout: Duration,
     /// Form of the output
-    #[arg(short, long, value_enum, value_name = "FORM")]
-    pub(crate) output: Option<ListForm>,
+    #[arg(short, long, value_parser = ListOutputs, value_name = "FORM")]
+    pub(crate) output: Option<ListOutput>,
     /// Leave the headers out
     #[arg(long)]
     pub(crate) no_headers: bool,

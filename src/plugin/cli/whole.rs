@@ -1,12 +1,15 @@
-//! Flags of commands about a cluster as a whole: `setup`, `status`, `version`.
+//! Flags of commands about a cluster as a whole, and `describe`: `setup`, `status`, `report`, `version`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::output::Machines;
 use super::settings::{RestoreSettingFlags, S3Flags, SettingFlags};
-use super::shared::{ClusterFlags, DocumentForm, DryRun};
+use super::shared::{ClusterFlags, DocumentForm, DryRun, ScopeFlags};
 use crate::plugin::duration::parse_duration;
+use crate::render::output::Machine;
 
 const SETUP_EXAMPLES: &str = "\
 Examples:
@@ -65,17 +68,81 @@ pub(crate) enum AccessMode {
     ReadWriteOncePod,
 }
 
+const STATUS_HELP: &str = "\
+With -A or -l it is one line for each cluster, of what Kubernetes knows; the
+replicas are not asked.
+
+Full in: days until the volume has no room for the next backup. Below the
+number of full backups to keep (MARIADB_BACKUPS_TO_KEEP), what was stored a
+day since the oldest of them goes on; once that many are there, each new one
+replaces one, and only the growth from the oldest to the newest counts.
+
+It ends with 6 when a person should act, with 3 when the replicas could not be
+asked.";
+
 /// Flags of `status`.
 #[derive(Debug, Args)]
+#[command(after_help = STATUS_HELP)]
 pub(crate) struct StatusFlags {
     #[command(flatten)]
     pub(crate) cluster: ClusterFlags,
+    #[command(flatten)]
+    pub(crate) scope: ScopeFlags,
+    /// Show it anew whenever something changes, until Ctrl-C
+    #[arg(short, long, conflicts_with_all = ["all_namespaces", "selector"])]
+    pub(crate) watch: bool,
     /// Longest time to wait for what the replicas say; 0 means no limit
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1m")]
     pub(crate) timeout: Duration,
     /// Form of the output
-    #[arg(short, long, value_enum, value_name = "FORM")]
-    pub(crate) output: Option<DocumentForm>,
+    #[arg(short, long, value_parser = Machines, value_name = "FORM")]
+    pub(crate) output: Option<Machine>,
+    /// Leave the headers of columns out
+    #[arg(long)]
+    pub(crate) no_headers: bool,
+}
+
+/// Flags of `describe`.
+#[derive(Debug, Args)]
+pub(crate) struct DescribeFlags {
+    /// Backup to describe
+    #[arg(value_name = "BACKUP")]
+    pub(crate) backup: String,
+    /// StatefulSet of the cluster; found by itself when it is the only one in the namespace
+    #[arg(long, value_name = "NAME")]
+    pub(crate) statefulset: Option<String>,
+    /// Longest time to wait for what its manifest says; 0 means no limit
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1m")]
+    pub(crate) timeout: Duration,
+    /// Form of the output
+    #[arg(short, long, value_parser = Machines, value_name = "FORM")]
+    pub(crate) output: Option<Machine>,
+}
+
+const REPORT_HELP: &str = "\
+Examples:
+  # Into a file, whose content is listed
+  kubectl mariadb-backup report -n db
+
+  # To another machine
+  kubectl mariadb-backup report -n db -f - | ssh jump 'cat > report.tar.gz'
+
+Secrets are not even read. Values of environment variables, commands and
+annotations of your own pods, and what looks like a password in logs and
+events, are left out. Look through it before you send it.";
+
+/// Flags of `report`.
+#[derive(Debug, Args)]
+#[command(after_help = REPORT_HELP)]
+pub(crate) struct ReportFlags {
+    #[command(flatten)]
+    pub(crate) cluster: ClusterFlags,
+    /// Archive to write, which must not exist yet; - for stdout. Named after cluster and time when not given
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// How many of the newest runs' logs are packed
+    #[arg(long, value_name = "NUMBER", default_value = "5")]
+    pub(crate) runs: usize,
 }
 
 /// Flags of `version`.

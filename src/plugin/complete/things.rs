@@ -2,7 +2,7 @@
 
 use super::Candidate;
 use crate::adapters::kubernetes::cluster::KubernetesCluster;
-use crate::adapters::kubernetes::finder::{Finder, Found, namespaces};
+use crate::adapters::kubernetes::finder::{Finder, Found, Place, namespaces};
 use crate::adapters::kubernetes::orders::{OrderedRun, Orders};
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::adapters::kubernetes::schedules::{Scheduled, Schedules};
@@ -84,7 +84,8 @@ async fn backups(statefulset: Option<&str>, session: &Session) -> Result<Vec<Can
     let connection = session.connection()?;
     let preflight = Preflight::new(connection.client.clone(), &connection.target.namespace);
     let stored = preflight.settings(&cluster).await.map_err(|error| session.failure(&error))?;
-    let catalogue = list::catalogue_under(session, &cluster, &stored).await?;
+    let place = Place { namespace: connection.target.namespace.clone(), statefulset: cluster };
+    let catalogue = list::catalogue_under(session, &place, &stored).await?;
     let mut newest_first = catalogue.listed();
     newest_first.sort_by_key(|id| std::cmp::Reverse(id.name().time()));
     Ok(newest_first.iter().map(|id| backup(id, &catalogue)).collect())

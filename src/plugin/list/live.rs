@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::shape::{Backup, BackupList};
+use crate::adapters::kubernetes::finder::Place;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::{Catalogue, Entry, Presence};
 use crate::model::order::StoreName;
@@ -15,18 +16,12 @@ pub(super) struct Live {
 }
 
 /// Compares what was found with the catalogue.
-pub(super) fn list(
-    catalogue: &Catalogue,
-    told: &InventoryReport,
-    found: &[FoundBackup],
-    namespace: &str,
-    statefulset: &str,
-) -> Live {
+pub(super) fn list(catalogue: &Catalogue, told: &InventoryReport, found: &[FoundBackup], place: &Place) -> Live {
     let known: BTreeSet<BackupId> = catalogue.listed().into_iter().collect();
     let mut all: Vec<&BackupId> = known.iter().chain(found.iter().map(|one| &one.backup)).collect();
     all.sort_by(|a, b| (a.name(), a).cmp(&(b.name(), b)));
     all.dedup();
-    let mut live = Live { list: BackupList::new(vec![], namespace, statefulset), differences: untold(told, found) };
+    let mut live = Live { list: BackupList::of(&Catalogue::default(), place), differences: untold(told, found) };
     for id in all {
         // One on its way out is still found until it is gone.
         if !known.contains(id) && catalogue.entries.contains_key(id) {
@@ -35,7 +30,7 @@ pub(super) fn list(
         let is_known = known.contains(id);
         let sights = [StoreName::Local, StoreName::S3].map(|store| sight(store, id, told, found));
         live.differences.extend(differences(id, &sights, catalogue.entry(id).as_ref(), is_known));
-        live.list.items.push(item(id, &sights, catalogue, is_known));
+        live.list.items.push(item(id, &sights, catalogue, is_known, place));
     }
     live
 }
@@ -100,7 +95,7 @@ fn differences(id: &BackupId, sights: &[Sight<'_>; 2], entry: Option<&Entry>, is
     said
 }
 
-fn item(id: &BackupId, sights: &[Sight<'_>; 2], catalogue: &Catalogue, is_known: bool) -> Backup {
+fn item(id: &BackupId, sights: &[Sight<'_>; 2], catalogue: &Catalogue, is_known: bool, place: &Place) -> Backup {
     let found = sights.iter().find_map(|sight| match sight {
         Sight::Found(found) => Some(*found),
         Sight::Nothing | Sight::Unseen => None,
@@ -118,7 +113,7 @@ fn item(id: &BackupId, sights: &[Sight<'_>; 2], catalogue: &Catalogue, is_known:
         Sight::Found(found) => found.trouble.clone(),
         Sight::Nothing | Sight::Unseen => None,
     });
-    let backup = Backup::new(id, size, entry).with_trouble(trouble.collect());
+    let backup = Backup::new(id, size, entry, place).with_trouble(trouble.collect());
     if is_known { backup } else { backup.unlisted() }
 }
 
@@ -143,7 +138,15 @@ fn presence(sight: &Sight<'_>, recorded: Presence, store: StoreName) -> Presence
 mod tests {
     use super::*;
     use crate::model::catalogue::Checksum;
-    use crate::plugin::list::shape::table;
+    use crate::plugin::list::shape::{Columns, table};
+
+    fn place() -> Place {
+        Place { namespace: "db".to_owned(), statefulset: "mariadb-server".to_owned() }
+    }
+
+    fn text(live: &Live, now: &str, with_headers: bool) -> String {
+        table(&live.list.items, now.parse().unwrap(), Columns::default()).text(with_headers)
+    }
 
     fn id(name: &str) -> BackupId {
         format!("base/{name}").parse().unwrap()
@@ -158,6 +161,7 @@ mod tests {
             entry: Entry::default(),
             trouble: trouble.map(str::to_owned),
             cluster: None,
+            manifest: None,
         }
     }
 
@@ -185,14 +189,13 @@ mod tests {
             found(StoreName::Local, "2026-01-04_00-00-00", None),
             found(StoreName::S3, "2026-01-04_00-00-00", None),
         ];
-        let live = list(&catalogue, &told, &found, "db", "mariadb-server");
-        let now = "2026-01-05T00:00:00Z".parse().unwrap();
-        insta::assert_snapshot!(table(&live.list, now, false).text(true), @r"
-        NAME                  TYPE   BASE     SIZE   LOCAL     S3        VERIFIED   DURATION   AGE
-        2026-01-01_00-00-00   full   <none>   5B     yes       missing   <none>     <none>     4d
-        2026-01-02_00-00-00   full   <none>   5B     missing   <none>    <none>     <none>     3d
-        2026-01-03_00-00-00   full   <none>   5B     damaged   <none>    <none>     <none>     2d
-        2026-01-04_00-00-00   full   <none>   5B     yes       yes       <none>     <none>     24h
+        let live = list(&catalogue, &told, &found, &place());
+        insta::assert_snapshot!(text(&live, "2026-01-05T00:00:00Z", true), @r"
+        NAME                  TYPE   SIZE   LOCAL     S3        VERIFIED   AGE
+        2026-01-01_00-00-00   full   5B     yes       missing   <none>     4d
+        2026-01-02_00-00-00   full   5B     missing   <none>    <none>     3d
+        2026-01-03_00-00-00   full   5B     damaged   <none>    <none>     2d
+        2026-01-04_00-00-00   full   5B     yes       yes       <none>     24h
         ");
         insta::assert_snapshot!(live.differences.join("\n"), @r"
         backup/2026-01-01_00-00-00 is in the catalogue but not in s3
@@ -209,17 +212,17 @@ mod tests {
         let mut catalogue = catalogue(&[(name, Presence::Damaged, Presence::Unfinished)]);
         let told = InventoryReport { local_count: Some(0), s3_count: Some(0), s3_mark: None, room: None };
         let shown = |catalogue: &Catalogue| {
-            let live = list(catalogue, &told, &[], "db", "x");
-            let now = "2026-01-01T01:00:00Z".parse().unwrap();
-            (live.differences, table(&live.list, now, false).text(false))
+            let live = list(catalogue, &told, &[], &place());
+            let shown = text(&live, "2026-01-01T01:00:00Z", false);
+            (live.differences, shown)
         };
         insta::assert_snapshot!(shown(&catalogue).1, @r"
-        2026-01-01_00-00-00   full   <none>   5B    missing   unfinished   <none>   <none>   60m
+        2026-01-01_00-00-00   full   5B    missing   unfinished   <none>   60m
         ");
         catalogue.entries.get_mut(&id(name)).unwrap().quarantined = Some("2026-01-01T00:30:00Z".parse().unwrap());
         let (differences, line) = shown(&catalogue);
         insta::assert_snapshot!(line, @r"
-        2026-01-01_00-00-00   full   <none>   5B    quarantined   quarantined   <none>   <none>   60m
+        2026-01-01_00-00-00   full   5B    quarantined   quarantined   <none>   60m
         ");
         assert_eq!(differences, [""; 0]);
     }
@@ -228,7 +231,7 @@ mod tests {
     fn what_was_not_told_is_not_called_missing() {
         let catalogue = catalogue(&[("2026-01-01_00-00-00", Presence::Present, Presence::Absent)]);
         let told = InventoryReport { local_count: Some(1), s3_count: None, s3_mark: None, room: None };
-        let live = list(&catalogue, &told, &[], "db", "x");
+        let live = list(&catalogue, &told, &[], &place());
         assert_eq!(live.differences, ["1 backups are in local, but only 0 of them were told; try again"]);
     }
 
@@ -237,10 +240,10 @@ mod tests {
         let mut catalogue = catalogue(&[("2026-01-01_00-00-00", Presence::Present, Presence::Present)]);
         let told = InventoryReport { local_count: None, s3_count: Some(1), s3_mark: None, room: None };
         let one = [found(StoreName::S3, "2026-01-01_00-00-00", None)];
-        assert_eq!(list(&catalogue, &told, &one, "db", "x").differences, [""; 0]);
+        assert_eq!(list(&catalogue, &told, &one, &place()).differences, [""; 0]);
         catalogue.entries.get_mut(&id("2026-01-01_00-00-00")).unwrap().removing =
             Some("2026-01-02T00:00:00Z".parse().unwrap());
-        let live = list(&catalogue, &told, &one, "db", "x");
+        let live = list(&catalogue, &told, &one, &place());
         assert_eq!((live.list.items.len(), live.differences.len()), (0, 0));
     }
 }

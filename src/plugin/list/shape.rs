@@ -1,12 +1,12 @@
 //! A listing as other programs see it, and as a table.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::adapters::kubernetes::finder::Place;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::{Catalogue, Entry, Presence};
+use crate::model::order::StoreName;
 use crate::render::table::Table;
 use crate::render::{age, bytes};
 
@@ -18,26 +18,32 @@ const NONE: &str = "<none>";
 pub(super) struct BackupList {
     api_version: &'static str,
     kind: &'static str,
-    pub(super) namespace: String,
-    pub(super) statefulset: String,
+    /// The cluster; none where it is a listing of several.
+    #[serde(flatten)]
+    pub(super) place: Option<Place>,
     pub(super) items: Vec<Backup>,
+    /// How many clusters it is of.
+    #[serde(skip)]
+    pub(super) clusters: usize,
 }
 
 /// One backup as other programs see it; what is not known is left out.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Backup {
-    name: String,
+pub(crate) struct Backup {
+    pub(crate) name: String,
+    pub(crate) namespace: String,
+    pub(crate) statefulset: String,
     #[serde(rename = "type")]
-    kind: &'static str,
+    pub(crate) kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    base: Option<String>,
-    created: Timestamp,
+    pub(crate) base: Option<String>,
+    pub(crate) created: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
-    size_bytes: Option<u64>,
+    pub(crate) size_bytes: Option<u64>,
     /// With it where the backup lies: `local` and `s3`.
     #[serde(flatten)]
-    entry: Entry,
+    pub(crate) entry: Entry,
     /// Whether only a store knows it, and the catalogue does not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     unlisted: bool,
@@ -48,30 +54,35 @@ pub(super) struct Backup {
 
 impl BackupList {
     /// The listing of a catalogue.
-    pub(super) fn of(catalogue: &Catalogue, namespace: &str, statefulset: &str) -> Self {
-        let items = catalogue.listed().iter().map(|id| Backup::of(catalogue, id)).collect();
-        Self::new(items, namespace, statefulset)
+    pub(super) fn of(catalogue: &Catalogue, place: &Place) -> Self {
+        let mut list = Self { place: Some(place.clone()), ..Self::of_several() };
+        list.add(catalogue, place);
+        list
     }
 
-    pub(super) fn new(items: Vec<Backup>, namespace: &str, statefulset: &str) -> Self {
-        Self {
-            api_version: "mariadb-backup.io/v1",
-            kind: "BackupList",
-            namespace: namespace.to_owned(),
-            statefulset: statefulset.to_owned(),
-            items,
-        }
+    /// A listing to which the catalogues of clusters are added.
+    pub(super) fn of_several() -> Self {
+        Self { api_version: "mariadb-backup.io/v1", kind: "BackupList", place: None, items: vec![], clusters: 0 }
+    }
+
+    /// Adds the catalogue of a cluster.
+    pub(super) fn add(&mut self, catalogue: &Catalogue, place: &Place) {
+        self.clusters += 1;
+        self.items.extend(catalogue.listed().iter().map(|id| Backup::of(catalogue, id, place)));
     }
 }
 
 impl Backup {
-    fn of(catalogue: &Catalogue, id: &BackupId) -> Self {
-        Self::new(id, catalogue.size_of(id), catalogue.entry(id).unwrap_or_default())
+    /// A backup as a catalogue has it.
+    pub(crate) fn of(catalogue: &Catalogue, id: &BackupId, place: &Place) -> Self {
+        Self::new(id, catalogue.size_of(id), catalogue.entry(id).unwrap_or_default(), place)
     }
 
-    pub(super) fn new(id: &BackupId, size_bytes: Option<u64>, entry: Entry) -> Self {
+    pub(super) fn new(id: &BackupId, size_bytes: Option<u64>, entry: Entry, place: &Place) -> Self {
         Self {
             name: id.name().to_string(),
+            namespace: place.namespace.clone(),
+            statefulset: place.statefulset.clone(),
             kind: if id.base().is_some() { "incremental" } else { "full" },
             base: id.base().map(ToString::to_string),
             created: id.name().time(),
@@ -80,6 +91,11 @@ impl Backup {
             unlisted: false,
             trouble: vec![],
         }
+    }
+
+    /// What tells it from all others.
+    pub(super) fn key(&self) -> (&str, &str, &str) {
+        (&self.namespace, &self.statefulset, &self.name)
     }
 
     /// The same backup, of which the catalogue knows nothing.
@@ -95,57 +111,86 @@ impl Backup {
     fn verified(&self, now: Timestamp) -> String {
         match (self.entry.damaged, self.entry.verified) {
             (Some(_), _) => "damaged".to_owned(),
-            (None, Some(time)) => format!("{} ago", age::since(time, now)),
+            (None, Some(time)) => age::since(time, now),
             (None, None) => NONE.to_owned(),
         }
     }
+}
 
-    fn place(&self, presence: Presence) -> &'static str {
-        match presence {
-            Presence::Absent => NONE,
-            Presence::Missing => "missing",
-            _ if self.entry.quarantined.is_some() => "quarantined",
-            Presence::Present => "yes",
-            Presence::Unfinished => "unfinished",
-            Presence::Damaged => "damaged",
-        }
+/// The word for what a store has of a backup.
+pub(crate) fn place_word(entry: &Entry, store: StoreName) -> &'static str {
+    match entry.presence(store) {
+        Presence::Absent => NONE,
+        Presence::Missing => "missing",
+        _ if entry.quarantined.is_some() => "quarantined",
+        Presence::Present => "yes",
+        Presence::Unfinished => "unfinished",
+        Presence::Damaged => "damaged",
     }
 }
 
 /// The names, one a line.
-pub(super) fn names(list: &BackupList) -> String {
-    let lines: Vec<String> = list.items.iter().map(|backup| format!("backup/{}\n", backup.name)).collect();
+pub(super) fn names(backups: &[Backup]) -> String {
+    let lines: Vec<String> = backups.iter().map(|backup| format!("backup/{}\n", backup.name)).collect();
     lines.concat()
 }
 
-/// The listing as a table.
-pub(super) fn table(list: &BackupList, now: Timestamp, wide: bool) -> Table {
-    let narrow = ["NAME", "TYPE", "BASE", "SIZE", "LOCAL", "S3", "VERIFIED", "DURATION", "AGE"];
-    let headers = if wide { [&narrow[..], &["PARENT", "DATA", "POSITION"]].concat() } else { narrow.to_vec() };
+/// Which columns the table has beyond the usual ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Columns {
+    pub(super) namespace: bool,
+    pub(super) cluster: bool,
+    pub(super) wide: bool,
+}
+
+const USUAL: [&str; 7] = ["NAME", "TYPE", "SIZE", "LOCAL", "S3", "VERIFIED", "AGE"];
+const MORE: [&str; 5] = ["BASE", "PARENT", "DURATION", "DATA", "POSITION"];
+
+/// Backups as a table; with the usual columns it fits a terminal of 80.
+pub(super) fn table(backups: &[Backup], now: Timestamp, columns: Columns) -> Table {
+    let first = [columns.namespace.then_some("NAMESPACE"), columns.cluster.then_some("CLUSTER")];
+    let more = if columns.wide { &MORE[..] } else { &[] };
+    let headers: Vec<&str> = first.into_iter().flatten().chain(USUAL).chain(more.iter().copied()).collect();
     let mut table = Table::new(&headers);
-    let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
-    for backup in &list.items {
-        let entry = &backup.entry;
-        let duration = entry.duration_secs.map(|seconds| age::human(Duration::from_secs(seconds)));
-        let mut cells = vec![
-            backup.name.clone(),
-            backup.kind.to_owned(),
-            or_none(backup.base.clone()),
-            or_none(backup.size_bytes.map(bytes::human)),
-            backup.place(entry.local).to_owned(),
-            backup.place(entry.s3).to_owned(),
-            backup.verified(now),
-            or_none(duration),
-            age::since(backup.created, now),
-        ];
-        if wide {
-            cells.push(or_none(entry.parent.as_ref().map(ToString::to_string)));
-            cells.push(or_none(entry.stream_bytes.map(bytes::human)));
-            cells.push(or_none(entry.position.as_ref().map(ToString::to_string)));
+    for backup in backups {
+        let place = [columns.namespace.then_some(&backup.namespace), columns.cluster.then_some(&backup.statefulset)];
+        let mut cells: Vec<String> = place.into_iter().flatten().cloned().collect();
+        cells.extend(backup.usual_cells(now));
+        if columns.wide {
+            cells.extend(backup.more_cells());
         }
         table.row(&cells);
     }
     table
+}
+
+fn or_none(text: Option<String>) -> String {
+    text.unwrap_or_else(|| NONE.to_owned())
+}
+
+impl Backup {
+    fn usual_cells(&self, now: Timestamp) -> [String; 7] {
+        [
+            self.name.clone(),
+            self.kind.to_owned(),
+            or_none(self.size_bytes.map(bytes::human)),
+            place_word(&self.entry, StoreName::Local).to_owned(),
+            place_word(&self.entry, StoreName::S3).to_owned(),
+            self.verified(now),
+            age::since(self.created, now),
+        ]
+    }
+
+    fn more_cells(&self) -> [String; 5] {
+        let entry = &self.entry;
+        [
+            or_none(self.base.clone()),
+            or_none(entry.parent.as_ref().map(ToString::to_string)),
+            or_none(entry.duration_secs.map(age::took)),
+            or_none(entry.stream_bytes.map(bytes::human)),
+            or_none(entry.position.as_ref().map(ToString::to_string)),
+        ]
+    }
 }
 
 #[cfg(test)]
@@ -178,7 +223,8 @@ mod tests {
             (HASH_TABLE_KEY.to_owned(), files.to_owned()),
             (BACKUPS_KEY.to_owned(), entries.to_owned()),
         ]);
-        BackupList::of(&Catalogue::read(&data).unwrap(), "db", "mariadb-server")
+        let place = Place { namespace: "db".to_owned(), statefulset: "mariadb-server".to_owned() };
+        BackupList::of(&Catalogue::read(&data).unwrap(), &place)
     }
 
     fn now() -> Timestamp {
@@ -187,12 +233,29 @@ mod tests {
 
     #[test]
     fn the_table_looks_like_kubectl_s() {
-        insta::assert_snapshot!(table(&list(), now(), false).text(true));
+        insta::assert_snapshot!(table(&list().items, now(), Columns::default()).text(true));
     }
 
     #[test]
     fn the_wide_table_has_more_columns() {
-        insta::assert_snapshot!(table(&list(), now(), true).text(true));
+        insta::assert_snapshot!(table(&list().items, now(), Columns { wide: true, ..Columns::default() }).text(true));
+    }
+
+    #[test]
+    fn the_usual_columns_fit_a_usual_terminal() {
+        let widest = Backup { size_bytes: Some(123_400 << 10), ..list().items.swap_remove(1) };
+        assert_eq!(widest.kind, "incremental");
+        let text = table(&[widest], now(), Columns::default()).text(true);
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+    }
+
+    #[test]
+    fn of_several_clusters_the_place_comes_first() {
+        let both = Columns { namespace: true, cluster: true, wide: false };
+        insta::assert_snapshot!(table(&list().items[..1], now(), both).text(true), @r"
+        NAMESPACE   CLUSTER          NAME                  TYPE   SIZE     LOCAL   S3    VERIFIED   AGE
+        db          mariadb-server   2026-01-01_00-00-00   full   1.4GiB   yes     yes   5m         2d12h
+        ");
     }
 
     #[test]

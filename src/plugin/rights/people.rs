@@ -56,6 +56,23 @@ const LOOK_AROUND: &[Right] = &[
     ("coordination.k8s.io", "leases", &["get"]),
 ];
 
+/// What goes into a report; what status shows is in it, too.
+const GATHER: &[Right] = &[
+    ("", "pods", &["list"]),
+    ("", "pods/log", &["get"]),
+    ("", "events", &["list"]),
+    ("", "persistentvolumeclaims", &["get", "list"]),
+];
+
+/// For `-w` of `list` and `status`, which goes on until it is interrupted: only in the Role for all commands.
+const WATCH: &[Right] = &[
+    ("", "configmaps", &["watch"]),
+    ("apps", "statefulsets", &["watch"]),
+    ("batch", "jobs", &["watch"]),
+    ("batch", "cronjobs", &["watch"]),
+    ("coordination.k8s.io", "leases", &["list", "watch"]),
+];
+
 const SCHEDULE: &[Right] =
     &[("batch", "cronjobs", &["get", "list", "create", "patch", "delete"]), ("", "serviceaccounts", &["get"])];
 
@@ -78,7 +95,7 @@ pub(crate) struct CommandRights {
 }
 
 /// Every command.
-pub(crate) const COMMANDS: [CommandRights; 15] = [
+pub(crate) const COMMANDS: [CommandRights; 17] = [
     of("create", &[FIND, ORDER, CLAIMS, READ_SCHEDULE]),
     of("list", &[FIND]),
     of("list --live", &[FIND, ORDER, CLAIMS]),
@@ -91,8 +108,10 @@ pub(crate) const COMMANDS: [CommandRights; 15] = [
     of("schedule", &[FIND, SCHEDULE, CLAIMS]),
     of("recover", &[FIND, ORDER]),
     of("status", &[FIND, ORDER, CLAIMS, LOOK_AROUND]),
+    of("describe", &[FIND, ORDER, CLAIMS]),
     CommandRights { command: "setup", parts: &[FIND, MAKE], grants: true },
     of("logs", &[SEE]),
+    of("report", &[FIND, LOOK_AROUND, GATHER]),
     of("version", &[FIND]),
 ];
 
@@ -136,7 +155,7 @@ pub(crate) fn may(missing: &MissingRight) -> bool {
 }
 
 fn of_all() -> impl Iterator<Item = &'static Right> {
-    COMMANDS.iter().filter(|of| !of.grants).flat_map(|of| of.parts.iter().copied().flatten())
+    COMMANDS.iter().filter(|of| !of.grants).flat_map(|of| of.parts.iter().copied().flatten()).chain(WATCH)
 }
 
 /// Rights put together: group, resource, verbs.

@@ -29,7 +29,7 @@ pub(crate) struct Schedule {
     #[serde(rename = "lastSchedule", skip_serializing_if = "Option::is_none")]
     last: Option<Timestamp>,
     #[serde(rename = "nextSchedule", skip_serializing_if = "Option::is_none")]
-    next: Option<Timestamp>,
+    pub(crate) next: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     created: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]

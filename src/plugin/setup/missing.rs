@@ -61,7 +61,8 @@ fn s3(secret: &str, namespace: &str) -> String {
 /// Names the schedules that still use another image: a CronJob holds the one it was made with.
 pub(super) async fn say_what_is_old(session: &Session, screen: &mut Screen, statefulset: &str, settings: &Settings) {
     // Who may not see schedules is not to be bothered with them.
-    let Ok(schedules) = schedule::all(session, Some(statefulset)).await else { return };
+    let Ok(namespace) = session.namespace() else { return };
+    let Ok(schedules) = schedule::all(session, &namespace, Some(statefulset)).await else { return };
     for one in schedules.iter().filter(|one| one.uses_another(&settings.agent_image)) {
         screen.warn(&format!(
             "schedule {} keeps the agent image and the limits it was made with; schedule create {} changes them",

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::shape::{Fact, Health, Holder, Last, Run, Status};
+use super::shape::{Act, Fact, Health, Holder, Last, Run, Status, what_is_owed};
 use crate::model::catalogue::RoomSeen;
-use crate::model::obligation::{Debt, Obligation};
+use crate::model::obligation::Obligation;
 use crate::model::report::{LastRestore, MemberStatus, ReplicaStatus};
 use crate::plugin::schedule::brief;
 use crate::render::table::{Table, harmless};
@@ -14,17 +14,21 @@ const NONE: &str = "<none>";
 const UNKNOWN: &str = "<unknown>";
 
 /// Writes the page; every line ends with a line break.
-pub(super) fn text(status: &Status, now: Timestamp) -> String {
+pub(super) fn text(status: &Status, now: Timestamp, with_headers: bool) -> String {
     let mut parts = vec![facts(status, now)];
     if !status.replicas.is_empty() {
-        parts.push(replicas(&status.replicas).text(true));
+        parts.push(replicas(&status.replicas).text(with_headers));
     }
     if !status.findings.is_empty() {
         let lines: Vec<String> = status.findings.iter().map(|finding| format!("  {}\n", harmless(finding))).collect();
         parts.push(format!("Findings:\n{}", lines.concat()));
     }
     if let Some(schedules) = status.schedules.as_ref().filter(|schedules| !schedules.is_empty()) {
-        parts.push(brief(schedules, now).text(true));
+        parts.push(brief(schedules, now).text(with_headers));
+    }
+    if !status.act.is_empty() {
+        let lines: Vec<String> = status.act.iter().map(|act| format!("{}\n", harmless(&act_text(act)))).collect();
+        parts.push(lines.concat());
     }
     parts.join("\n")
 }
@@ -39,6 +43,7 @@ fn facts(status: &Status, now: Timestamp) -> String {
         ("Last full", fact(&status.last_full, |last| last_text(last, now))),
         ("Last incremental", fact(&status.last_incremental, |last| last_text(last, now))),
         ("Free space", status.room.as_ref().map_or_else(|| UNKNOWN.to_owned(), |room| room_text(room, now))),
+        ("Full in", full_text(&status.full_in_days)),
     ];
     if let Fact::Known(last) = &status.last_restore {
         rows.push(("Last restore", restore_text(last, now)));
@@ -74,11 +79,7 @@ fn health(status: &Status) -> String {
 }
 
 fn owed_text(owed: &Obligation, now: Timestamp) -> String {
-    let what = match &owed.debt {
-        Debt::Desync(desync) => format!("wsrep_desync=OFF on {}", desync.pod),
-        Debt::Restore(debt) => format!("the end of the restore of {} ({})", debt.backup.name(), debt.stage.words()),
-    };
-    format!("{what}, by run {}, for {}", owed.run, age::since(owed.since, now))
+    format!("{}, by run {}, for {}", what_is_owed(owed), owed.run, age::since(owed.since, now))
 }
 
 fn lease_text(held: &Holder, now: Timestamp) -> String {
@@ -106,11 +107,28 @@ fn room_text(room: &RoomSeen, now: Timestamp) -> String {
 
 fn run_text(run: &Run, now: Timestamp) -> String {
     let since = run.since.map(|since| format!(", for {}", age::since(since, now))).unwrap_or_default();
-    format!("{} ({}){since}", run.job, run.task.as_deref().unwrap_or("run"))
+    let phase = run.phase.as_ref().map(|phase| format!(", in phase {phase}")).unwrap_or_default();
+    let doing = run.doing.as_ref().map(|doing| format!(": {doing}")).unwrap_or_default();
+    format!("{} ({}){since}{phase}{doing}", run.job, run.task.as_deref().unwrap_or("run"))
+}
+
+fn full_text(days: &Fact<u64>) -> String {
+    match days {
+        Fact::Unknown => UNKNOWN.to_owned(),
+        Fact::Nothing => "never, at the present rate".to_owned(),
+        Fact::Known(0) => "less than a day: the next backup may not fit".to_owned(),
+        Fact::Known(days) => format!("{days}d, at the present rate"),
+    }
+}
+
+/// Why somebody has to do something, and the command where one does it: the last that is read.
+fn act_text(act: &Act) -> String {
+    let command = act.command.as_ref().map(|command| format!("\n  {command}")).unwrap_or_default();
+    format!("A person should act: {}{command}", act.why)
 }
 
 fn replicas(replicas: &[ReplicaStatus]) -> Table {
-    let mut table = Table::new(&["POD", "NODE", "READY", "ROLE", "STATE", "SIZE", "QUEUE", "DESYNC", "SEQNO"]);
+    let mut table = Table::new(&["POD", "NODE", "READY", "ROLE", "STATE", "SIZE", "QUEUE", "SEQNO"]);
     for replica in replicas {
         let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| NONE.to_owned());
         let said = |text: fn(&MemberStatus) -> String| replica.member.as_ref().map_or_else(|| UNKNOWN.to_owned(), text);
@@ -122,7 +140,6 @@ fn replicas(replicas: &[ReplicaStatus]) -> Table {
             said(|member| member.state.clone()),
             said(|member| member.size.to_string()),
             said(|member| member.queue.to_string()),
-            said(|member| member.desync_count.to_string()),
             said(|member| member.seqno.to_string()),
         ]);
     }
@@ -133,11 +150,10 @@ fn replicas(replicas: &[ReplicaStatus]) -> Table {
 mod tests {
     use super::*;
     use crate::adapters::kubernetes::lease_sight::LeaseSight;
-    use crate::adapters::kubernetes::orders::OrderedRun;
     use crate::exit_code::ExitCode;
     use crate::model::catalogue::{Catalogue, Entry, Presence};
     use crate::model::cluster::{ClusterView, PodView, ServerSpec};
-    use crate::model::obligation::Desync;
+    use crate::model::obligation::{Debt, Desync};
     use crate::model::report::StatusReport;
     use crate::plugin::status::shape::Facts;
     use crate::render::document::{Form, document};
@@ -191,10 +207,12 @@ mod tests {
             statefulset: "mariadb-server".to_owned(),
             view: Some(view),
             lease: Fact::Nothing,
-            runs: Some(vec![]),
+            running: Some(vec![]),
             schedules: Some(vec![]),
             catalogue: Some(catalogue()),
+            keep: Some(10),
             unknown_settings: vec![],
+            recover: "kubectl mariadb-backup recover mariadb-server -n db".to_owned(),
         }
     }
 
@@ -239,11 +257,12 @@ mod tests {
 
     #[test]
     fn a_bad_day_on_one_page() {
-        let run = |job: &str, task: &str, is_running| OrderedRun {
-            job: job.to_owned(),
-            ordered: Some(at("2026-01-03T11:49:00Z")),
-            task: Some(task.to_owned()),
-            is_running,
+        let run = Run {
+            job: "mariadb-phy-backup-abcde".to_owned(),
+            task: Some("backup".to_owned()),
+            since: Some(at("2026-01-03T11:49:00Z")),
+            phase: Some("copy".to_owned()),
+            doing: Some("400MiB/0.98GiB 100MiB/s ETA 6s".to_owned()),
         };
         let lease = LeaseSight {
             run: "mariadb-phy-backup-abcde".to_owned(),
@@ -252,16 +271,12 @@ mod tests {
         };
         let facts = Facts {
             lease: Fact::Known(lease),
-            runs: Some(vec![
-                run("mariadb-phy-status-zzzzz", "status", true),
-                run("mariadb-phy-backup-abcde", "backup", true),
-                run("mariadb-phy-verify-fghij", "verify", false),
-            ]),
+            running: Some(vec![run]),
             unknown_settings: vec!["MARIADB_BACKUP_TIMOUT".to_owned()],
             ..facts((0..3).map(|n| pod(n, true)).collect(), Some(owed()))
         };
         let status = Status::of(facts, Some(told("Synced", &["mariadb-server-2 does not answer: connection refused"])));
-        insta::assert_snapshot!(text(&status, now()), @r"
+        insta::assert_snapshot!(text(&status, now(), true), @r"
         Cluster:           mariadb-server
         Namespace:         db
         Health:            unhealthy (3/3 replicas ready)
@@ -270,16 +285,19 @@ mod tests {
         Last full:         2026-01-01_00-00-00, 2d12h ago
         Last incremental:  2026-01-02_00-00-00, 36h ago
         Free space:        10GiB of 50GiB on the volume, seen 11h ago
-        Running:           mariadb-phy-backup-abcde (backup), for 11m
+        Full in:           <unknown>
+        Running:           mariadb-phy-backup-abcde (backup), for 11m, in phase copy: 400MiB/0.98GiB 100MiB/s ETA 6s
         Unknown setting:   MARIADB_BACKUP_TIMOUT
 
-        POD                NODE     READY   ROLE      STATE       SIZE        QUEUE       DESYNC      SEQNO
-        mariadb-server-0   node-0   True    primary   Synced      3           0           0           4711
-        mariadb-server-1   node-1   True    <none>    Synced      3           0           0           4711
-        mariadb-server-2   node-2   True    <none>    <unknown>   <unknown>   <unknown>   <unknown>   <unknown>
+        POD                NODE     READY   ROLE      STATE       SIZE        QUEUE       SEQNO
+        mariadb-server-0   node-0   True    primary   Synced      3           0           4711
+        mariadb-server-1   node-1   True    <none>    Synced      3           0           4711
+        mariadb-server-2   node-2   True    <none>    <unknown>   <unknown>   <unknown>   <unknown>
 
         Findings:
           mariadb-server-2 does not answer: connection refused
+
+        A person should act: mariadb-server-2 does not answer: connection refused
         ");
         assert_eq!(status.code(), ExitCode::Refused);
     }
@@ -287,12 +305,25 @@ mod tests {
     #[test]
     fn what_a_living_run_owes_is_no_trouble_and_what_a_dead_one_owes_is() {
         let status = |is_running| {
-            let run = OrderedRun { job: owed().run, ordered: None, task: Some("backup".to_owned()), is_running };
+            let run = Run { job: owed().run, task: None, since: None, phase: None, doing: None };
+            let running = if is_running { vec![run] } else { vec![] };
             let pods = (0..3).map(|n| pod(n, true)).collect();
-            Status::of(Facts { runs: Some(vec![run]), ..facts(pods, Some(owed())) }, Some(told("Synced", &[])))
+            Status::of(Facts { running: Some(running), ..facts(pods, Some(owed())) }, Some(told("Synced", &[])))
         };
         assert_eq!(status(true).code(), ExitCode::Done);
         assert_eq!(status(false).code(), ExitCode::Refused);
+        let last = text(&status(false), now(), true).lines().rev().take(2).collect::<Vec<_>>().join("\n");
+        insta::assert_snapshot!(last, @r"
+          kubectl mariadb-backup recover mariadb-server -n db
+        A person should act: run mariadb-phy-backup-abcde has ended and still owes wsrep_desync=OFF on mariadb-server-2
+        ");
+    }
+
+    #[test]
+    fn a_usual_page_fits_a_usual_terminal() {
+        let status = Status::of(facts((0..3).map(|n| pod(n, true)).collect(), None), Some(told("Synced", &[])));
+        let text = replicas(&status.replicas[..2]).text(true);
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 
     #[test]
@@ -300,7 +331,7 @@ mod tests {
         let all = || facts((0..3).map(|n| pod(n, true)).collect(), None);
         assert_eq!(Status::of(all(), Some(told("Synced", &[]))).code(), ExitCode::Done);
         let unasked = Status::of(all(), None);
-        insta::assert_snapshot!(text(&unasked, now()), @r"
+        insta::assert_snapshot!(text(&unasked, now(), true), @r"
         Cluster:           mariadb-server
         Namespace:         db
         Health:            unknown (3/3 replicas ready)
@@ -309,12 +340,13 @@ mod tests {
         Last full:         2026-01-01_00-00-00, 2d12h ago
         Last incremental:  2026-01-02_00-00-00, 36h ago
         Free space:        10GiB of 50GiB on the volume, seen 11h ago
+        Full in:           <unknown>
         Running:           <none>
 
-        POD                NODE     READY   ROLE     STATE       SIZE        QUEUE       DESYNC      SEQNO
-        mariadb-server-0   node-0   True    <none>   <unknown>   <unknown>   <unknown>   <unknown>   <unknown>
-        mariadb-server-1   node-1   True    <none>   <unknown>   <unknown>   <unknown>   <unknown>   <unknown>
-        mariadb-server-2   node-2   True    <none>   <unknown>   <unknown>   <unknown>   <unknown>   <unknown>
+        POD                NODE     READY   ROLE     STATE       SIZE        QUEUE       SEQNO
+        mariadb-server-0   node-0   True    <none>   <unknown>   <unknown>   <unknown>   <unknown>
+        mariadb-server-1   node-1   True    <none>   <unknown>   <unknown>   <unknown>   <unknown>
+        mariadb-server-2   node-2   True    <none>   <unknown>   <unknown>   <unknown>   <unknown>
         ");
         assert_eq!(unasked.code(), ExitCode::DoneWithWarnings);
         let two = Status::of(facts(vec![pod(0, true), pod(1, false)], None), None);
@@ -325,7 +357,7 @@ mod tests {
     #[test]
     fn what_could_not_be_had_is_unknown_and_not_none() {
         let blind = Facts { namespace: "db".to_owned(), statefulset: "x".to_owned(), ..Facts::default() };
-        insta::assert_snapshot!(text(&Status::of(blind.clone(), None), now()), @r"
+        insta::assert_snapshot!(text(&Status::of(blind.clone(), None), now(), true), @r"
         Cluster:           x
         Namespace:         db
         Health:            unknown (0/<unknown> replicas ready)
@@ -334,9 +366,11 @@ mod tests {
         Last full:         <unknown>
         Last incremental:  <unknown>
         Free space:        <unknown>
+        Full in:           <unknown>
         Running:           <unknown>
         ");
         insta::assert_snapshot!(document(&Status::of(blind, None), Form::Yaml), @r"
+        act: []
         apiVersion: mariadb-backup.io/v1
         findings: []
         health: unknown

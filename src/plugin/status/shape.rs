@@ -4,15 +4,14 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::adapters::kubernetes::lease_sight::LeaseSight;
-use crate::adapters::kubernetes::orders::OrderedRun;
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::{Catalogue, RoomSeen};
 use crate::model::chain;
 use crate::model::cluster::ClusterView;
-use crate::model::obligation::Obligation;
+use crate::model::forecast::{UntilFull, until_full};
+use crate::model::obligation::{Debt, Obligation};
 use crate::model::report::{LastRestore, ReplicaStatus, StatusReport};
-use crate::plugin::job::is_look;
 use crate::plugin::schedule::Schedule;
 
 /// Something that may not be there; and whether it is may not be known. Written as it, `null`, or not at all.
@@ -54,16 +53,20 @@ pub(super) struct Facts {
     pub(super) statefulset: String,
     pub(super) view: Option<ClusterView>,
     pub(super) lease: Fact<LeaseSight>,
-    pub(super) runs: Option<Vec<OrderedRun>>,
+    pub(super) running: Option<Vec<Run>>,
     pub(super) schedules: Option<Vec<Schedule>>,
     pub(super) catalogue: Option<Catalogue>,
+    /// Full backups to keep.
+    pub(super) keep: Option<u32>,
     pub(super) unknown_settings: Vec<String>,
+    /// The command that settles what is owed.
+    pub(super) recover: String,
 }
 
 /// The status as other programs see it; what is not known is left out. Members are added, never changed.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Status {
+pub(crate) struct Status {
     api_version: &'static str,
     kind: &'static str,
     pub(super) namespace: String,
@@ -73,6 +76,8 @@ pub(super) struct Status {
     pub(super) wanted_replicas: Option<i32>,
     pub(super) replicas: Vec<ReplicaStatus>,
     pub(super) findings: Vec<String>,
+    /// What a person should do something about, with the command where one does it.
+    pub(super) act: Vec<Act>,
     #[serde(skip_serializing_if = "Fact::is_unknown")]
     pub(super) obligation: Fact<Obligation>,
     #[serde(skip_serializing_if = "Fact::is_unknown")]
@@ -87,6 +92,9 @@ pub(super) struct Status {
     pub(super) last_restore: Fact<LastRestore>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) room: Option<RoomSeen>,
+    /// Days until the volume has no room for the next backup; none when that is never.
+    #[serde(skip_serializing_if = "Fact::is_unknown")]
+    pub(super) full_in_days: Fact<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) schedules: Option<Vec<Schedule>>,
     pub(super) unknown_settings: Vec<String>,
@@ -124,6 +132,21 @@ pub(super) struct Run {
     pub(super) task: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<Timestamp>,
+    /// The phase it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) phase: Option<String>,
+    /// What it last told of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) doing: Option<String>,
+}
+
+/// Something a person should do something about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Act {
+    pub(super) why: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) command: Option<String>,
 }
 
 /// The newest backup of its kind that can be restored, as far as is known.
@@ -143,19 +166,24 @@ impl Status {
         let StatusReport { replicas, findings } =
             told.unwrap_or_else(|| facts.view.as_ref().map(seen).unwrap_or_default());
         // What a run that goes on owes it is about to settle itself.
-        let goes_on = |job: &str| facts.runs.iter().flatten().any(|run| run.is_running && run.job == job);
-        let is_owed = matches!(&obligation, Fact::Known(owed) if !goes_on(&owed.run));
-        let is_bad = !findings.is_empty() || is_owed;
-        let health = match (is_bad, was_asked) {
-            (true, _) => Health::Unhealthy,
-            (false, true) => Health::Healthy,
-            (false, false) => Health::Unknown,
+        let goes_on = |job: &str| facts.running.iter().flatten().any(|run| run.job == job);
+        let settle = match &obligation {
+            Fact::Known(owed) if !goes_on(&owed.run) => Some(Act {
+                why: format!("run {} has ended and still owes {}", owed.run, what_is_owed(owed)),
+                command: Some(facts.recover),
+            }),
+            _ => None,
+        };
+        let act: Vec<Act> = settle.into_iter().chain(unhealthy(&findings)).collect();
+        let health = match (act.is_empty(), was_asked) {
+            (false, _) => Health::Unhealthy,
+            (true, true) => Health::Healthy,
+            (true, false) => Health::Unknown,
         };
         let last =
             |kind| facts.catalogue.as_ref().map(|catalogue| Fact::found(newest(catalogue, kind))).unwrap_or_default();
         let holder = |sight: LeaseSight| Holder { run: sight.run, since: sight.since, renewed: sight.renewed };
-        let is_at_work = |run: &OrderedRun| run.is_running && !run.task.as_deref().is_some_and(is_look);
-        let run = |run: OrderedRun| Run { job: run.job, task: run.task, since: run.ordered };
+        let until_full = facts.catalogue.as_ref().and_then(|catalogue| until_full(catalogue, facts.keep?));
         Self {
             api_version: "mariadb-backup.io/v1",
             kind: "ClusterStatus",
@@ -165,13 +193,19 @@ impl Status {
             wanted_replicas: facts.view.as_ref().map(|view| view.replicas),
             replicas,
             findings,
+            act,
             obligation,
             lease: facts.lease.map(holder),
             last_full: last(Kind::Full),
             last_incremental: last(Kind::Incremental),
             last_restore,
-            running: facts.runs.map(|runs| runs.into_iter().filter(is_at_work).map(run).collect()),
+            running: facts.running,
             room: facts.catalogue.as_ref().and_then(|catalogue| catalogue.room),
+            full_in_days: match until_full {
+                None => Fact::Unknown,
+                Some(UntilFull::Never) => Fact::Nothing,
+                Some(UntilFull::Days(days)) => Fact::Known(days),
+            },
             schedules: facts.schedules,
             unknown_settings: facts.unknown_settings,
         }
@@ -185,6 +219,24 @@ impl Status {
             Health::Unknown => ExitCode::DoneWithWarnings,
         }
     }
+}
+
+/// What is owed, in words.
+pub(super) fn what_is_owed(owed: &Obligation) -> String {
+    match &owed.debt {
+        Debt::Desync(desync) => format!("wsrep_desync=OFF on {}", desync.pod),
+        Debt::Restore(debt) => format!("the end of the restore of {} ({})", debt.backup.name(), debt.stage.words()),
+    }
+}
+
+/// What speaks against the cluster's health, as one thing to do something about.
+fn unhealthy(findings: &[String]) -> Option<Act> {
+    let more = match findings.len().saturating_sub(1) {
+        0 => String::new(),
+        1 => ", and one finding more".to_owned(),
+        more => format!(", and {more} findings more"),
+    };
+    Some(Act { why: format!("{}{more}", findings.first()?), command: None })
 }
 
 /// What Kubernetes alone can tell of the replicas.

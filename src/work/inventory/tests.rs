@@ -1,14 +1,24 @@
 //! Stores in memory, with good backups and with troubled ones.
 
 use super::*;
+use crate::model::order::Stores;
 use crate::model::outcome::End;
 use crate::work::memory::{self, FULL, Fault, Memory, ORIGINAL, manifest, put_backup, put_original, stored};
 use crate::work::stop;
 
 async fn take_stock(local: Option<&Memory>, s3: Option<&Memory>) -> (Outcome<InventoryReport>, Vec<FoundBackup>) {
+    look(None, local, s3).await
+}
+
+async fn look(
+    only: Option<&str>,
+    local: Option<&Memory>,
+    s3: Option<&Memory>,
+) -> (Outcome<InventoryReport>, Vec<FoundBackup>) {
+    let order = InventoryOrder { stores: Stores::default(), only: only.map(|id| id.parse().unwrap()) };
     let (_stopper, stop) = stop::channel();
     let (ports, events) = memory::ports(local, s3);
-    let outcome = run(&ports, stop).await;
+    let outcome = run(&order, &ports, stop).await;
     let found = events.all().into_iter().filter_map(|kind| match kind {
         EventKind::Found { found } => Some(*found),
         _ => None,
@@ -41,6 +51,7 @@ async fn every_backup_of_both_stores_is_told_as_a_catalogue_would_hold_it() {
         },
         trouble: None,
         cluster: Some("/".to_owned()),
+        manifest: None,
     };
     let originals = FoundBackup {
         store: StoreName::Local,
@@ -52,10 +63,26 @@ async fn every_backup_of_both_stores_is_told_as_a_catalogue_would_hold_it() {
         entry: entry(here, nowhere),
         trouble: None,
         cluster: None,
+        manifest: None,
     };
     let expected = [originals, ours(StoreName::Local, here, nowhere), ours(StoreName::S3, nowhere, here)];
     assert_eq!(found, expected);
     assert_eq!(local.opened(), [format!("{FULL}/manifest.json")]);
+}
+
+#[tokio::test]
+async fn of_the_one_that_is_asked_for_all_that_its_manifest_says_is_told() {
+    let (local, s3) = (Memory::default(), Memory::default());
+    put_backup(&local, FULL, b"stream");
+    put_original(&local);
+    put_backup(&s3, FULL, b"stream");
+    let (outcome, found) = look(Some(FULL), Some(&local), Some(&s3)).await;
+    let End::Done(report) = outcome.end else { panic!() };
+    assert_eq!((report.local_count, report.s3_count), (Some(1), Some(1)));
+    let told: Vec<_> = found.iter().map(|one| one.manifest.as_ref().map(|told| told.backup.directory())).collect();
+    assert_eq!(told, [Some(FULL.to_owned()), Some(FULL.to_owned())]);
+    let (_, originals) = look(Some(ORIGINAL), Some(&local), Some(&s3)).await;
+    assert_eq!(originals.iter().map(|one| one.manifest.is_some()).collect::<Vec<_>>(), [false]);
 }
 
 #[tokio::test]

@@ -453,7 +453,15 @@ impl World {
                     StoreName::S3 => (Presence::Absent, Presence::Present),
                 };
                 let entry = Entry { local, s3, ..Entry::default() };
-                let found = FoundBackup { store, files: files(&backup), backup, entry, trouble: None, cluster: None };
+                let found = FoundBackup {
+                    store,
+                    files: files(&backup),
+                    backup,
+                    entry,
+                    trouble: None,
+                    cluster: None,
+                    manifest: None,
+                };
                 if self.is_lost() {
                     continue;
                 }

@@ -49,7 +49,7 @@ fn refill(go_ahead: Option<GoAheadPlace>) -> RunnerTask {
 
 /// One runner of each shape: what is mounted and how is all that differs.
 fn every_shape() -> Vec<RunnerSpec> {
-    let stores = || RunnerTask::Inventory(InventoryOrder { stores: Stores::default() });
+    let stores = || RunnerTask::Inventory(InventoryOrder { stores: Stores::default(), only: None });
     let claim = || "mysql-data-mariadb-server-2".to_owned();
     let beside = Some(Beside { pod: "mariadb-server-2".to_owned(), claim: claim() });
     let on_data = |beside: Option<&str>| Some(DataVolume { claim: claim(), beside: beside.map(str::to_owned) });

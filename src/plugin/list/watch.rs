@@ -1,0 +1,99 @@
+//! `list --watch`: a row for every backup that comes or changes, as kubectl writes them.
+
+use std::collections::BTreeMap;
+
+use super::shape::{Backup, BackupList, names, table};
+use super::{columns, read_several, show};
+use crate::adapters::kubernetes::changes::Changes;
+use crate::adapters::kubernetes::finder::Place;
+use crate::adapters::kubernetes::preflight::Preflight;
+use crate::adapters::system_clock::SystemClock;
+use crate::model::outcome::Failure;
+use crate::model::settings::Settings;
+use crate::plugin::CommandResult;
+use crate::plugin::cli::ListFlags;
+use crate::plugin::connect::Session;
+use crate::ports::Clock;
+use crate::render::output::ListOutput;
+use crate::render::screen::Screen;
+
+/// Shows the list, and what becomes of it until somebody presses Ctrl-C.
+pub(super) async fn run(
+    places: &[Place],
+    mut list: BackupList,
+    flags: &ListFlags,
+    session: &Session,
+    screen: &mut Screen,
+) -> CommandResult {
+    let mut changes = Changes::new(session.connection()?.client.clone());
+    for place in places {
+        changes.config_map(&place.namespace, &catalogue_name(session, place).await?);
+    }
+    let mut view = View { widths: vec![], has_headers: !flags.no_headers };
+    match flags.output {
+        None | Some(ListOutput::Wide) if !list.items.is_empty() => view.rows(&list.items, flags, screen),
+        _ => show(&list, flags, session, screen)?,
+    }
+    loop {
+        changes.next().await.map_err(|error| session.failure(&error))?;
+        let (mut now, _) = read_several(places, session, screen).await;
+        now.place.clone_from(&list.place);
+        view.differences(&list, &now, flags, session, screen)?;
+        list = now;
+    }
+}
+
+async fn catalogue_name(session: &Session, place: &Place) -> Result<String, Failure> {
+    let preflight = Preflight::new(session.connection()?.client.clone(), &place.namespace);
+    let stored = preflight.settings(&place.statefulset).await.map_err(|error| session.failure(&error))?;
+    // Settings that cannot be read have been said, or were left out, when the list was.
+    let settings = Settings::read(&place.statefulset, &stored, &BTreeMap::new());
+    Ok(settings.map(|settings| settings.hash_config_map).unwrap_or_default())
+}
+
+/// What was written so far.
+struct View {
+    widths: Vec<usize>,
+    has_headers: bool,
+}
+
+impl View {
+    fn rows(&mut self, backups: &[Backup], flags: &ListFlags, screen: &mut Screen) {
+        let table = table(backups, SystemClock.now(), columns(flags));
+        screen.data(&table.text_beside(self.has_headers, &mut self.widths));
+        self.has_headers = false;
+    }
+
+    fn differences(
+        &mut self,
+        before: &BackupList,
+        now: &BackupList,
+        flags: &ListFlags,
+        session: &Session,
+        screen: &mut Screen,
+    ) -> Result<(), Failure> {
+        let changed = changed(before, now);
+        let gone = before.items.iter().filter(|old| !now.items.iter().any(|new| new.key() == old.key()));
+        let gone: Vec<&Backup> = gone.collect();
+        if changed.is_empty() && gone.is_empty() {
+            return Ok(());
+        }
+        match flags.output {
+            // A document tells what is gone by not holding it.
+            Some(ListOutput::Machine(_)) => return show(now, flags, session, screen),
+            Some(ListOutput::Name) => screen.data(&names(&changed)),
+            None | Some(ListOutput::Wide) if !changed.is_empty() => self.rows(&changed, flags, screen),
+            None | Some(ListOutput::Wide) => {}
+        }
+        for backup in gone {
+            screen.note(&format!("backup/{} is no longer in the catalogue", backup.name));
+        }
+        Ok(())
+    }
+}
+
+/// The backups that are new or not what they were.
+fn changed(before: &BackupList, now: &BackupList) -> Vec<Backup> {
+    let was = |new: &Backup| before.items.iter().any(|old| old == new);
+    now.items.iter().filter(|new| !was(new)).cloned().collect()
+}

@@ -1,0 +1,83 @@
+//! What Kubernetes knows of a cluster, as far as it can be had.
+
+use std::collections::BTreeMap;
+
+use super::shape::{Fact, Facts, Run};
+use crate::adapters::kubernetes::cluster::KubernetesCluster;
+use crate::adapters::kubernetes::finder::Place;
+use crate::adapters::kubernetes::lease_sight;
+use crate::adapters::kubernetes::orders::{OrderedRun, Orders};
+use crate::adapters::kubernetes::preflight::Preflight;
+use crate::adapters::kubernetes::run_sight::newest_reports;
+use crate::model::outcome::Failure;
+use crate::model::settings::Settings;
+use crate::plugin::connect::Session;
+use crate::plugin::job::is_look;
+use crate::plugin::{list, schedule};
+use crate::ports::conductor::Cluster;
+use crate::render::progress::Picture;
+
+/// Gathers it, with a sentence about each part that could not be had.
+pub(super) async fn gather(place: &Place, session: &Session) -> Result<(Facts, Vec<String>), Failure> {
+    let Place { namespace, statefulset } = place;
+    let connection = session.connection()?;
+    let client = || connection.client.clone();
+    let preflight = Preflight::new(client(), namespace);
+    let cluster = KubernetesCluster::new(client(), namespace, statefulset);
+    let orders = Orders::new(client(), namespace);
+    let lease_name = Settings::config_map_name(statefulset);
+    let failed = |error| session.failure(&error);
+    let mut gaps = vec![];
+    let view = known(cluster.view().await.map_err(failed), &mut gaps);
+    let lease = known(lease_sight::look(client(), namespace, &lease_name).await.map_err(failed), &mut gaps);
+    let runs = known(orders.runs(Some(statefulset)).await.map_err(failed), &mut gaps);
+    let schedules = known(schedule::all(session, namespace, Some(statefulset)).await, &mut gaps);
+    let stored = known(preflight.settings(statefulset).await.map_err(failed), &mut gaps).unwrap_or_default();
+    let catalogue = known(list::catalogue_under(session, place, &stored).await, &mut gaps);
+    let settings = Settings::read(statefulset, &stored, &BTreeMap::new()).ok();
+    let mut at_work = vec![];
+    for run in runs.iter().flatten().filter(|run| run.is_running && !run.task.as_deref().is_some_and(is_look)) {
+        at_work.push(sight(run, place, session).await?);
+    }
+    let facts = Facts {
+        namespace: namespace.clone(),
+        statefulset: statefulset.clone(),
+        view,
+        lease: lease.map(Fact::found).unwrap_or_default(),
+        running: runs.is_some().then_some(at_work),
+        schedules,
+        catalogue,
+        keep: settings.map(|settings| settings.backups_to_keep),
+        unknown_settings: Settings::unknown_keys(&stored).into_iter().map(str::to_owned).collect(),
+        recover: session.command(&format!("recover {statefulset}")),
+    };
+    Ok((facts, gaps))
+}
+
+/// A run that goes on, and where it is; a log that cannot be read leaves only the latter out.
+async fn sight(run: &OrderedRun, place: &Place, session: &Session) -> Result<Run, Failure> {
+    let client = session.connection()?.client.clone();
+    let reports = newest_reports(client, &place.namespace, &run.job).await;
+    let reports = reports.inspect_err(|error| tracing::debug!(%error, "no reports")).unwrap_or_default();
+    let mut picture = Picture::default();
+    for report in &reports {
+        drop(picture.take(report));
+    }
+    let gauge = picture.gauge();
+    Ok(Run {
+        job: run.job.clone(),
+        task: run.task.clone(),
+        since: run.ordered,
+        phase: gauge.as_ref().map(|gauge| gauge.label.clone()),
+        doing: gauge.map(|gauge| gauge.text).filter(|text| !text.is_empty()),
+    })
+}
+
+/// What is known, with a word about what is not.
+fn known<T>(fact: Result<T, Failure>, gaps: &mut Vec<String>) -> Option<T> {
+    let gap = |failure: Failure| {
+        let cause = failure.causes.first().map(|cause| format!(": {cause}")).unwrap_or_default();
+        gaps.push(format!("{}{cause}", failure.message));
+    };
+    fact.map_err(gap).ok()
+}
