@@ -51,7 +51,7 @@ lint: prerequisites
 # The release agent is what ring 2 runs in an old server image.
 RING2 = GROUND_ROOTFS="$$($(GROUND) rootfs --series 10.11)" GROUND_ROOTFS_OLD="$$($(GROUND) rootfs --series 10.5)" \
   GROUND_S3="$$($(GROUND) s3-program)" \
-  AGENT_RELEASE="$(CURDIR)/target/agent/mariadb-backup-agent"
+  AGENT_RELEASE="$(CURDIR)/target/agent/mariadb-backup-agent" GROUND_KUBECTL="$(dir $(GROUND))kubectl"
 
 ring12: binaries ground-rootfs
 	$(RING2) cargo test --locked --lib --bins --test it
@@ -83,4 +83,5 @@ ring3: agent ground ## All of ring 3, which takes about an hour and a half: prom
 
 bench: binaries ground-rootfs ## Time and memory as ratios to the raw tools and the original, in one run
 	@tests/prerequisites.sh rclone:rclone
+	@$(GROUND) build --series 10.11 >/dev/null
 	@$(RING2) cargo bench --quiet --locked --profile dev --bench backup

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 mod measure;
 mod original;
 mod restore;
+mod startup;
 // The harness of ring 2 has more than a benchmark needs.
 #[expect(dead_code, reason = "shared with ring 2, which uses the rest")]
 #[path = "../it/real_server.rs"]
@@ -59,8 +60,13 @@ impl Table {
 }
 
 fn main() {
-    let world = World::start();
     let mut table = Table::default();
+    startups(&mut table);
+    // `cargo bench -- startup` measures that alone, in seconds.
+    if std::env::args().any(|argument| argument == "startup") {
+        return show(0, &table);
+    }
+    let world = World::start();
     world.load(SMALL);
     // `cargo bench -- restore` measures that alone, in a few minutes.
     if std::env::args().any(|argument| argument == "restore") {
@@ -75,6 +81,17 @@ fn main() {
     world.load(LARGE - SMALL);
     at_eight_gigabytes(&world, &mut table);
     show(bytes, &table);
+}
+
+/// What a person waits for.
+fn startups(table: &mut Table) {
+    let (plugin, kubectl) = startup::programs();
+    let took = startup::startup(&plugin, &kubectl);
+    table.time("plugin --help", took.help);
+    table.time("plugin list", took.list);
+    table.time("kubectl get configmaps", took.kubectl);
+    table.goal("plugin: own start, ms", took.help.wall * 1000.0, 15.0);
+    table.goal("plugin list / kubectl get, wall", took.list.wall / took.kubectl.wall, 0.5);
 }
 
 fn name(number: usize) -> String {
