@@ -24,7 +24,8 @@ install -D "$plugin" "$stage/kubectl-mariadb_backup"
 install -m 644 -t "$stage" LICENSE README.md
 mkdir "$stage/completions" "$stage/man"
 cp -t "$stage/completions" completions/*
-for page in $("$plugin" manual); do
+pages=$("$plugin" manual)
+for page in $pages; do
   "$plugin" manual "$page" >"$stage/man/$page.1"
 done
 

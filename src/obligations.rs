@@ -118,15 +118,17 @@ fn judge(view: &ClusterView, pod: &str, pod_uid: &str) -> Settlement {
     }
 }
 
-/// The stage of a restore that has stopped the cluster, or is about to. Where that cannot be asked, its record
-/// is left for `recover`.
-pub async fn begun_restore(ports: &ConductorPorts<'_>) -> Option<Stage> {
-    let view = patiently(ports, || ports.cluster.view()).await.ok()?;
+/// The stage of a restore that has stopped the cluster, or is about to; `None` when there is none.
+///
+/// # Errors
+/// It cannot be asked.
+pub async fn begun_restore(ports: &ConductorPorts<'_>) -> Result<Option<Stage>, PortError> {
+    let view = patiently(ports, || ports.cluster.view()).await?;
     let stage = view.obligation.and_then(|owed| match owed.debt {
         Debt::Restore(debt) => Some(debt.stage),
         Debt::Desync(_) => None,
     });
-    stage.filter(|stage| *stage != Stage::Proving)
+    Ok(stage.filter(|stage| *stage != Stage::Proving))
 }
 
 /// Settles an obligation and clears its record.

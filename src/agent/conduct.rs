@@ -55,7 +55,10 @@ use warnings::KeptWarnings;
 /// How much longer than a replica's way back a stopped runner gets.
 const RUNNER_GRACE_MARGIN: Duration = Duration::from_secs(30);
 
-/// The longest that reading the catalogue for monitoring may take.
+/// The longest that telling the end of a run to those who watch may take.
+const TELLING_LIMIT: Duration = Duration::from_secs(8);
+
+/// The longest that reading the catalogue for them may take.
 const STOCK_LIMIT: Duration = Duration::from_secs(5);
 
 /// Who the conductor is, as the downward API tells it.
@@ -136,11 +139,17 @@ async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) ->
         Err(failure) => Err(failure.clone()),
     };
     if !order.task.only_looks() {
-        let stock = match &settings {
-            Ok(settings) => stock(client, identity, settings).await,
-            Err(_) => None,
+        let telling = async {
+            let stock = match &settings {
+                Ok(settings) => stock(client, identity, settings).await,
+                Err(_) => None,
+            };
+            monitor.ended(&done, events.has_any(), stock).await;
         };
-        monitor.ended(&done, events.has_any(), stock).await;
+        // The outcome itself waits for this.
+        if tokio::time::timeout(TELLING_LIMIT, telling).await.is_err() {
+            tracing::debug!("how the run ended could not be told in time to those who watch");
+        }
     }
     done
 }
@@ -196,13 +205,13 @@ async fn under_lease(
         taken = taking => taken.map_err(|error| locked(&error))?,
         signal = stopped.signal() => return Err(stopped_by(signal)),
     };
-    let work = async {
+    let telling = async {
         monitor.begun().await;
-        until_stopped(&order.task, context, stopped).await
+        monitor.watch().await
     };
     let done = tokio::select! {
-        done = work => done,
-        never = monitor.watch() => match never {},
+        done = until_stopped(&order.task, context, stopped) => done,
+        never = telling => match never {},
         () = lease.lost() => return Err(lost(&lease_name)),
     };
     if let Err(error) = lease.release().await {
@@ -221,12 +230,20 @@ async fn until_stopped(task: &Task, context: &Context<'_>, stopped: &mut Stopped
         done = &mut work => return done,
         signal = stopped.signal() => signal,
     };
-    let stage = tokio::select! {
+    let first = tokio::select! {
         done = &mut work => return done,
         stage = obligations::begun_restore(context.ports) => stage,
     };
-    if let Some(stage) = stage {
-        let message = format!("{signal} while {}: the restore goes on to its end", stage.words());
+    // What was looked at may be over by now; the second time the work stands still meanwhile.
+    let stage = if matches!(first, Ok(Some(_))) { first } else { obligations::begun_restore(context.ports).await };
+    let restores = matches!(task, Task::Restore(_) | Task::Recover(_));
+    let how = match stage {
+        Ok(Some(stage)) => Some(stage.words().to_owned()),
+        Err(error) if restores => Some(format!("nobody knows how far it is ({error})")),
+        Ok(None) | Err(_) => None,
+    };
+    if let Some(how) = how {
+        let message = format!("{signal} while {how}: the restore goes on to its end");
         context.ports.events.send(Phase::Start, EventKind::Warned { message });
         return work.await;
     }

@@ -145,11 +145,14 @@ impl Stock {
     /// Takes stock of a catalogue.
     #[must_use]
     pub fn of(catalogue: &Catalogue) -> Self {
-        let mut stock = Self { room: catalogue.room, ..Self::default() };
-        for backup in catalogue.listed() {
+        let count = [(Kind::Full, 0), (Kind::Incremental, 0)].into();
+        let mut stock = Self { room: catalogue.room, count, ..Self::default() };
+        let listed: Vec<_> = catalogue.listed().into_iter().collect();
+        // From the newest back, so that of many backups few chains are looked at.
+        for backup in listed.iter().rev() {
             let kind = if backup.base().is_some() { Kind::Incremental } else { Kind::Full };
             *stock.count.entry(kind).or_default() += 1;
-            if chain::of(catalogue, &backup).is_ok() {
+            if !stock.newest.contains_key(&kind) && chain::of(catalogue, backup).is_ok() {
                 stock.newest.insert(kind, backup.name().time());
             }
         }

@@ -18,6 +18,9 @@ use super::error::port_error;
 use crate::model::names::{MANAGER, MANAGER_LABEL};
 use crate::ports::PortError;
 
+/// Of a log the last lines are read: what went wrong stands at its end.
+const LOG_LINES: i64 = 20_000;
+
 /// How much of a container's log is read.
 const LOG_BYTES: i64 = 4 << 20;
 
@@ -101,6 +104,7 @@ impl Evidence {
         let end = LogParams {
             container: Some(container.to_owned()),
             limit_bytes: Some(LOG_BYTES),
+            tail_lines: Some(LOG_LINES),
             timestamps: true,
             ..LogParams::default()
         };

@@ -8,6 +8,7 @@ use crate::adapters::kubernetes::changes::Changes;
 use crate::adapters::kubernetes::finder::Place;
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::adapters::system_clock::SystemClock;
+use crate::exit_code::ExitCode;
 use crate::model::outcome::Failure;
 use crate::model::settings::Settings;
 use crate::plugin::CommandResult;
@@ -36,8 +37,12 @@ pub(super) async fn run(
     }
     loop {
         changes.next().await.map_err(|error| session.failure(&error))?;
-        let (mut now, _) = read_several(places, session, screen).await;
+        let (mut now, code) = read_several(places, session, screen).await;
         now.place.clone_from(&list.place);
+        if code != ExitCode::Done {
+            // What could not be read is not gone: it is told as it was when it can be read again.
+            continue;
+        }
         view.differences(&list, &now, flags, session, screen)?;
         list = now;
     }

@@ -44,7 +44,7 @@ pub(super) async fn run(place: &Place, flags: &StatusFlags, session: &Session, s
                 Ok(Answer::Interrupted) => return Ok(ExitCode::Interrupted),
                 Ok(Answer::Told(report)) => told = Some(report),
                 Err(failure) => {
-                    told = None;
+                    (told, is_stale) = (None, true);
                     screen.fail(&failure);
                 }
             }

@@ -77,16 +77,21 @@ fn hide_values(variables: &mut [Value]) {
 }
 
 /// Words after which a secret stands, and what has to stand between.
-const MARKS: [(&str, Between); 9] = [
+const MARKS: [(&str, Between); 14] = [
     ("password", Between::Sign),
     ("passwd", Between::Sign),
     ("pwd", Between::Sign),
     ("passphrase", Between::Sign),
     ("secret", Between::Sign),
     ("token", Between::Sign),
-    ("access_key", Between::Sign),
+    ("_key", Between::Sign),
+    ("secretkey", Between::Sign),
+    ("accesskey", Between::Sign),
+    ("apikey", Between::Sign),
+    ("sst_auth", Between::Sign),
     ("identified by", Between::Space),
     ("bearer", Between::Space),
+    ("basic", Between::Space),
 ];
 
 /// What stands between a mark and its secret.
@@ -104,7 +109,9 @@ pub(super) fn scrubbed(text: &str) -> String {
     let mut shown = String::new();
     let mut at = 0;
     while at < text.len() {
-        let secret = url_user(&lower, at).or_else(|| MARKS.iter().find_map(|mark| secret_after(&lower, at, *mark)));
+        let secret = url_user(&lower, at)
+            .or_else(|| short_option(&lower, at))
+            .or_else(|| MARKS.iter().find_map(|mark| secret_after(&lower, at, *mark)));
         if let Some((from, to)) = secret {
             shown.push_str(&text[at..from]);
             shown.push_str(REDACTED);
@@ -130,10 +137,34 @@ fn secret_after(lower: &str, at: usize, (mark, between): (&str, Between)) -> Opt
     let value = value.trim_start_matches('\\');
     let from = start + rest.len() - value.len();
     let length = match value.chars().next()? {
-        quote @ ('"' | '\'' | '`') => 1 + value[1..].find(quote).map_or(value.len() - 1, |end| end + 1),
-        _ => value.find(|c: char| c.is_whitespace() || "\"'`,;&)}]".contains(c)).unwrap_or(value.len()),
+        // Of a text inside a text every quote stands behind a backslash, the last one too.
+        quote @ ('"' | '\'' | '`') if lower[..from].ends_with('\\') => {
+            1 + value[1..].find(quote).map_or(value.len() - 1, |end| end + 1)
+        }
+        quote @ ('"' | '\'' | '`') => quoted_length(value, quote),
+        // A password may have any sign in it: rather too much is left out than a part of it shown.
+        _ => value.find(|c: char| c.is_whitespace() || "\"'`".contains(c)).unwrap_or(value.len()),
     };
     (length > 0).then_some((from, from + length))
+}
+
+/// How long a quoted value is with its quotes; one behind a backslash is a part of it.
+fn quoted_length(value: &str, quote: char) -> usize {
+    let mut is_escaped = false;
+    for (at, c) in value.char_indices().skip(1) {
+        if c == quote && !is_escaped {
+            return at + c.len_utf8();
+        }
+        is_escaped = c == '\\' && !is_escaped;
+    }
+    value.len()
+}
+
+/// Where the password of an option such as `-phunter2`, with a space before it here, begins and ends.
+fn short_option(lower: &str, at: usize) -> Option<(usize, usize)> {
+    let rest = lower[at..].strip_prefix(" -p")?;
+    let length = rest.find(|c: char| c.is_whitespace() || "\"'`".contains(c)).unwrap_or(rest.len());
+    (length > 0).then_some((at + 3, at + 3 + length))
 }
 
 /// Where the user and password of a URL that has its `://` here begin and end.
@@ -159,6 +190,12 @@ mod tests {
             ("Authorization: Bearer abc.def", "Authorization: Bearer <redacted>"),
             ("https://user:hunter2@s3.example/x", "https://<redacted>@s3.example/x"),
             ("AWS_SECRET_ACCESS_KEY=abc/def+g", "AWS_SECRET_ACCESS_KEY=<redacted>"),
+            ("password=ab;cd,ef next", "password=<redacted> next"),
+            ("\"password\": \"ab\\\"cd\", x", "\"password\": <redacted>, x"),
+            ("mysqladmin -uroot -phunter2 ping", "mysqladmin -uroot -p<redacted> ping"),
+            ("wsrep_sst_auth=sst:hunter2", "wsrep_sst_auth=<redacted>"),
+            ("secretKey: hunter2", "secretKey: <redacted>"),
+            ("Authorization: Basic abc=", "Authorization: Basic <redacted>"),
             ("there is no Secret db/mariadb-backup", "there is no Secret db/mariadb-backup"),
             ("Größe: 5, no secrets here", "Größe: 5, no secrets here"),
         ];
