@@ -11,6 +11,9 @@ use super::catalogue::{Catalogue, Presence};
 
 const DAY_SECONDS: u128 = 86_400;
 
+/// The shortest time over which a rate is told.
+const HALF_A_DAY: u128 = DAY_SECONDS / 2;
+
 /// When the volume will be full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UntilFull {
@@ -27,7 +30,8 @@ pub fn until_full(catalogue: &Catalogue, keep: u32) -> Option<UntilFull> {
     let chains = chains(catalogue)?;
     let seconds = chains.last_key_value()?.0.time().duration_since(chains.first_key_value()?.0.time()).as_secs();
     let gaps = u128::try_from(chains.len()).ok()?.checked_sub(1).filter(|gaps| *gaps > 0)?;
-    let interval = u128::try_from(seconds).ok().filter(|seconds| *seconds > 0)? / gaps;
+    // Of backups that somebody tries out within minutes no rate can be told.
+    let interval = u128::try_from(seconds).ok().filter(|seconds| *seconds >= HALF_A_DAY)? / gaps;
     // The newest chain may still get increments.
     let whole: Vec<u128> = chains.values().take(chains.len() - 1).copied().collect();
     let mean = whole.iter().sum::<u128>() / gaps;
@@ -100,6 +104,12 @@ mod tests {
     fn of_one_backup_nobody_can_tell() {
         assert_eq!(until_full(&daily(&[100], 1), 10), None);
         assert_eq!(until_full(&daily(&[], 1), 10), None);
+        let mut minutes = daily(&[100], 1);
+        let again: BackupId = "base/2026-01-01_00-05-00".parse().unwrap();
+        let sum = Checksum { checksum: "aa".to_owned(), algorithm: None, size: Some(100) };
+        minutes.files.insert(format!("{}/backup.mbstream.zst", again.directory()), sum);
+        minutes.entries.insert(again, Entry::default());
+        assert_eq!(until_full(&minutes, 10), None);
         assert_eq!(until_full(&Catalogue { room: None, ..daily(&[100, 100], 1) }, 10), None);
     }
 }

@@ -3,7 +3,7 @@
 use super::connect::Session;
 use super::list;
 use crate::exit_code::ExitCode;
-use crate::model::backup_id::BackupId;
+use crate::model::backup_id::{BackupId, BackupName};
 use crate::model::catalogue::Catalogue;
 use crate::model::outcome::Failure;
 use crate::render::screen::Screen;
@@ -44,6 +44,10 @@ fn one(wanted: &str, there: &[BackupId]) -> Result<BackupId, Failure> {
         return Ok(id.clone());
     }
     let failure = Failure::new(ExitCode::NotFound, format!("there is no backup {wanted} in the catalogue"));
+    if wanted.parse::<BackupName>().is_ok() {
+        // Another moment is another state of the data, and no slip of the pen: none is offered.
+        return Err(failure.with_cause("it was removed, or never made"));
+    }
     let names: Vec<&str> = there.iter().map(|id| id.name().as_str()).collect();
     Err(match nearest(wanted, &names) {
         Some(near) => failure.with_hint(format!("did you mean {near}?")),
@@ -92,8 +96,10 @@ mod tests {
 
     #[test]
     fn an_unknown_name_is_refused_and_a_near_one_offered() {
-        let near = named(&["2026-01-02_00-00-01".to_owned()], &there()).unwrap_err();
+        let near = named(&["2026-01-02_00-00-0".to_owned()], &there()).unwrap_err();
         assert_eq!((near.code, near.hint.as_deref()), (ExitCode::NotFound, Some("did you mean 2026-01-02_00-00-00?")));
+        let gone = named(&["2026-01-02_00-00-01".to_owned()], &there()).unwrap_err();
+        assert_eq!(gone.hint, None, "another backup is never offered in its place");
         assert_eq!(named(&["yesterday".to_owned()], &there()).unwrap_err().hint, None);
         assert_eq!(distance("kitten", "sitting"), 3);
     }

@@ -21,7 +21,7 @@ pub(crate) async fn check(session: &Session, order: &Order, settings: &Settings)
         setup: session.command(&format!("setup {}", order.statefulset)),
     };
     let stores = stores(&order.task, settings).map_err(|failure| match failure.hint {
-        None => failure.with_hint(format!("{} --store both turns both on", look.setup)),
+        None => failure.with_hint(format!("{} --store both --s3-bucket NAME turns both on", look.setup)),
         Some(_) => failure,
     })?;
     if stores.contains(&StoreName::Local) {

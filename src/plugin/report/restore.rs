@@ -6,7 +6,9 @@ use crate::model::report::{RestorePreview, RestoreReport};
 use crate::render::bytes;
 
 pub(super) fn preview(preview: &RestorePreview) -> Shown {
-    Shown { lines: lines(preview), ..Shown::default() }
+    let mut lines = lines(preview);
+    lines.extend([String::new(), "This is the plan; nothing was changed.".to_owned()]);
+    Shown { lines, ..Shown::default() }
 }
 
 /// The plan as a person reads it: first what is lost, last the way back.

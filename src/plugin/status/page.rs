@@ -74,6 +74,9 @@ fn health(status: &Status) -> String {
         Health::Healthy => "healthy",
         Health::Unhealthy => "unhealthy",
         Health::Unknown => "unknown",
+        Health::Restoring => {
+            return format!("being restored ({ready} replicas ready); leave it alone until that has ended");
+        }
     };
     format!("{word} ({ready}/{wanted} replicas ready)")
 }
@@ -317,6 +320,30 @@ mod tests {
           kubectl mariadb-backup recover mariadb-server -n db
         A person should act: run mariadb-phy-backup-abcde has ended and still owes wsrep_desync=OFF on mariadb-server-2
         ");
+    }
+
+    #[test]
+    fn nobody_is_called_to_act_on_a_cluster_that_a_restore_has_stopped() {
+        let owed: Obligation = serde_json::from_value(serde_json::json!({
+            "schema": crate::model::obligation::OBLIGATION_SCHEMA, "run": "mariadb-phy-restore-abcde", "since": "2026-01-03T12:00:00Z",
+            "debt": {"kind": "restore", "backup": "base/2026-01-01_00-00-00", "stage": "starting", "reached": "starting",
+                "leader": {"ordinal": 0, "pod": "mariadb-server-0", "claim": "data-mariadb-server-0"}, "others": [],
+                "saved": {"replicas": 3, "first": 0}, "place": {"directory": "mysql"}, "scratch": "beside"},
+        }))
+        .unwrap();
+        let status = |is_running| {
+            let run = Run { job: owed.run.clone(), task: None, since: None, phase: None, doing: None };
+            let running = if is_running { vec![run] } else { vec![] };
+            let stopped =
+                StatusReport { replicas: vec![], findings: vec!["the StatefulSet is scaled to 0".to_owned()] };
+            Status::of(Facts { running: Some(running), ..facts(vec![], Some(owed.clone())) }, Some(stopped))
+        };
+        let page = text(&status(true), now(), true);
+        assert!(page.contains("being restored (0 replicas ready); leave it alone"), "{page}");
+        assert!(!page.contains("A person should act"), "{page}");
+        assert_eq!(status(true).code(), ExitCode::DoneWithWarnings);
+        assert!(text(&status(false), now(), true).contains("kubectl mariadb-backup recover"), "its run has died");
+        assert_eq!(status(false).code(), ExitCode::Refused);
     }
 
     #[test]

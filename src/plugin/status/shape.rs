@@ -10,7 +10,7 @@ use crate::model::catalogue::{Catalogue, RoomSeen};
 use crate::model::chain;
 use crate::model::cluster::ClusterView;
 use crate::model::forecast::{UntilFull, until_full};
-use crate::model::obligation::{Debt, Obligation};
+use crate::model::obligation::{Debt, Obligation, Stage};
 use crate::model::report::{LastRestore, ReplicaStatus, StatusReport};
 use crate::plugin::schedule::Schedule;
 
@@ -110,6 +110,8 @@ pub(super) enum Health {
     Unhealthy,
     /// Nothing speaks against it, but the replicas could not be asked.
     Unknown,
+    /// A restore is at work that stops and starts it.
+    Restoring,
 }
 
 /// Who holds the cluster's Lease.
@@ -174,8 +176,11 @@ impl Status {
             }),
             _ => None,
         };
-        let act: Vec<Act> = settle.into_iter().chain(unhealthy(&findings)).collect();
+        // Who scales or restarts anything now would get into its way.
+        let restores = matches!(&obligation, Fact::Known(owed) if goes_on(&owed.run) && stops_the_cluster(owed));
+        let act: Vec<Act> = settle.into_iter().chain(unhealthy(&findings).filter(|_| !restores)).collect();
         let health = match (act.is_empty(), was_asked) {
+            (true, _) if restores => Health::Restoring,
             (false, _) => Health::Unhealthy,
             (true, true) => Health::Healthy,
             (true, false) => Health::Unknown,
@@ -216,7 +221,7 @@ impl Status {
         match self.health {
             Health::Healthy => ExitCode::Done,
             Health::Unhealthy => ExitCode::Refused,
-            Health::Unknown => ExitCode::DoneWithWarnings,
+            Health::Unknown | Health::Restoring => ExitCode::DoneWithWarnings,
         }
     }
 }
@@ -227,6 +232,11 @@ pub(super) fn what_is_owed(owed: &Obligation) -> String {
         Debt::Desync(desync) => format!("wsrep_desync=OFF on {}", desync.pod),
         Debt::Restore(debt) => format!("the end of the restore of {} ({})", debt.backup.name(), debt.stage.words()),
     }
+}
+
+/// Whether it is a restore for which the cluster is stopped, or is not whole yet.
+fn stops_the_cluster(owed: &Obligation) -> bool {
+    matches!(&owed.debt, Debt::Restore(debt) if debt.stage != Stage::Proving)
 }
 
 /// What speaks against the cluster's health, as one thing to do something about.
