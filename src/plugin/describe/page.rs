@@ -78,6 +78,7 @@ fn of_manifest(manifest: &Manifest) -> Vec<(&'static str, String)> {
     let (source, origin) = (&manifest.source, &manifest.origin);
     let lsn = &origin.lsn;
     let mut rows = vec![
+        ("Holds", format!("the cluster as it was just before {:.0}, when its copy ended", manifest.finished)),
         ("LSN", format!("{} to {}, last record {}", lsn.from, lsn.to, lsn.last)),
         ("Desynced", desynced(&manifest.desync)),
         ("Source", format!("pod {} on node {}, claim {}", source.pod, source.node, source.claim)),
