@@ -33,7 +33,7 @@ pub(crate) struct SetupFlags {
     #[arg(long, value_name = "NAME")]
     pub(crate) storage_class: Option<String>,
     /// Size of the store's claim, when it has to be made
-    #[arg(long, value_name = "SIZE", default_value = "10Gi")]
+    #[arg(long, value_name = "SIZE", value_parser = quantity, default_value = "10Gi")]
     pub(crate) size: String,
     /// Access mode of the store's claim, when it has to be made
     #[arg(long, value_enum, value_name = "MODE", default_value = "ReadWriteOnce")]
@@ -156,4 +156,30 @@ pub(crate) struct VersionFlags {
     /// Form of the output
     #[arg(short, long, value_enum, value_name = "FORM")]
     pub(crate) output: Option<DocumentForm>,
+}
+
+/// Takes a size as Kubernetes writes it, such as `50Gi`.
+fn quantity(text: &str) -> Result<String, String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let is_unit =
+        ["", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"].contains(&&text[number.len()..]);
+    match number.parse::<f64>() {
+        Ok(size) if size > 0.0 && size.is_finite() && is_unit => Ok(text.to_owned()),
+        _ => Err("a size is a number with a unit, such as 50Gi".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_one_that_kubernetes_takes() {
+        for good in ["50Gi", "1.5Ti", "1000", "20G"] {
+            assert_eq!(quantity(good).as_deref(), Ok(good));
+        }
+        for bad in ["abc", "", "Gi", "50GiB", "-1Gi", "0", "infGi", "NaN", "5 Gi"] {
+            assert!(quantity(bad).is_err(), "{bad}");
+        }
+    }
 }
