@@ -38,6 +38,11 @@ type archiveEntry struct {
 // WriteArchive writes images as one docker-archive. Layers that several images
 // share are written once. It appears under its name only when whole.
 func WriteArchive(path string, images ...Image) error {
+	return writeWhole(path, func(archive *tar.Writer) error { return writeImages(archive, images) })
+}
+
+// writeWhole writes an archive that appears under its name only when whole.
+func writeWhole(path string, write func(*tar.Writer) error) error {
 	partial := path + ".partial"
 	file, err := os.Create(partial)
 	if err != nil {
@@ -45,7 +50,7 @@ func WriteArchive(path string, images ...Image) error {
 	}
 	defer file.Close()
 	archive := tar.NewWriter(file)
-	if err := writeImages(archive, images); err != nil {
+	if err := write(archive); err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	if err := archive.Close(); err != nil {

@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -41,20 +40,7 @@ type document struct {
 // WriteOCI writes an image as one OCI archive, which containerd, podman, docker
 // and skopeo take. It appears under its name only when whole.
 func WriteOCI(path string, image Image) error {
-	partial := path + ".partial"
-	file, err := os.Create(partial)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	archive := tar.NewWriter(file)
-	if err := writeOCI(archive, image); err != nil {
-		return fmt.Errorf("cannot write %s: %w", path, err)
-	}
-	if err := archive.Close(); err != nil {
-		return err
-	}
-	return os.Rename(partial, path)
+	return writeWhole(path, func(archive *tar.Writer) error { return writeOCI(archive, image) })
 }
 
 func writeOCI(archive *tar.Writer, image Image) error {
