@@ -5,10 +5,10 @@ use std::process::Command;
 
 use crate::ground::{Cluster, Ledger, ground, kubectl, kubectl_json, run, until};
 use crate::restores::{
-    backed_up_and_lost, beside_data, data_volume, incarnations, is_as_it_was, is_back, nothing_is_left, pods,
-    second_job, until_in,
+    backed_up_and_lost, beside_data, data_volume, incarnations, is_as_it_was, is_back, nothing_is_left, ordered, pods,
+    until_in,
 };
-use crate::run::{Run, Signal, signal_process};
+use crate::run::{Signal, signal_process};
 
 /// The number of the node of a replica that is not copied.
 fn other_node(cluster: &Cluster) -> (String, String) {
@@ -43,9 +43,7 @@ fn a_node_that_is_lost_while_the_cluster_stops_keeps_its_volume_and_the_restore_
     let name = backed_up_and_lost(&cluster);
     let (other, node) = other_node(&cluster);
     let limits = ["--restore-stop-timeout", "20s", "--restore-start-timeout", "20s"];
-    let run = Run::order(&cluster, &[&["restore", &name, "--yes"][..], &limits].concat());
-    let job = until("the restore is ordered", || second_job(&cluster, &run.job));
-    let run = run.with_job(job);
+    let run = ordered(&cluster, &name, &limits);
     // One that would end in a second would have ended before its node is gone.
     signal_process(&cluster, &other, "mariadb", "mariadbd", Signal::Stop);
     until_in(&cluster, &run, &["stopping"]);
@@ -68,9 +66,7 @@ fn a_node_that_is_lost_while_the_cluster_stops_keeps_its_volume_and_the_restore_
 fn a_cluster_that_somebody_starts_again_in_the_middle_is_stopped_again() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
-    let run = Run::order(&cluster, &["restore", &name, "--yes"]);
-    let job = until("the restore is ordered", || second_job(&cluster, &run.job));
-    let run = run.with_job(job);
+    let run = ordered(&cluster, &name, &[]);
     until_in(&cluster, &run, &["stopping"]);
     cluster.kubectl(&["scale", "statefulset", "mariadb-server", "--replicas", "3"]);
     run.end().ends_with(0);

@@ -204,10 +204,7 @@ pub(crate) fn until_in(cluster: &Cluster, run: &Run<'_>, stages: &[&str]) {
 #[track_caller]
 fn killed_in(cluster: &Cluster, stage: &str) -> i32 {
     let name = backed_up_and_lost(cluster);
-    let run = Run::order(cluster, &["restore", &name, "--yes"]);
-    // The first Job only made the plan.
-    let job = until("the restore is ordered", || second_job(cluster, &run.job));
-    let run = run.with_job(job);
+    let run = ordered(cluster, &name, &[]);
     until_in(cluster, &run, &[stage]);
     run.signal(Who::Conductor, "", Signal::Kill);
     assert_eq!(run.end().code, 4);
@@ -224,9 +221,15 @@ fn killed_in(cluster: &Cluster, stage: &str) -> i32 {
     recovered.code
 }
 
-pub(crate) fn second_job(cluster: &Cluster, first: &str) -> Option<String> {
-    let owed = cluster.obligation()?;
-    owed["run"].as_str().filter(|run| *run != first).map(str::to_owned)
+/// Orders a restore and returns once it is at work: its first Job only made the plan.
+#[track_caller]
+pub(crate) fn ordered<'a>(cluster: &'a Cluster, backup: &str, flags: &[&str]) -> Run<'a> {
+    let run = Run::order(cluster, &[&["restore", backup, "--yes"], flags].concat());
+    let job = until("the restore is ordered", || {
+        let owed = cluster.obligation()?;
+        owed["run"].as_str().filter(|job| *job != run.job).map(str::to_owned)
+    });
+    run.with_job(job)
 }
 
 /// The old data, with what was done after the backup.
@@ -265,9 +268,7 @@ fn a_restore_killed_while_the_data_get_into_place_is_finished() {
 fn a_restore_whose_pod_is_evicted_while_the_cluster_is_stopped_goes_on_to_its_end() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
-    let run = Run::order(&cluster, &["restore", &name, "--yes"]);
-    let job = until("the restore is ordered", || second_job(&cluster, &run.job));
-    let run = run.with_job(job);
+    let run = ordered(&cluster, &name, &[]);
     until_in(&cluster, &run, &["stopping"]);
     evict(&cluster, &run.conductor());
     run.end().ends_with(3).says("the restore goes on to its end");
@@ -348,9 +349,7 @@ fn a_restore_killed_while_it_is_undone_is_undone_by_the_next() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
     let younger = YoungerPassword::new(&cluster);
-    let run = Run::order(&cluster, &["restore", &name, "--yes", "--restore-start-timeout", "20s"]);
-    let job = until("the restore is ordered", || second_job(&cluster, &run.job));
-    let run = run.with_job(job);
+    let run = ordered(&cluster, &name, &["--restore-start-timeout", "20s"]);
     until_in(&cluster, &run, &["rolling-back"]);
     run.signal(Who::Conductor, "", Signal::Kill);
     assert_eq!(run.end().code, 4);
@@ -400,10 +399,8 @@ fn a_password_that_the_backup_does_not_know_is_found_before_the_outage() {
 fn a_first_replica_that_crashes_while_the_others_join_costs_time_and_nothing_else() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
-    let run = Run::order(&cluster, &["restore", &name, "--yes", "--restore-start-timeout", "40s"]);
     let leader = cluster.target();
-    let job = until("the restore is ordered", || second_job(&cluster, &run.job));
-    let run = run.with_job(job);
+    let run = ordered(&cluster, &name, &["--restore-start-timeout", "40s"]);
     until_in(&cluster, &run, &["joining"]);
     until("a replica joins", || (run_all(&cluster).len() > 1).then_some(()));
     signal_container(&cluster, &leader, "mariadb", Signal::Kill);
