@@ -124,11 +124,8 @@ fn judge(view: &ClusterView, pod: &str, pod_uid: &str) -> Settlement {
 /// It cannot be asked.
 pub async fn begun_restore(ports: &ConductorPorts<'_>) -> Result<Option<Stage>, PortError> {
     let view = patiently(ports, || ports.cluster.view()).await?;
-    let stage = view.obligation.and_then(|owed| match owed.debt {
-        Debt::Restore(debt) => Some(debt.stage),
-        Debt::Desync(_) => None,
-    });
-    Ok(stage.filter(|stage| *stage != Stage::Proving))
+    let restore = view.obligation.as_ref().and_then(|owed| owed.debt.restore());
+    Ok(restore.filter(|debt| debt.has_left_proving()).map(|debt| debt.stage))
 }
 
 /// Settles an obligation and clears its record.

@@ -63,4 +63,13 @@ impl Debt {
             Self::Restore(_) => None,
         }
     }
+
+    /// Returns the restore that is owed, if it is one.
+    #[must_use]
+    pub fn restore(&self) -> Option<&RestoreDebt> {
+        match self {
+            Self::Restore(debt) => Some(debt),
+            Self::Desync(_) => None,
+        }
+    }
 }

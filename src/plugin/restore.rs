@@ -16,7 +16,7 @@ use super::overrides::of_restore_flags;
 use super::{CommandResult, backups, find, report};
 use crate::adapters::kubernetes::cluster::KubernetesCluster;
 use crate::exit_code::ExitCode;
-use crate::model::obligation::{Debt, Obligation, RestoreDebt};
+use crate::model::obligation::{Obligation, RestoreDebt};
 use crate::model::order::{Order, RecoverRequest, RestoreRequest, Task};
 use crate::model::outcome::{End, Failure};
 use crate::model::report::{RestorePreview, RunReport};
@@ -106,9 +106,9 @@ async fn unfinished(session: &Session, statefulset: &str) -> Result<Option<(Obli
     let connection = session.connection()?;
     let cluster = KubernetesCluster::new(connection.client.clone(), &connection.target.namespace, statefulset);
     let view = cluster.view().await.map_err(|error| session.failure(&error))?;
-    Ok(view.obligation.and_then(|owed| match owed.debt.clone() {
-        Debt::Restore(debt) => Some((owed, *debt)),
-        Debt::Desync(_) => None,
+    Ok(view.obligation.and_then(|owed| {
+        let debt = owed.debt.restore()?.clone();
+        Some((owed, debt))
     }))
 }
 

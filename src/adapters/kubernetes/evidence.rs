@@ -43,6 +43,29 @@ pub enum Kind {
     Events,
 }
 
+/// An object of a namespace that becomes a document.
+trait Evident:
+    kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+    + Clone
+    + Debug
+    + Serialize
+    + DeserializeOwned
+{
+}
+
+impl<K> Evident for K where
+    K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + Debug
+        + Serialize
+        + DeserializeOwned
+{
+}
+
+fn documents(objects: impl IntoIterator<Item = impl Serialize>) -> Vec<Value> {
+    objects.into_iter().map(|object| serde_json::to_value(object).unwrap_or_default()).collect()
+}
+
 /// Reads evidence in one namespace.
 pub struct Evidence {
     client: Client,
@@ -70,32 +93,16 @@ impl Evidence {
         }
     }
 
-    async fn one<K>(&self, name: &str) -> Result<Vec<Value>, PortError>
-    where
-        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
-    {
+    async fn one<K: Evident>(&self, name: &str) -> Result<Vec<Value>, PortError> {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
         let what = format!("cannot read {} {}/{name}", K::kind(&()), self.namespace);
-        let found = api.get_opt(name).await.map_err(|error| port_error(what, error))?;
-        Ok(found.into_iter().map(|object| serde_json::to_value(object).unwrap_or_default()).collect())
+        Ok(documents(api.get_opt(name).await.map_err(|error| port_error(what, error))?))
     }
 
-    async fn list<K>(&self, which: ListParams) -> Result<Vec<Value>, PortError>
-    where
-        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + Serialize
-            + DeserializeOwned,
-    {
+    async fn list<K: Evident>(&self, which: ListParams) -> Result<Vec<Value>, PortError> {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
         let what = format!("cannot list {}s in namespace {}", K::kind(&()), self.namespace);
-        let found = api.list(&which).await.map_err(|error| port_error(what, error))?;
-        Ok(found.items.into_iter().map(|object| serde_json::to_value(object).unwrap_or_default()).collect())
+        Ok(documents(api.list(&which).await.map_err(|error| port_error(what, error))?))
     }
 
     /// Reads the end of a container's log.

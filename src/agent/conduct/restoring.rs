@@ -4,7 +4,6 @@ use super::Context;
 use crate::backup;
 use crate::model::catalogue::Catalogue;
 use crate::model::event::Phase;
-use crate::model::obligation::{Debt, Obligation, RestoreDebt, Stage};
 use crate::model::order::{RestoreRequest, Task};
 use crate::model::outcome::{Explain, Failure};
 use crate::model::report::{RecoverReport, RunReport};
@@ -66,7 +65,7 @@ async fn observe<'a>(request: &RestoreRequest, context: &Context<'a>) -> Result<
 /// task may do.
 pub(super) async fn resume(task: &Task, context: &Context<'_>) -> Result<Option<RunReport>, Failure> {
     let view = context.ports.cluster.view().await.map_err(Explain::into_failure)?;
-    let Some((owed, debt)) = view.obligation.as_ref().and_then(|owed| Some((owed, restore_of(owed)?))) else {
+    let Some((owed, debt)) = view.obligation.as_ref().and_then(|owed| Some((owed, owed.debt.restore()?))) else {
         return Ok(None);
     };
     let is_for_it = match task {
@@ -75,7 +74,7 @@ pub(super) async fn resume(task: &Task, context: &Context<'_>) -> Result<Option<
         Task::Restore(request) => request.backup == debt.backup,
         _ => false,
     };
-    if !is_for_it && debt.stage != Stage::Proving {
+    if !is_for_it && debt.has_left_proving() {
         return Ok(None);
     }
     let words = debt.stage.words();
@@ -103,11 +102,4 @@ async fn remove_runners(context: &Context<'_>) -> Result<(), Failure> {
         })?;
     }
     Ok(())
-}
-
-fn restore_of(owed: &Obligation) -> Option<&RestoreDebt> {
-    match &owed.debt {
-        Debt::Restore(debt) => Some(debt),
-        Debt::Desync(_) => None,
-    }
 }

@@ -84,6 +84,12 @@ impl RestoreDebt {
         std::iter::once(&self.leader).chain(&self.others)
     }
 
+    /// Whether the cluster is stopped for it, or about to be, or not whole again yet.
+    #[must_use]
+    pub fn has_left_proving(&self) -> bool {
+        self.stage != Stage::Proving
+    }
+
     /// What the StatefulSet asked for when the restore began.
     #[must_use]
     pub fn asked(&self) -> Scale {

@@ -10,7 +10,7 @@ use crate::model::catalogue::{Catalogue, RoomSeen};
 use crate::model::chain;
 use crate::model::cluster::ClusterView;
 use crate::model::forecast::{UntilFull, until_full};
-use crate::model::obligation::{Debt, Obligation, Stage};
+use crate::model::obligation::{Debt, Obligation, RestoreDebt};
 use crate::model::report::{LastRestore, ReplicaStatus, StatusReport};
 use crate::plugin::schedule::Schedule;
 
@@ -177,7 +177,8 @@ impl Status {
             _ => None,
         };
         // Who scales or restarts anything now would get into its way.
-        let restores = matches!(&obligation, Fact::Known(owed) if goes_on(&owed.run) && stops_the_cluster(owed));
+        let is_restored = |owed: &Obligation| owed.debt.restore().is_some_and(RestoreDebt::has_left_proving);
+        let restores = matches!(&obligation, Fact::Known(owed) if goes_on(&owed.run) && is_restored(owed));
         let act: Vec<Act> = settle.into_iter().chain(unhealthy(&findings).filter(|_| !restores)).collect();
         let health = match (act.is_empty(), was_asked) {
             (true, _) if restores => Health::Restoring,
@@ -232,11 +233,6 @@ pub(super) fn what_is_owed(owed: &Obligation) -> String {
         Debt::Desync(desync) => format!("wsrep_desync=OFF on {}", desync.pod),
         Debt::Restore(debt) => format!("the end of the restore of {} ({})", debt.backup.name(), debt.stage.words()),
     }
-}
-
-/// Whether it is a restore for which the cluster is stopped, or is not whole yet.
-fn stops_the_cluster(owed: &Obligation) -> bool {
-    matches!(&owed.debt, Debt::Restore(debt) if debt.stage != Stage::Proving)
 }
 
 /// What speaks against the cluster's health, as one thing to do something about.
