@@ -22,6 +22,7 @@ pub mod outcome;
 pub mod report;
 pub mod retention;
 pub mod right;
+pub mod rows;
 pub mod settings;
 pub mod space;
 pub mod span;

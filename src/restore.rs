@@ -39,6 +39,7 @@ mod phase3_start;
 mod positions;
 mod preview;
 mod rollback;
+mod rows;
 mod strays;
 mod volume;
 

@@ -2,5 +2,6 @@
 
 pub mod members;
 pub mod proof;
+mod rows;
 pub mod server;
 pub mod session;

@@ -17,7 +17,8 @@ use crate::ports::{PortError, Reason};
 /// Kubernetes cannot be asked, or the account is not accepted. A server that does not answer is no
 /// error but a finding.
 pub async fn observe(settings: &Settings, ports: &ConductorPorts<'_>) -> Result<Observed, PortError> {
-    let store = if settings.stores.local() { Some(ports.cluster.claim(&settings.store_claim).await?) } else { None };
+    let store =
+        if settings.stores.local() { Some(ports.cluster.settled_claim(&settings.store_claim).await?) } else { None };
     let (catalogue, _) = ports.catalogue.read().await?;
     let cluster = ports.cluster.view().await?;
     let members = ask_all(&cluster, ports.galera).await?;

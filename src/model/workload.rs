@@ -107,8 +107,17 @@ pub struct Workload {
     pub controller: Option<String>,
     /// What this product may not do and would have to, in words.
     pub trouble: Vec<String>,
-    /// Tools that may set it back to what stands in a repository, in words.
-    pub kept_by: Vec<String>,
+    /// What sets it back to what stands in a repository.
+    pub keepers: Vec<Keeper>,
+}
+
+/// An object of a GitOps tool that sets a StatefulSet back to what stands in a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keeper {
+    /// The object, in words.
+    pub name: String,
+    /// The command that pauses it.
+    pub pause: String,
 }
 
 /// A pod that has a claim mounted, or may still have it.

@@ -127,8 +127,10 @@ fn judge_claim(claim: ClaimAnswer, name: &str, setup: impl Fn() -> String) -> Re
             return Err(Failure::new(ExitCode::NotFound, what).with_hint(format!("{} makes it", setup())));
         }
     };
-    // A claim that waits for its first pod gets its volume from the run itself.
-    if claim.phase == "Bound" || (claim.phase == "Pending" && claim.waits_for_consumer != Some(false)) {
+    // A claim that waits for its first pod gets its volume from the run itself; for one that was only just
+    // made the run waits.
+    let may_come = claim.waits_for_consumer != Some(false) || claim.is_new;
+    if claim.phase == "Bound" || (claim.phase == "Pending" && may_come) {
         return Ok(());
     }
     let failure = Failure::new(ExitCode::Refused, format!("PersistentVolumeClaim {name} is {}", claim.phase));
@@ -144,8 +146,12 @@ mod tests {
     use crate::adapters::kubernetes::preflight::ClaimSight;
 
     fn judged(phase: &str, waits_for_consumer: Option<bool>) -> Result<(), Failure> {
+        judged_when(phase, waits_for_consumer, false)
+    }
+
+    fn judged_when(phase: &str, waits_for_consumer: Option<bool>, is_new: bool) -> Result<(), Failure> {
         let newest_event = Some("ProvisioningFailed: no such class".to_owned());
-        let sight = ClaimSight { phase: phase.to_owned(), waits_for_consumer, newest_event };
+        let sight = ClaimSight { phase: phase.to_owned(), waits_for_consumer, is_new, newest_event };
         judge_claim(ClaimAnswer::There(sight), "db/store", String::new)
     }
 
@@ -165,6 +171,12 @@ mod tests {
             assert_eq!(judged(phase, waits), Ok(()), "{phase} {waits:?}");
         }
         assert_eq!(judge_claim(ClaimAnswer::Unknown, "db/store", String::new), Ok(()));
+    }
+
+    #[test]
+    fn a_claim_that_was_only_just_made_is_left_to_the_run_which_waits_for_it() {
+        assert_eq!(judged_when("Pending", Some(false), true), Ok(()));
+        assert!(judged_when("Lost", Some(false), true).is_err());
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub(crate) async fn run(
         replicas: flags.replicas,
         keep_old_data: flags.keep_old_data,
         no_rollback: flags.no_rollback,
+        gitops_paused: flags.gitops_paused,
         dry_run: true,
         of_another: foreign.map(|foreign| Box::new(foreign.backup)),
     };

@@ -12,6 +12,7 @@ use crate::model::event::Event;
 use crate::model::galera::Member;
 use crate::model::obligation::Obligation;
 use crate::model::order::{RunnerOrder, ServerAddress};
+use crate::model::rows::Table;
 
 /// Everything a conductor needs, in one place.
 pub struct ConductorPorts<'a> {
@@ -37,6 +38,10 @@ pub trait Cluster: Send + Sync {
 
     /// Looks at one claim.
     async fn claim(&self, name: &str) -> Result<ClaimView, PortError>;
+
+    /// The same, where it need not wait for its first pod once it is bound: one that was made a moment ago
+    /// is given the time to get its volume.
+    async fn settled_claim(&self, name: &str) -> Result<ClaimView, PortError>;
 
     /// Returns the cluster's stored settings; empty when there are none.
     async fn settings(&self) -> Result<BTreeMap<String, String>, PortError>;
@@ -71,6 +76,18 @@ pub struct Sight {
 pub trait Galera: Send + Sync {
     /// Asks one member for its state.
     async fn member(&self, server: &ServerAddress) -> Result<Member, PortError>;
+
+    /// The replicated tables that the account may see on a member, but for the server's own.
+    async fn tables(&self, server: &ServerAddress) -> Result<Vec<Table>, PortError>;
+
+    /// Counts the rows of each of those tables, all that the group has committed by now; `None` for one that
+    /// cannot be read, or not within `limit`.
+    async fn count_rows(
+        &self,
+        server: &ServerAddress,
+        tables: &[Table],
+        limit: Duration,
+    ) -> Result<Vec<Option<u64>>, PortError>;
 
     /// Closes the gate for runners on that server.
     ///

@@ -2,7 +2,7 @@
 
 use super::Observed;
 use crate::model::order::RestoreRequest;
-use crate::model::workload::{Flavour, Workload};
+use crate::model::workload::{Flavour, Keeper, Workload};
 
 /// Returns whatever makes a restore impossible or dangerous now.
 pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest) -> Vec<String> {
@@ -26,6 +26,7 @@ pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest) -> Vec<Strin
     if asked > 0 && request.replicas.is_some_and(|wanted| wanted != asked) {
         found.push(format!("StatefulSet {name} runs {asked} replicas; --replicas is for one that is scaled to 0"));
     }
+    found.extend(workload.keepers.iter().filter(|_| !request.gitops_paused).map(kept));
     found.extend(bootstrap(observed));
     for (replica, claim) in &workload.replicas {
         let Some(claim) = claim else { continue };
@@ -59,6 +60,12 @@ pub(super) fn of_workload(workload: &Workload) -> Vec<String> {
     found
 }
 
+/// Whether a tool is paused stands in objects of its own, in any namespace: who paused it says so.
+fn kept(by: &Keeper) -> String {
+    let Keeper { name, pause } = by;
+    format!("{name} would start the cluster again in the middle; pause it ({pause}) and say --gitops-paused")
+}
+
 /// An unknown way to start is asked for, never guessed.
 fn bootstrap(observed: &Observed<'_>) -> Option<String> {
     let is_told = observed.settings.bootstrap.is_some();
@@ -75,11 +82,8 @@ fn bootstrap(observed: &Observed<'_>) -> Option<String> {
 /// Returns what should be known although it does not stand in the way.
 pub(super) fn remarks(observed: &Observed<'_>) -> Vec<String> {
     let workload = &observed.workload;
-    let mut remarks: Vec<_> = workload
-        .kept_by
-        .iter()
-        .map(|tool| format!("{tool} may start the cluster again in the middle; pause it for the time"))
-        .collect();
+    let resume = |by: &Keeper| format!("{} is said to be paused; resume it when the restore is done", by.name);
+    let mut remarks: Vec<_> = workload.keepers.iter().map(resume).collect();
     if workload.scale.replicas == 0 {
         let found = workload.replicas.len();
         remarks.push(format!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::RestoreError;
 use super::course::{Course, StepError};
-use super::phase1_stop;
+use super::{phase1_stop, rows};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
 use crate::model::names::RESTORE_DIRECTORY;
@@ -66,8 +66,9 @@ pub(super) async fn answers(
 ) -> Result<Member, StepError> {
     let clock = course.ports.conductor.clock;
     let deadline = clock.elapsed() + limit;
+    let mut address = None;
     loop {
-        let said = ask(course.ports, replica).await?;
+        let said = ask_at(course.ports, replica, &mut address).await?;
         let how = match said {
             Ok(member) if member.ready && member.is_synced() && is_wanted(&member) => return Ok(member),
             Ok(member) => format!(
@@ -86,13 +87,28 @@ pub(super) async fn answers(
 }
 
 pub(super) async fn ask(ports: RestorePorts<'_>, replica: &Replica) -> Result<Result<Member, String>, StepError> {
+    ask_at(ports, replica, &mut None).await
+}
+
+/// Asks a server for its state: no watch tells that. Where it is, Kubernetes is asked for only as long as
+/// nobody answers there.
+async fn ask_at(
+    ports: RestorePorts<'_>,
+    replica: &Replica,
+    address: &mut Option<ServerAddress>,
+) -> Result<Result<Member, String>, StepError> {
     let conductor = ports.conductor;
-    let view = patiently(conductor, || conductor.cluster.view()).await?;
-    let Some(host) = view.pod(&replica.pod).and_then(|pod| pod.ip.clone()) else {
-        return Ok(Err("it has no address".to_owned()));
-    };
-    let server = ServerAddress { host, port: view.server.port };
-    Ok(conductor.galera.member(&server).await.map_err(|error| error.to_string()))
+    if address.is_none() {
+        let view = patiently(conductor, || conductor.cluster.view()).await?;
+        let host = view.pod(&replica.pod).and_then(|pod| pod.ip.clone());
+        *address = host.map(|host| ServerAddress { host, port: view.server.port });
+    }
+    let Some(server) = address else { return Ok(Err("it has no address".to_owned())) };
+    let said = conductor.galera.member(server).await.map_err(|error| error.to_string());
+    if said.is_err() {
+        *address = None;
+    }
+    Ok(said)
 }
 
 /// Takes back what told servers who starts the cluster: a later start must not go by it.
@@ -111,8 +127,11 @@ pub(super) fn all(course: &Course<'_>) -> Vec<Replica> {
 pub(super) async fn finish(course: &mut Course<'_>) -> Result<RestoreReport, RestoreError> {
     let full = course.ports.conductor.clock.now();
     let leader = course.debt.leader.clone();
-    let keep_old_data = course.debt.keep_old_data;
-    let mut kept_old_data = course.debt.keep_old_data && course.debt.place.has_siblings();
+    let rows = rows::compare(course).await;
+    // Nothing old is given up while it is in doubt what is new.
+    let in_doubt = rows.as_ref().is_some_and(|rows| !rows.differing.is_empty());
+    let keep_old_data = course.debt.keep_old_data || in_doubt;
+    let mut kept_old_data = keep_old_data && course.debt.place.has_siblings();
     match course.tidy(&leader, keep_old_data, false).await {
         Ok(()) => {}
         Err(StepError::World(source)) => return Err(course.interrupted(source)),
@@ -135,6 +154,7 @@ pub(super) async fn finish(course: &mut Course<'_>) -> Result<RestoreReport, Res
         history: debt.history.clone().unwrap_or_default(),
         outage_millis: millis(debt.served),
         full_strength_millis: millis(Some(full)),
+        rows,
         kept_in: kept_old_data.then(|| format!("{RESTORE_DIRECTORY}/old-{}", course.run())),
         resumed: course.resumed,
     };

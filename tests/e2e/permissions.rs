@@ -1,16 +1,27 @@
 //! Every command with exactly its published Role, on a real API server with real RBAC; and with less.
 
-use crate::ground::{Cluster, run, until};
+use crate::ground::{Cluster, run, scratch_file, until};
 
-/// The cheapest line of each command whose way through the API is that of no other.
-const COMMANDS: [(&str, &[&str], i32); 8] = [
+/// A line of each command that has a Role, by that Role's name; how it ends. `BACKUP` stands for a full one,
+/// `FILE` for a file that is not there.
+const COMMANDS: [(&str, &[&str], i32); 17] = [
+    ("create", &["create"], 0),
     ("list", &["list"], 0),
-    ("version", &["version"], 0),
+    ("list-live", &["list", "--live"], 0),
+    ("verify", &["verify", "BACKUP"], 0),
+    ("describe", &["describe", "BACKUP"], 0),
+    ("drill", &["drill", "BACKUP"], 0),
+    // What is ordered for the plan needs what is ordered for the restore.
+    ("restore", &["restore", "BACKUP", "--dry-run"], 0),
+    ("sync", &["sync"], 0),
     ("schedule", &["schedule", "create", "never", "--schedule", "@weekly", "--suspend"], 0),
-    ("create", &["create", "--dry-run=server"], 0),
-    ("prune", &["prune", "--dry-run"], 0),
+    ("prune", &["prune", "--yes"], 0),
+    ("recover", &["recover"], 0),
     ("status", &["status"], 0),
     ("logs", &["logs"], 0),
+    ("report", &["report", "--file", "FILE"], 0),
+    ("version", &["version"], 0),
+    ("delete", &["delete", "BACKUP", "--yes"], 0),
     // Without the ClusterRole, which only an admin of the whole cluster can make.
     ("setup", &["setup"], 3),
 ];
@@ -66,9 +77,19 @@ impl Drop for Person<'_> {
 #[test]
 fn every_command_works_with_its_own_role_and_names_the_right_it_lacks() {
     let cluster = Cluster::with_data();
+    // The one to delete must not be the last good one.
+    let backup = cluster.created(&["create"]);
+    let file = scratch_file("report", "");
+    std::fs::remove_file(&file).unwrap();
     for (command, line, code) in COMMANDS {
         let person = Person::with(&cluster, command);
-        let line = [line, &["--as", &person.role]].concat();
+        let word = |word: &&'static str| match *word {
+            "BACKUP" => backup.clone(),
+            "FILE" => file.to_str().unwrap().to_owned(),
+            word => word.to_owned(),
+        };
+        let line: Vec<String> = line.iter().map(word).chain(["--as".to_owned(), person.role.clone()]).collect();
+        let line: Vec<&str> = line.iter().map(String::as_str).collect();
         let ran = cluster.plugin(&line).ends_with(code);
         assert!(!ran.stderr.contains("error: "), "{command}: {}", ran.stderr);
         person.loses_a_verb();
@@ -80,5 +101,6 @@ fn every_command_works_with_its_own_role_and_names_the_right_it_lacks() {
                 "kubectl create rolebinding mariadb-backup-user-{user} --role=mariadb-backup-user --user={user} -n demo"
             ));
     }
+    std::fs::remove_file(file).unwrap();
     cluster.plugin(&["schedule", "delete", "never"]).ends_with(0);
 }

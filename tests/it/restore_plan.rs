@@ -5,7 +5,7 @@ use mariadb_backup::model::cluster::ClaimView;
 use mariadb_backup::model::obligation::ScratchPlace;
 use mariadb_backup::model::order::{Refill, RestoreRequest};
 use mariadb_backup::model::outcome::Explain;
-use mariadb_backup::model::workload::Flavour;
+use mariadb_backup::model::workload::{Flavour, Keeper};
 use mariadb_backup::restore::{self, Observed, RestoreError, RestorePlan};
 
 use crate::restore_world::{RestoreWorld, request};
@@ -100,6 +100,21 @@ fn everything_that_stands_in_the_way_is_said_at_once_and_before_anything_is_touc
     {
         assert!(error.to_string().contains(wanted), "{wanted}: {error}");
     }
+}
+
+#[test]
+fn a_statefulset_that_a_gitops_tool_keeps_is_not_stopped_before_somebody_paused_that() {
+    let world = RestoreWorld::new(3);
+    let keep = |observed: &mut Observed<'_>| {
+        let (name, pause) = ("Flux HelmRelease db/m".to_owned(), "flux suspend helmrelease m -n db".to_owned());
+        observed.workload.keepers = vec![Keeper { name, pause }];
+    };
+    let error = planned(&world, &request(), keep).unwrap_err();
+    assert_eq!(error.code(), ExitCode::Refused);
+    for wanted in ["Flux HelmRelease db/m", "flux suspend helmrelease m -n db", "--gitops-paused"] {
+        assert!(error.to_string().contains(wanted), "{wanted}: {error}");
+    }
+    planned(&world, &RestoreRequest { gitops_paused: true, ..request() }, keep).unwrap();
 }
 
 #[test]

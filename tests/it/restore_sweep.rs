@@ -234,6 +234,24 @@ fn a_replica_that_falls_out_of_the_group_while_it_joins_is_started_again() {
 }
 
 #[test]
+fn row_counts_of_all_replicas_are_compared_and_a_difference_keeps_the_old_data() {
+    let rows = |world: &RestoreWorld| world.restore("job").unwrap().unwrap();
+    let equal = rows(&RestoreWorld::new(3));
+    assert_eq!(equal.rows.map(|rows| (rows.equal, rows.left_out)), Some((2, 0)));
+    assert_eq!(equal.kept_in, None);
+
+    let world = RestoreWorld::new(3).with(|state| state.has_a_row_more = Some(2));
+    let differs = rows(&world);
+    assert_eq!(differs.kept_in.as_deref(), Some(".mariadb-backup/old-job"));
+    let told = "replicas differ: shop.orders has these rows: 7 on db-0, 7 on db-1, 8 on db-2";
+    assert!(world.lock().warnings.iter().any(|warning| warning == told), "{:?}", world.lock().warnings);
+
+    let closed = RestoreWorld::new(3).with(|state| state.tables_are_closed = true);
+    assert_eq!(rows(&closed).rows, None);
+    assert!(closed.lock().warnings.is_empty());
+}
+
+#[test]
 fn a_backup_that_is_damaged_in_one_store_is_taken_from_the_other() {
     let world = RestoreWorld::new(3).with(|state| state.first_copy_is_damaged = true);
     world.restore("job").unwrap().unwrap();

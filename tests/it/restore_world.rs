@@ -74,6 +74,10 @@ pub(crate) struct State {
     pub(crate) stopped: i32,
     /// Falls out of the group as soon as it has joined one that is restored, and stays out until it is ended.
     pub(crate) stray: Option<i32>,
+    /// Has one row more than the others in every table.
+    pub(crate) has_a_row_more: Option<i32>,
+    /// No table may be read.
+    pub(crate) tables_are_closed: bool,
     /// The restored data do not start.
     pub(crate) restored_is_sick: bool,
     /// The backup is damaged in the store it is taken from first.
@@ -136,6 +140,8 @@ impl RestoreWorld {
             no_room_to_lend: false,
             stopped: 0,
             stray: None,
+            has_a_row_more: None,
+            tables_are_closed: false,
             restored_is_sick: false,
             first_copy_is_damaged: false,
             intruders: 0,
@@ -318,6 +324,7 @@ pub(crate) fn request() -> RestoreRequest {
         replicas: None,
         keep_old_data: false,
         no_rollback: false,
+        gitops_paused: false,
         dry_run: false,
         of_another: None,
     }
@@ -348,7 +355,7 @@ impl State {
             autoscalers: Vec::new(),
             controller: None,
             trouble: Vec::new(),
-            kept_by: Vec::new(),
+            keepers: Vec::new(),
         }
     }
 

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
+use jiff::SignedDuration;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Pod};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::runtime::wait::await_condition;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use serde_json::json;
@@ -29,6 +31,9 @@ const ATTEMPTS: u32 = 5;
 
 /// So many changes are looked at together at most.
 const CHANGES_AT_ONCE: usize = 1000;
+
+/// How long a claim may take to get its volume: a provisioner makes a disk in that time.
+pub(super) const BIND_LIMIT: SignedDuration = SignedDuration::from_secs(30);
 
 /// One StatefulSet and what belongs to it.
 pub struct KubernetesCluster {
@@ -136,6 +141,22 @@ impl Cluster for KubernetesCluster {
         let bound = claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");
         let waits_for_consumer = !bound && self.waits_for_consumer(&claim).await;
         Ok(view::claim(&claim, nodes, waits_for_consumer))
+    }
+
+    async fn settled_claim(&self, name: &str) -> Result<ClaimView, PortError> {
+        let claim = self.claim(name).await?;
+        if claim.phase != "Pending" || claim.waits_for_consumer {
+            return Ok(claim);
+        }
+        let is_bound = |claim: Option<&PersistentVolumeClaim>| {
+            claim.and_then(|claim| claim.status.as_ref()?.phase.as_deref()) != Some("Pending")
+        };
+        // However the wait ends, what the claim is then is what counts.
+        let wait = await_condition(self.api::<PersistentVolumeClaim>(), name, is_bound);
+        if let Ok(Err(error)) = tokio::time::timeout(BIND_LIMIT.unsigned_abs(), wait).await {
+            tracing::debug!(%error, claim = name, "cannot watch a claim");
+        }
+        self.claim(name).await
     }
 
     async fn settings(&self) -> Result<BTreeMap<String, String>, PortError> {

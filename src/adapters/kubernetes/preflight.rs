@@ -12,6 +12,7 @@ use kube::Client;
 use kube::api::{Api, ListParams};
 use serde::de::DeserializeOwned;
 
+use super::cluster::BIND_LIMIT;
 use super::error::port_error;
 use super::{event_text, workload_view};
 use crate::model::settings::Settings;
@@ -30,6 +31,8 @@ pub struct ClaimSight {
     pub phase: String,
     /// Whether it is bound only when its first pod comes; `None` when we may not know.
     pub waits_for_consumer: Option<bool>,
+    /// Whether it was made a moment ago, so that its volume may still be on its way.
+    pub is_new: bool,
     /// Its newest event, while it is not bound.
     pub newest_event: Option<String>,
 }
@@ -109,7 +112,9 @@ impl Preflight {
         let Some(found) = unless_forbidden(found)? else { return Ok(ClaimAnswer::Unknown) };
         let Some(claim) = found else { return Ok(ClaimAnswer::Missing) };
         let phase = claim.status.and_then(|status| status.phase).unwrap_or_default();
-        let mut sight = ClaimSight { phase, waits_for_consumer: None, newest_event: None };
+        let made = claim.metadata.creation_timestamp.as_ref();
+        let is_new = made.is_some_and(|made| jiff::Timestamp::now().duration_since(made.0) < BIND_LIMIT);
+        let mut sight = ClaimSight { phase, waits_for_consumer: None, is_new, newest_event: None };
         if sight.phase != "Bound" {
             let class = claim.spec.and_then(|spec| spec.storage_class_name);
             sight.waits_for_consumer = self.waits_for_consumer(class.as_deref()).await;

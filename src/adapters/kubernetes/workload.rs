@@ -216,7 +216,7 @@ impl WorkloadControl for KubernetesWorkload<'_> {
             controller: view::controller(&set),
             trouble: self.trouble(&flavour, &lost).await?,
             flavour,
-            kept_by: view::kept_by(&set),
+            keepers: view::keepers(&set),
         })
     }
 

@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use super::view;
 use super::workload::is_ours;
-use crate::model::workload::{ClaimUser, Flavour, Scale};
+use crate::model::workload::{ClaimUser, Flavour, Keeper, Scale};
 use crate::ports::{PortError, Reason};
 
 /// The environment variable by which servers in the way of openstack-helm know their ConfigMap.
@@ -67,17 +67,24 @@ pub(super) fn controller(set: &StatefulSet) -> Option<String> {
     Some(format!("{}/{}", owner.kind, owner.name))
 }
 
-/// Tools that may set the StatefulSet back to what stands in a repository.
-pub(super) fn kept_by(set: &StatefulSet) -> Vec<String> {
-    let marks = [
-        ("argocd.argoproj.io/instance", "Argo CD"),
-        ("argocd.argoproj.io/tracking-id", "Argo CD"),
-        ("kustomize.toolkit.fluxcd.io/name", "Flux"),
-        ("helm.toolkit.fluxcd.io/name", "Flux"),
-    ];
-    let has = |mark: &str| set.labels().contains_key(mark) || set.annotations().contains_key(mark);
-    let mut found: Vec<_> = marks.iter().filter(|(mark, _)| has(mark)).map(|(_, tool)| (*tool).to_owned()).collect();
-    found.dedup();
+/// What sets the StatefulSet back to what stands in a repository, by the marks that Argo CD and Flux leave on
+/// what they apply. Flux itself passes over an object that says so.
+pub(super) fn keepers(set: &StatefulSet) -> Vec<Keeper> {
+    let mark = |key: &str| set.labels().get(key).or_else(|| set.annotations().get(key)).map(String::as_str);
+    let mut found = Vec::new();
+    // A tracking id is `<application>:<group>/<kind>:<namespace>/<name>`.
+    let tracked = mark("argocd.argoproj.io/tracking-id").and_then(|id| id.split(':').next());
+    if let Some(name) = tracked.or_else(|| mark("argocd.argoproj.io/instance")) {
+        let pause = format!("argocd app set {name} --sync-policy none");
+        found.push(Keeper { name: format!("Argo CD application {name}"), pause });
+    }
+    for (group, kind) in [("kustomize", "Kustomization"), ("helm", "HelmRelease")] {
+        let of = |what: &str| mark(&format!("{group}.toolkit.fluxcd.io/{what}"));
+        let Some(name) = of("name").filter(|_| of("reconcile") != Some("disabled")) else { continue };
+        let namespace = of("namespace").unwrap_or("flux-system");
+        let pause = format!("flux suspend {} {name} -n {namespace}", kind.to_lowercase());
+        found.push(Keeper { name: format!("Flux {kind} {namespace}/{name}"), pause });
+    }
     found
 }
 
@@ -239,6 +246,27 @@ mod tests {
         let set = set(serde_json::json!({"metadata": {"name": "m", "ownerReferences": [owner]}}));
         assert_eq!(flavour(&set), Flavour::MariadbOperator);
         assert_eq!(controller(&set).as_deref(), Some("MariaDB/m"));
+    }
+
+    #[test]
+    fn what_keeps_a_statefulset_is_named_with_the_command_that_pauses_it() {
+        let found = |labels: serde_json::Value, annotations: serde_json::Value| -> Vec<(String, String)> {
+            let set = set(serde_json::json!({"metadata": {"name": "m", "labels": labels, "annotations": annotations}}));
+            keepers(&set).into_iter().map(|by| (by.name, by.pause)).collect()
+        };
+        let none = serde_json::json!({});
+        let tracked = serde_json::json!({"argocd.argoproj.io/tracking-id": "shop:apps/StatefulSet:db/m"});
+        let argo = ("Argo CD application shop".to_owned(), "argocd app set shop --sync-policy none".to_owned());
+        assert_eq!(found(none.clone(), tracked), [argo.clone()]);
+        assert_eq!(found(serde_json::json!({"argocd.argoproj.io/instance": "shop"}), none.clone()), [argo]);
+        let helm = serde_json::json!({"helm.toolkit.fluxcd.io/name": "m", "helm.toolkit.fluxcd.io/namespace": "db"});
+        let flux = ("Flux HelmRelease db/m".to_owned(), "flux suspend helmrelease m -n db".to_owned());
+        assert_eq!(found(helm, none.clone()), [flux]);
+        let kustomization = serde_json::json!({"kustomize.toolkit.fluxcd.io/name": "apps"});
+        assert_eq!(found(kustomization.clone(), none.clone()).len(), 1);
+        let passed_over = serde_json::json!({"kustomize.toolkit.fluxcd.io/reconcile": "disabled"});
+        assert_eq!(found(kustomization, passed_over), []);
+        assert_eq!(found(none.clone(), none), []);
     }
 
     fn pod(phase: &str, claim: &str, ours: bool) -> Pod {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::session::{Credentials, SqlSession};
 use crate::model::galera::Member;
 use crate::model::order::ServerAddress;
+use crate::model::rows::Table;
 use crate::ports::conductor::{Galera, Gate};
 use crate::ports::{PortError, Reason};
 
@@ -34,6 +35,25 @@ impl Galera for GaleraMembers {
         let member = session.member().await?;
         session.close().await;
         Ok(member)
+    }
+
+    async fn tables(&self, server: &ServerAddress) -> Result<Vec<Table>, PortError> {
+        let mut session = SqlSession::connect(server, &self.credentials).await?;
+        let tables = session.tables().await?;
+        session.close().await;
+        Ok(tables)
+    }
+
+    async fn count_rows(
+        &self,
+        server: &ServerAddress,
+        tables: &[Table],
+        limit: Duration,
+    ) -> Result<Vec<Option<u64>>, PortError> {
+        let mut session = SqlSession::connect(server, &self.credentials).await?;
+        let counts = session.count_rows(tables, limit).await?;
+        session.close().await;
+        Ok(counts)
     }
 
     async fn close_gate(&self, server: &ServerAddress) -> Result<Box<dyn Gate>, PortError> {

@@ -21,7 +21,7 @@ use crate::ports::{PortError, Reason};
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a statement may take that waits for nothing.
-const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 
 /// How often an idle connection is probed, so that a lost node shows.
 const KEEPALIVE: Duration = Duration::from_secs(10);
@@ -81,8 +81,8 @@ impl Credentials {
 
 /// A connection.
 pub struct SqlSession {
-    connection: Conn,
-    server: String,
+    pub(super) connection: Conn,
+    pub(super) server: String,
 }
 
 impl SqlSession {
@@ -115,7 +115,7 @@ impl SqlSession {
     }
 
     /// Runs something on the connection that has to answer within `limit`.
-    async fn within<T>(
+    pub(super) async fn within<T>(
         server: &str,
         what: &str,
         limit: Duration,

@@ -38,7 +38,7 @@ async fn observe<'a>(request: &RestoreRequest, context: &Context<'a>) -> Result<
         None => ports.catalogue.read().await.map_err(Explain::into_failure)?.0,
     };
     let store = if settings.stores.local() {
-        match ports.cluster.claim(&settings.store_claim).await {
+        match ports.cluster.settled_claim(&settings.store_claim).await {
             Ok(claim) => Some(claim),
             // On the day the volume of backups is lost, there is S3.
             Err(error) if error.reason == Reason::Missing => None,

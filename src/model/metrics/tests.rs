@@ -73,6 +73,7 @@ fn a_good_night_and_a_bad_one_as_prometheus_reads_them() {
         outage_millis: 34_500,
         full_strength_millis: 71_000,
         kept_in: None,
+        rows: None,
         resumed: false,
     }));
     figures.end(&run("restore", "two", "2026-02-01T08:00:00Z"), &ended(&Ok(restored), "2026-02-01T08:05:00Z"));

@@ -32,6 +32,9 @@ pub struct RestoreRequest {
     /// Go on although the old cluster could not be brought back.
     #[serde(default)]
     pub no_rollback: bool,
+    /// Go on although a GitOps tool keeps the StatefulSet: it has been paused.
+    #[serde(default)]
+    pub gitops_paused: bool,
     /// Say what would be done, and do nothing.
     #[serde(default)]
     pub dry_run: bool,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::backup_id::BackupId;
 use crate::model::galera::Position;
 use crate::model::order::StoreName;
+use crate::model::rows::RowCounts;
 
 /// What a restore would do, for people to read before they say yes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +84,9 @@ pub struct RestoreReport {
     /// Where on the leader's volume the old data stay; `None` when they are gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_in: Option<String>,
+    /// What counting the rows on all replicas showed; `None` when they were not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<RowCounts>,
     /// Whether it was gone on with after its first run had died.
     #[serde(default)]
     pub resumed: bool,

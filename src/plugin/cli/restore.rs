@@ -52,6 +52,9 @@ pub(crate) struct RestoreFlags {
     /// Go on although the old cluster could not be brought back
     #[arg(long)]
     pub(crate) no_rollback: bool,
+    /// Argo CD or Flux has been told not to set the StatefulSet back for the time
+    #[arg(long)]
+    pub(crate) gitops_paused: bool,
     /// Do not ask
     #[arg(short, long)]
     pub(crate) yes: bool,

@@ -69,6 +69,10 @@ fn write_sets(number: i64) -> String {
 pub(super) fn shown(report: &RestoreReport) -> Shown {
     let serve = count(report.replicas, "replica");
     let mut summary = vec![format!("{serve} serve in the new history {}", report.history)];
+    if let Some(rows) = &report.rows {
+        let left = if rows.left_out == 0 { String::new() } else { format!(" ({} not counted)", rows.left_out) };
+        summary.push(format!("tables with as many rows on every replica: {}{left}", rows.equal));
+    }
     if let Some(kept) = &report.kept_in {
         summary.push(format!("the old data stay on the volume of {}, in {kept}", report.leader));
     }
@@ -87,6 +91,7 @@ mod tests {
     use crate::model::galera::Position;
     use crate::model::order::StoreName;
     use crate::model::report::VolumePlan;
+    use crate::model::rows::RowCounts;
 
     fn plan() -> RestorePreview {
         let position = |seqno| Some(Position { uuid: "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002".to_owned(), seqno });
@@ -158,10 +163,12 @@ mod tests {
             outage_millis: 9_400,
             full_strength_millis: 71_000,
             kept_in: Some(".mariadb-backup/old-run".to_owned()),
+            rows: Some(RowCounts { equal: 12, left_out: 1, differing: Vec::new() }),
             resumed: false,
         };
         insta::assert_snapshot!(shown(&report).summary.join("\n"), @r"
         3 replicas serve in the new history h
+        tables with as many rows on every replica: 12 (1 not counted)
         the old data stay on the volume of db-2, in .mariadb-backup/old-run
         restored backup 2026-01-01_00-00-00: outage 9.4s, full strength after 71s; the next backup is a full one
         ");

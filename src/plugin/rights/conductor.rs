@@ -23,7 +23,7 @@ pub(crate) fn rules(statefulset: &str, settings: &Settings, state_config_map: Op
         rule("", &["pods/log"], &["get"], &[]),
         // Why a runner does not start; and how the run goes, told on the StatefulSet.
         rule("", &["events"], &["list", "create"], &[]),
-        rule("", &["persistentvolumeclaims"], &["get", "list"], &[]),
+        rule("", &["persistentvolumeclaims"], &["get", "list", "watch"], &[]),
         // The obligation's annotation.
         rule("apps", &["statefulsets"], &["get", "patch"], &set),
         rule("", &["configmaps"], &["get", "patch"], &maps),

@@ -31,7 +31,7 @@ pub(super) async fn say(session: &Session, screen: &mut Screen, settings: &Setti
 }
 
 fn operator(secret: &str, namespace: &str) -> String {
-    let why = "Its account sets wsrep_desync, which only SUPER may.";
+    let why = "Its account sets wsrep_desync, which only SUPER may; with SELECT too, a restore compares the row counts of all replicas.";
     account(why, "backup_operator", OPERATOR_RIGHTS, secret, namespace)
 }
 

@@ -12,6 +12,7 @@ use mariadb_backup::model::galera::Member;
 use mariadb_backup::model::obligation::Obligation;
 use mariadb_backup::model::order::{GoAheadPlace, ServerAddress};
 use mariadb_backup::model::report::LastRestore;
+use mariadb_backup::model::rows::Table;
 use mariadb_backup::model::workload::{ClaimUser, Scale, Started, Workload};
 use mariadb_backup::ports::conductor::{
     CatalogueStore, Cluster, Galera, Gate, Runner, RunnerNews, RunnerSpec, Runners, Sight,
@@ -131,6 +132,10 @@ impl Cluster for RestoreWorld {
         self.effect("look at the cluster", |state| Ok(state.view()))
     }
 
+    async fn settled_claim(&self, name: &str) -> Result<ClaimView, PortError> {
+        Cluster::claim(self, name).await
+    }
+
     async fn claim(&self, name: &str) -> Result<ClaimView, PortError> {
         Ok(claim(name))
     }
@@ -163,12 +168,32 @@ impl Cluster for RestoreWorld {
     }
 }
 
+fn ordinal(server: &ServerAddress) -> i32 {
+    server.host.rsplit('.').next().unwrap().parse().unwrap()
+}
+
 #[async_trait]
 impl Galera for RestoreWorld {
     async fn member(&self, server: &ServerAddress) -> Result<Member, PortError> {
-        let n: i32 = server.host.rsplit('.').next().unwrap().parse().unwrap();
+        let n = ordinal(server);
         self.effect(&format!("ask db-{n}"), |state| {
             state.member(n).ok_or_else(|| PortError::new(Reason::Unreachable, "connection refused"))
+        })
+    }
+
+    async fn tables(&self, server: &ServerAddress) -> Result<Vec<Table>, PortError> {
+        self.effect(&format!("list the tables of db-{}", ordinal(server)), |state| Ok(state.tables()))
+    }
+
+    async fn count_rows(
+        &self,
+        server: &ServerAddress,
+        tables: &[Table],
+        _limit: Duration,
+    ) -> Result<Vec<Option<u64>>, PortError> {
+        let n = ordinal(server);
+        self.effect(&format!("count rows on db-{n}"), |state| {
+            Ok(tables.iter().map(|table| Some(table.about_rows + state.more_rows_on(n))).collect())
         })
     }
 

@@ -2,9 +2,20 @@
 
 use std::collections::btree_map::Entry;
 
+use mariadb_backup::model::rows::Table;
+
 use super::{Data, NEW, Server, State};
 
 impl State {
+    pub(super) fn tables(&self) -> Vec<Table> {
+        let table = |name: &str| Table { schema: "shop".to_owned(), name: name.to_owned(), about_rows: 7 };
+        if self.tables_are_closed { Vec::new() } else { vec![table("customers"), table("orders")] }
+    }
+
+    pub(super) fn more_rows_on(&self, n: i32) -> u64 {
+        u64::from(self.has_a_row_more == Some(n))
+    }
+
     /// Makes the pods as the StatefulSet asks for, and lets every server come up as far as it can.
     pub(super) fn reconcile(&mut self) {
         let range = self.scale.first..self.scale.first + self.scale.replicas;

@@ -11,6 +11,7 @@ use mariadb_backup::model::event::{EVENT_SCHEMA, Event, EventKind, Phase};
 use mariadb_backup::model::galera::Member;
 use mariadb_backup::model::obligation::Obligation;
 use mariadb_backup::model::order::ServerAddress;
+use mariadb_backup::model::rows::Table;
 use mariadb_backup::ports::conductor::{
     CatalogueStore, Cluster, Galera, Gate, Runner, RunnerNews, RunnerSpec, Runners, Sight,
 };
@@ -23,6 +24,10 @@ use super::{NAMES, REPLICAS, RunnerScript, World, claim, ordinal};
 impl Cluster for World {
     async fn view(&self) -> Result<ClusterView, PortError> {
         self.effect("look at the cluster", |state| Ok(Self::view(state)))
+    }
+
+    async fn settled_claim(&self, name: &str) -> Result<ClaimView, PortError> {
+        Cluster::claim(self, name).await
     }
 
     async fn claim(&self, name: &str) -> Result<ClaimView, PortError> {
@@ -83,6 +88,19 @@ impl Galera for World {
     async fn member(&self, server: &ServerAddress) -> Result<Member, PortError> {
         let n = ordinal(server);
         self.effect(&format!("ask {}", NAMES[n]), |state| Ok(state.member(n)))
+    }
+
+    async fn tables(&self, _server: &ServerAddress) -> Result<Vec<Table>, PortError> {
+        unreachable!("a backup reads no table")
+    }
+
+    async fn count_rows(
+        &self,
+        _server: &ServerAddress,
+        _tables: &[Table],
+        _limit: Duration,
+    ) -> Result<Vec<Option<u64>>, PortError> {
+        unreachable!("a backup reads no table")
     }
 
     async fn close_gate(&self, server: &ServerAddress) -> Result<Box<dyn Gate>, PortError> {
