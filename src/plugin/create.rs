@@ -12,10 +12,12 @@ use super::follow::{Followed, follow_new};
 use super::job::{self, job, name, shown};
 use super::order::{order, place};
 use super::{CommandResult, find, overrides, preflight, report, schedule};
+use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
 use crate::model::order::{BackupRequest, Order, Task};
 use crate::model::outcome::Failure;
 use crate::model::settings::Settings;
+use crate::ports::Clock;
 use crate::render::document::{Form, document};
 use crate::render::screen::Screen;
 
@@ -32,7 +34,7 @@ pub(crate) async fn run(
     screen: &mut Screen,
     asking: Option<Box<dyn BufRead + Send>>,
 ) -> CommandResult {
-    // A document is for `kubectl create -f`: whoever asks for one orders nothing here.
+    // A document is for `kubectl apply -f`: whoever asks for one orders nothing here.
     let printed_only = matches!(flags.output, Some(ObjectForm::Json | ObjectForm::Yaml)) && flags.dry_run.is_none();
     let planned = match &flags.from_schedule {
         Some(name) => of_schedule(name, flags, session, screen).await?,
@@ -46,7 +48,8 @@ pub(crate) async fn run(
     }
     let manifest = &planned.manifest;
     if printed_only || flags.dry_run == Some(DryRun::Client) {
-        show_job((&name(manifest), &shown(manifest)), flags.output, " created (dry run)", screen);
+        let named = job::named(manifest, SystemClock.now());
+        show_job((&name(manifest), &shown(&named)), flags.output, " created (dry run)", screen);
         return Ok(ExitCode::Done);
     }
     preflight::check(session, &planned.order, &planned.settings).await?;

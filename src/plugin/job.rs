@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
@@ -125,6 +126,15 @@ pub(crate) fn name(job: &Job) -> String {
     job.metadata.name.clone().unwrap_or_else(|| format!("{}<generated>", begins()))
 }
 
+/// The Job under a name of its own, after the time at which it was printed: what is applied needs one, and
+/// applied twice it is one run.
+pub(crate) fn named(job: &Job, printed: Timestamp) -> Job {
+    let mut job = job.clone();
+    let begins = job.metadata.generate_name.take().unwrap_or_default();
+    job.metadata.name = Some(format!("{begins}{}", printed.strftime("%Y%m%d-%H%M%S")));
+    job
+}
+
 /// The Job as it is shown: without the server's bookkeeping.
 pub(crate) fn shown(job: &Job) -> Value {
     let mut job = job.clone();
@@ -203,6 +213,14 @@ mod tests {
         let stored = stored.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         let order = order(task);
         job(&order, "db", &Settings::read("mariadb-server", &stored, &order.settings).unwrap())
+    }
+
+    #[test]
+    fn a_printed_job_has_a_name_by_which_it_is_applied() {
+        let backup = Task::Backup(BackupRequest::default());
+        let named = named(&job_of(backup, &[]), "2026-01-31T23:59:59Z".parse().unwrap());
+        assert_eq!(name(&named), "mariadb-phy-backup-20260131-235959");
+        assert_eq!(named.metadata.generate_name, None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::ground::{Ran, kubectl, only_on_the_ground, run, scratch_file};
+use crate::ground::{Cluster, Ran, kubectl, only_on_the_ground, run, scratch_file};
 
 const NAMESPACE: &str = "gitops";
 
@@ -70,12 +70,27 @@ fn what_is_printed_and_applied_by_kubectl_is_what_the_commands_would_make() {
     apply(&printed(&schedule));
     assert_eq!(plugin(&schedule).ends_with(0).stdout, "cronjob.batch/nightly unchanged\n");
 
-    let file = scratch_file("job", &printed(&["create"]));
-    let server = ["create", "--dry-run=server", "-o", "json", "-n", NAMESPACE];
+    let printed = plugin(&["create", "-o", "yaml"]).ends_with(0).stdout;
+    let file = scratch_file("job", &printed);
+    let server = ["apply", "--dry-run=server", "-o", "json", "-n", NAMESPACE];
     let by_kubectl = kubectl(&[&server[..], &["-f", file.to_str().unwrap()]].concat());
     std::fs::remove_file(file).unwrap();
     let by_plugin = plugin(&["create", "--dry-run=server", "-o", "json"]).ends_with(0).stdout;
     assert_eq!(without_names(&by_kubectl), without_names(&by_plugin));
+}
+
+#[test]
+fn a_run_that_is_printed_and_applied_by_kubectl_makes_the_backup() {
+    let cluster = Cluster::with_data();
+    let before = cluster.listed();
+    let file = scratch_file("run", &cluster.plugin(&["create", "-o", "yaml"]).ends_with(0).stdout);
+    let made = cluster.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    let run = made.trim().trim_end_matches(" created").trim_start_matches("job.batch/");
+    cluster.plugin(&["logs", run]).ends_with(0);
+    let again = cluster.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    std::fs::remove_file(&file).unwrap();
+    assert!(again.contains("unchanged"), "{again}");
+    assert_eq!(cluster.listed().len(), before.len() + 1);
 }
 
 /// A Job without what is of this very one.
@@ -84,8 +99,14 @@ fn without_names(text: &str) -> Value {
     let of = |field: &str| job["metadata"][field].as_str().unwrap().to_owned();
     let text = job.to_string().replace(&of("name"), "NAME").replace(&of("uid"), "UID");
     let mut job: Value = serde_json::from_str(&text).unwrap();
-    for field in ["creationTimestamp", "managedFields"] {
-        job["metadata"].as_object_mut().unwrap().remove(field);
+    let metadata = job["metadata"].as_object_mut().unwrap();
+    for field in ["creationTimestamp", "managedFields", "generateName"] {
+        metadata.remove(field);
     }
+    // What kubectl writes down of what it applied.
+    if let Some(annotations) = metadata.get_mut("annotations").and_then(Value::as_object_mut) {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+    metadata.retain(|_, value| value.as_object().is_none_or(|object| !object.is_empty()));
     job
 }

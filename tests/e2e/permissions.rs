@@ -77,6 +77,7 @@ impl Drop for Person<'_> {
 #[test]
 fn every_command_works_with_its_own_role_and_names_the_right_it_lacks() {
     let cluster = Cluster::with_data();
+    cluster.store_in("both");
     // The one to delete must not be the last good one.
     let backup = cluster.created(&["create"]);
     let file = scratch_file("report", "");

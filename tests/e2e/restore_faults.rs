@@ -104,6 +104,21 @@ fn a_stateful_set_that_would_delete_its_claims_is_refused() {
 }
 
 #[test]
+fn a_stateful_set_that_a_gitops_tool_keeps_is_refused_until_somebody_says_that_it_is_paused() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let mark = "argocd.argoproj.io/tracking-id";
+    let tracked = format!("{mark}=shop:apps/StatefulSet:demo/mariadb-server");
+    cluster.kubectl(&["annotate", "statefulset", "mariadb-server", &tracked]);
+    let refused = cluster.plugin(&["restore", &name, "--yes"]);
+    let paused = cluster.plugin(&["restore", &name, "--dry-run", "--gitops-paused"]);
+    cluster.kubectl(&["annotate", "statefulset", "mariadb-server", &format!("{mark}-")]);
+    refused.ends_with(6).says("Argo CD application shop").says("argocd app set shop --sync-policy none");
+    assert!(paused.ends_with(0).stdout.contains("resume it when the restore is done"));
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
 fn an_unknown_way_to_start_is_asked_for_and_not_guessed() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);

@@ -47,7 +47,7 @@ const BACKUP: &str = "2000-01-01_00-00-00";
 const SWEPT: [&str; 7] = ["create", "list", "restore", "schedule", "status", "setup", "logs"];
 
 /// What setup may grant although it does not do it itself; Kubernetes would refuse it to grant what it lacks.
-const ONLY_GRANTED: [&str; 30] = [
+const ONLY_GRANTED: [&str; 31] = [
     "patch statefulsets.apps",
     "get jobs.batch",
     "list jobs.batch",
@@ -61,6 +61,7 @@ const ONLY_GRANTED: [&str; 30] = [
     "list events",
     "create events",
     "list persistentvolumeclaims",
+    "watch persistentvolumeclaims",
     "get cronjobs.batch",
     "create cronjobs.batch",
     "patch cronjobs.batch",
