@@ -176,7 +176,7 @@ pub async fn take(
     if sent.contains(&report.backup) {
         report.s3 = Presence::Present;
     } else if let Some(why) = unsent {
-        let message = format!("{} is not in S3: {why}; kubectl mariadb-backup sync finishes it", report.backup);
+        let message = format!("{} is not in S3: {why}; to finish it: kubectl mariadb-backup sync", report.backup);
         ports.events.send(Phase::Record, EventKind::Warned { message });
     }
     Ok(report)

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::exit_code::ExitCode;
 use crate::model::event::{Event, EventKind, Phase};
-use crate::model::outcome::{End, Explain, Failure, Outcome};
+use crate::model::outcome::{End, Explain, Failure, Outcome, in_full};
 use crate::ports::PortError;
 use crate::ports::conductor::{ConductorPorts, Runner, RunnerNews, RunnerSpec};
 
@@ -21,7 +21,7 @@ pub const SILENCE: Duration = Duration::from_hours(3);
 #[derive(Debug, thiserror::Error)]
 pub enum ErrandError {
     /// The runner could not be started or listened to.
-    #[error("cannot send runner {runner}")]
+    #[error("runner {runner} could not be started or followed")]
     Port {
         /// Its pod.
         runner: String,
@@ -87,7 +87,7 @@ pub async fn run_patiently<R: DeserializeOwned>(
     let done = follow(spec, start, patience, ports, hear).await;
     // Also after a start that failed: an answer may have been lost on its way.
     if let Err(error) = ports.runners.remove(&spec.name).await {
-        ports.events.send(Phase::Store, EventKind::Warned { message: error.to_string() });
+        ports.events.send(Phase::Store, EventKind::Warned { message: in_full(&error) });
     }
     done
 }

@@ -8,6 +8,7 @@ pub mod bytes;
 pub mod catalogue;
 pub mod chain;
 pub mod cluster;
+pub mod command;
 pub mod cron;
 pub mod event;
 pub mod forecast;

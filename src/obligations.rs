@@ -78,19 +78,17 @@ impl Explain for SettleError {
     }
 
     fn hint(&self) -> Option<String> {
+        const RECOVER: &str = "kubectl mariadb-backup recover";
         let hint = match self {
-            Self::RunnerLeft { runner, .. } => {
-                format!(
-                    "see kubectl get pod {runner} -o wide; when its node is back, kubectl mariadb-backup create settles the rest"
-                )
+            Self::RunnerLeft { runner, .. } => format!(
+                "where it is: kubectl get pod {runner} -o wide\nonce its node is back, or its node object is deleted: {RECOVER}"
+            ),
+            Self::NotBack { pod, source } => {
+                let look = source.hint().unwrap_or_else(|| format!("what its server says: kubectl logs {pod}"));
+                format!("{look}\nto try again: {RECOVER}")
             }
-            Self::NotBack { pod, .. } => {
-                format!("see kubectl logs {pod}; the next kubectl mariadb-backup create tries again")
-            }
-            Self::Restore { .. } => {
-                "kubectl mariadb-backup recover finishes it, or brings the old cluster back".to_owned()
-            }
-            Self::Cluster { .. } => "the next kubectl mariadb-backup create tries again".to_owned(),
+            Self::Restore { .. } => format!("to finish it, or bring the old cluster back: {RECOVER}"),
+            Self::Cluster { .. } => format!("to try again: {RECOVER}"),
         };
         Some(hint)
     }

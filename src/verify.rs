@@ -94,7 +94,7 @@ impl Explain for VerifyError {
         match self {
             Self::NoSuchBackup(_) | Self::NotThere(_) => Some("see kubectl mariadb-backup list".to_owned()),
             Self::NoSuchStore(_) => Some("leave --store out, or see kubectl mariadb-backup setup".to_owned()),
-            Self::Damaged { .. } => Some("take a new full backup now: kubectl mariadb-backup create".to_owned()),
+            Self::Damaged { .. } => Some("where one store has it whole: kubectl mariadb-backup sync; else take a new one: kubectl mariadb-backup create --on-corrupt=quarantine".to_owned()),
             Self::Runner(failure) => failure.hint.clone(),
             Self::Enter(error) => error.hint(),
         }
@@ -219,7 +219,7 @@ pub async fn run(plan: &VerifyPlan, ports: &ConductorPorts<'_>) -> Result<CheckR
     let report = examine(plan, ports).await?.report;
     for backup in &report.unlisted {
         let message = format!(
-            "{backup} lies in a store but is not in the catalogue; kubectl mariadb-backup verify --rebuild-catalogue enters it"
+            "{backup} lies in a store but is not in the catalogue; to enter it: kubectl mariadb-backup verify --rebuild-catalogue"
         );
         ports.events.send(Phase::Verify, EventKind::Warned { message });
     }

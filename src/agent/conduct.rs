@@ -31,7 +31,7 @@ use crate::model::event::{EventKind, Phase};
 use crate::model::metrics::Stock;
 use crate::model::notice::Run;
 use crate::model::order::{ORDER_VERSION, Order, Task};
-use crate::model::outcome::{Explain, Failure, Outcome};
+use crate::model::outcome::{Explain, Failure, Outcome, in_full};
 use crate::model::report::RunReport;
 use crate::model::settings::Settings;
 use crate::monitor::Monitor;
@@ -126,6 +126,7 @@ async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) ->
     // Before anything else: PID 1 without a handler ignores SIGTERM.
     let mut stopped = Stopped::listen()?;
     let order = parse(order)?;
+    events.about(&identity.namespace, &order.statefulset);
     let client = in_cluster().map_err(Explain::into_failure)?;
     let cluster = KubernetesCluster::new(client.clone(), &identity.namespace, &order.statefulset);
     let board = KubernetesBoard::new(client.clone(), &identity.namespace, &order.statefulset);
@@ -138,6 +139,7 @@ async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) ->
         Ok(settings) => Box::pin(carry_out(&conductor, settings, &mut stopped)).await,
         Err(failure) => Err(failure.clone()),
     };
+    let done = done.map_err(|failure| failure.placed(&identity.namespace, &order.statefulset));
     if !order.task.only_looks() {
         let telling = async {
             let stock = match &settings {
@@ -215,7 +217,7 @@ async fn under_lease(
         () = lease.lost() => return Err(lost(&lease_name)),
     };
     if let Err(error) = lease.release().await {
-        events.send(Phase::Record, EventKind::Warned { message: error.to_string() });
+        events.send(Phase::Record, EventKind::Warned { message: in_full(&error) });
     }
     done
 }
@@ -239,7 +241,7 @@ async fn until_stopped(task: &Task, context: &Context<'_>, stopped: &mut Stopped
     let restores = matches!(task, Task::Restore(_) | Task::Recover(_));
     let how = match stage {
         Ok(Some(stage)) => Some(stage.words().to_owned()),
-        Err(error) if restores => Some(format!("nobody knows how far it is ({error})")),
+        Err(error) if restores => Some(format!("nobody knows how far it is ({})", in_full(&error))),
         Ok(None) | Err(_) => None,
     };
     if let Some(how) = how {
@@ -270,24 +272,33 @@ async fn stock(client: Client, identity: &Identity, settings: &Settings) -> Opti
 }
 
 fn stopped_by(signal: &str) -> Failure {
-    Failure::new(ExitCode::FailedInCluster, format!("stopped by {signal}"))
-        .with_hint("kubectl mariadb-backup recover settles what may still be owed; then order it again")
+    Failure::new(ExitCode::FailedInCluster, format!("the run was stopped by {signal}"))
+        .with_cause("its pod was deleted, its node drained, or its Job reached its deadline")
+        .with_hint("to settle what may be owed, before it is ordered again: kubectl mariadb-backup recover")
 }
 
 fn lost(lease: &str) -> Failure {
-    Failure::new(ExitCode::FailedInCluster, format!("lost Lease {lease}"))
-        .with_cause("it could not be renewed in time; the runner finishes or breaks off by itself")
-        .with_hint("kubectl mariadb-backup recover settles what is owed; the next run enters a backup that was finished meanwhile")
+    let what = format!("the run gave its work up: Lease {lease} could not be renewed in time, so another may begin");
+    Failure::new(ExitCode::FailedInCluster, what)
+        .with_cause("what its runners still do they finish or break off by themselves")
+        .with_hint("to settle what is owed: kubectl mariadb-backup recover")
 }
 
 fn parse(order: &str) -> Result<Order, Failure> {
-    let order: Order = serde_json::from_str(order)
-        .map_err(|error| Failure::new(ExitCode::Usage, "cannot understand the order").with_cause(error.to_string()))?;
+    let order: Order = serde_json::from_str(order).map_err(|error| not_understood().with_cause(error.to_string()))?;
     if order.version != ORDER_VERSION {
         let what = format!("the order has version {}, this agent understands {ORDER_VERSION}", order.version);
-        return Err(Failure::new(ExitCode::Usage, what).with_hint("use a plugin and an agent image of one version"));
+        return Err(not_understood().with_cause(what));
     }
     Ok(order)
+}
+
+fn not_understood() -> Failure {
+    let version = env!("CARGO_PKG_VERSION");
+    let what = format!("the agent of version {version} does not understand its order, which another version wrote");
+    Failure::new(ExitCode::Usage, what).with_hint(
+        "to compare: kubectl mariadb-backup version; to give the cluster another agent: setup --agent-image IMAGE, and schedule create NAME once more for each schedule",
+    )
 }
 
 async fn settings(cluster: &KubernetesCluster, order: &Order) -> Result<Settings, Failure> {

@@ -206,17 +206,17 @@ impl Explain for BackupError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Refused(refusal) => refusal.hint(),
-            Self::CatalogueFull(_) => Some("kubectl mariadb-backup delete makes room".to_owned()),
+            Self::CatalogueFull(_) => Some("to make room: kubectl mariadb-backup prune --keep NUMBER".to_owned()),
             Self::Existing(source) => source.hint(),
             Self::Corrupt { .. } => Some(
-                "nothing was touched; kubectl mariadb-backup create --on-corrupt=quarantine sets them aside and goes on"
+                "nothing was touched; to set them aside and go on: kubectl mariadb-backup create --on-corrupt=quarantine"
                     .to_owned(),
             ),
             Self::Look(source) | Self::Isolate { source, .. } | Self::Taken { source, .. } => source.hint(),
             Self::Checks { failure, .. } | Self::Copy { failure, .. } => failure.hint.clone(),
             Self::Rejoin { source, .. } => source.hint(),
             Self::Record { .. } => Some(
-                "the next kubectl mariadb-backup create enters it, and so does verify --rebuild-catalogue".to_owned(),
+                "the next run enters it; or at once: kubectl mariadb-backup verify --rebuild-catalogue".to_owned(),
             ),
         }
     }

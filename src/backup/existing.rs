@@ -91,8 +91,8 @@ fn tell_hurt(hurt: &[&Judged], ports: &ConductorPorts<'_>) {
         let backup = &judged.asked.backup;
         let what = judged.bad.first().cloned().unwrap_or_else(|| format!("{backup} in {}", store.word()));
         let next = match (store, judged.s3.is_good() || judged.local.is_good()) {
-            (StoreName::Local, true) => "the copy in S3 is good; kubectl mariadb-backup sync fetches it",
-            (StoreName::S3, true) => "the copy on the volume is good; kubectl mariadb-backup sync sends it again",
+            (StoreName::Local, true) => "the copy in S3 is good; to fetch it: kubectl mariadb-backup sync",
+            (StoreName::S3, true) => "the copy on the volume is good; to send it again: kubectl mariadb-backup sync",
             (_, false) => "the other store could not be asked for a good copy",
         };
         warn(format!("backup {backup} is damaged in one store ({what}): {next}"));
@@ -123,7 +123,7 @@ async fn set_aside(aside: &[&Judged], ports: &ConductorPorts<'_>) -> Result<(), 
     marked.await.map_err(|error| BackupError::Existing(VerifyError::Enter(error)))?;
     let names: Vec<_> = aside.iter().take(NAMED).map(|judged| judged.asked.backup.to_string()).collect();
     let message = format!(
-        "{} existing backups are damaged in every store they lie in and were quarantined ({}); kubectl mariadb-backup delete removes them",
+        "{} existing backups are damaged in every store they lie in and were quarantined ({}); to remove one: kubectl mariadb-backup delete BACKUP",
         aside.len(),
         names.join(", ")
     );

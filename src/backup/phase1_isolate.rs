@@ -18,7 +18,7 @@ use crate::model::manifest::{MANIFEST_FILE, Source};
 use crate::model::names;
 use crate::model::obligation::{Debt, Desync, OBLIGATION_SCHEMA, Obligation};
 use crate::model::order::{BackupRequest, CopyOrder, ORDER_VERSION, RunnerOrder, RunnerTask};
-use crate::model::outcome::{End, Failure, Outcome};
+use crate::model::outcome::{End, Failure, Outcome, in_full};
 use crate::model::report::CopyReport;
 use crate::model::settings::Settings;
 use crate::obligations;
@@ -170,7 +170,7 @@ pub async fn run(plan: &BackupPlan, ports: &ConductorPorts<'_>) -> Result<Isolat
         Err(error) => {
             // The gate is closed, so this runner has not touched anything.
             if let Err(left) = ports.runners.remove(&plan.runner.name).await {
-                ports.events.send(Phase::Isolate, EventKind::Warned { message: left.to_string() });
+                ports.events.send(Phase::Isolate, EventKind::Warned { message: in_full(&left) });
             }
             return Err(error);
         }

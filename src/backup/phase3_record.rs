@@ -8,6 +8,7 @@ use super::{BackupError, BackupPlan};
 use crate::catalogue;
 use crate::model::catalogue::{Catalogue, RoomSeen};
 use crate::model::event::{EventKind, Phase};
+use crate::model::outcome::in_full;
 use crate::model::report::CopyReport;
 use crate::ports::PortError;
 use crate::ports::conductor::ConductorPorts;
@@ -30,14 +31,14 @@ pub async fn run(plan: &BackupPlan, copied: Copied, ports: &ConductorPorts<'_>) 
     match enter(&report, ports).await {
         Ok(()) => ports.events.step(Phase::Record, format!("entered {} into the catalogue", report.backup)),
         Err(error) if listed => {
-            let message = format!("{} is listed, but not what became of it last: {error}", report.backup);
+            let message = format!("{} is listed, but not what became of it last: {}", report.backup, in_full(&error));
             ports.events.send(Phase::Record, EventKind::Warned { message });
         }
         Err(source) => return Err(BackupError::Record { backup: report.backup, source }),
     }
     if let Err(error) = ports.runners.remove(&plan.runner.name).await {
         // Kubernetes removes it with the Job; nothing waits for it.
-        ports.events.send(Phase::Record, EventKind::Warned { message: error.to_string() });
+        ports.events.send(Phase::Record, EventKind::Warned { message: in_full(&error) });
     }
     ports.events.send(Phase::Record, EventKind::Finished);
     match owed {

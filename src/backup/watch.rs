@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::BackupPlan;
 use crate::model::event::{EventKind, Phase};
 use crate::model::names::PRIMARY_ROLES;
+use crate::model::outcome::in_full;
 use crate::ports::conductor::{ConductorPorts, Gate, Sight};
 
 /// How long the first look may take.
@@ -43,7 +44,7 @@ pub(super) async fn target(
         }
         if let Err(error) = gate.drained().await {
             // The runner goes by a limit of its own.
-            ports.events.send(Phase::Copy, EventKind::Warned { message: error.to_string() });
+            ports.events.send(Phase::Copy, EventKind::Warned { message: in_full(&error) });
         }
     }
     while see(pod, &mut last, ports).await.is_some() {}
@@ -72,7 +73,7 @@ async fn see(pod: &str, last: &mut Option<Sight>, ports: &ConductorPorts<'_>) ->
             Some(left)
         }
         Err(error) => {
-            let message = format!("how the cluster sees {pod} is not told any more: {error}");
+            let message = format!("how the cluster sees {pod} is not told any more: {}", in_full(&error));
             ports.events.send(Phase::Copy, EventKind::Warned { message });
             None
         }

@@ -20,6 +20,9 @@ pub const STATEFULSET_LABEL: &str = "mariadb-backup.io/statefulset";
 /// Label with the word for a Job's task.
 pub const TASK_LABEL: &str = "mariadb-backup.io/task";
 
+/// Annotation by which servers in the way of openstack-helm are told which of them starts the cluster.
+pub const REBOOT_NODE_ANNOTATION: &str = "openstackhelm.openstack.org/reboot.node";
+
 /// Label that Kubernetes puts on the pods of a Job.
 pub const JOB_LABEL: &str = "batch.kubernetes.io/job-name";
 

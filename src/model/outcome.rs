@@ -8,6 +8,7 @@ use std::error::Error;
 
 use serde::{Deserialize, Serialize};
 
+use super::command;
 use crate::exit_code::ExitCode;
 
 /// An error that knows its exit code and the next thing to type.
@@ -70,6 +71,18 @@ impl Failure {
         self
     }
 
+    /// Completes the commands it names, so that they lead to that cluster.
+    #[must_use]
+    pub fn placed(self, namespace: &str, statefulset: &str) -> Self {
+        let placed = |text: &str| command::placed(text, namespace, statefulset);
+        Self {
+            code: self.code,
+            message: placed(&self.message),
+            causes: self.causes.iter().map(|cause| placed(cause)).collect(),
+            hint: self.hint.as_deref().map(placed),
+        }
+    }
+
     /// Takes over an error with everything it knows.
     #[must_use]
     pub fn of(error: &dyn Explain) -> Self {
@@ -82,6 +95,18 @@ impl Failure {
         causes.extend(error.reported().into_iter().flat_map(|failure| failure.causes.clone()));
         Self { code: error.code(), message: error.to_string(), causes, hint: error.hint() }
     }
+}
+
+/// An error with all its causes, in one sentence: for where there is one line only.
+#[must_use]
+pub fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
 }
 
 /// The end of a run, as its last word.

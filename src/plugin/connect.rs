@@ -3,12 +3,14 @@
 //! Nothing is read or sent before a command asks for it: `--help` and client dry runs work anywhere.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::cli::ConnectionFlags;
 use super::rights;
 use crate::adapters::kubernetes::client::{Connection, connect};
 use crate::adapters::kubernetes::kubeconfig::{Names, Wishes, names};
+use crate::model::command;
 use crate::model::outcome::{Explain, Failure};
 use crate::ports::{PortError, Reason};
 use crate::render::screen::Screen;
@@ -116,19 +118,31 @@ impl Session {
         format!("kubectl mariadb-backup {words}{namespace}{}", self.connection_flags())
     }
 
+    /// A text with the commands in it as they lead to the same cluster from here.
+    pub(crate) fn reached(&self, text: &str) -> String {
+        command::reached(text, &self.connection_flags())
+    }
+
     /// The flags that say which cluster, as given; never those that hold a secret.
     fn connection_flags(&self) -> String {
         let flags = &self.flags;
-        let kubeconfig = flags.kubeconfig.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
         let given = [
-            ("--kubeconfig", kubeconfig.as_ref()),
-            ("--context", flags.context.as_ref()),
-            ("--cluster", flags.cluster.as_ref()),
-            ("--user", flags.user.as_ref()),
-            ("--server", flags.server.as_ref()),
-            ("--as", flags.as_user.as_ref()),
+            ("--kubeconfig", path(&flags.kubeconfig)),
+            ("--context", flags.context.clone()),
+            ("--cluster", flags.cluster.clone()),
+            ("--user", flags.user.clone()),
+            ("--server", flags.server.clone()),
+            ("--tls-server-name", flags.tls_server_name.clone()),
+            ("--certificate-authority", path(&flags.certificate_authority)),
+            ("--client-certificate", path(&flags.client_certificate)),
+            ("--client-key", path(&flags.client_key)),
+            ("--as", flags.as_user.clone()),
         ];
-        given.iter().filter_map(|(flag, value)| Some(format!(" {flag} {}", quoted(value.as_ref()?)))).collect()
+        let groups = flags.as_group.iter().map(|group| ("--as-group", Some(group.clone())));
+        let all = given.into_iter().chain(groups);
+        let text: String = all.filter_map(|(flag, value)| Some(format!(" {flag} {}", quoted(&value?)))).collect();
+        if flags.insecure_skip_tls_verify { format!("{text} --insecure-skip-tls-verify") } else { text }
     }
 }
 

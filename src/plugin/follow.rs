@@ -15,7 +15,7 @@ use crate::adapters::kubernetes::pod_follow::PodFollower;
 use crate::exit_code::ExitCode;
 use crate::model::event::{Event, EventKind};
 use crate::model::names::CONDUCTOR_CONTAINER;
-use crate::model::outcome::{Failure, Outcome};
+use crate::model::outcome::{End, Failure, Outcome};
 use crate::model::report::{FoundBackup, RunReport};
 use crate::ports::conductor::{Runner, RunnerNews};
 use crate::ports::{PortError, Reason};
@@ -268,13 +268,13 @@ fn outcome(last_word: Option<&str>, how: &str, job: &str, session: &Session) -> 
     let untold = |what: String| {
         let failure = Failure::new(ExitCode::FailedInCluster, format!("run {job} {what}"))
             .with_cause(format!("its pod ended: {how}"))
-            .with_cause("whether a backup was finished is told by the list alone; the next run settles what is owed")
-            .with_hint(session.command("list"));
+            .with_cause("what it owes to the cluster is recorded, and settled before anything else is done to it")
+            .with_hint(format!("how the cluster is: {}", session.command("status")));
         Outcome::failed(failure, vec![])
     };
     match last_word.map(serde_json::from_str) {
         None => untold("ended without saying how".to_owned()),
-        Some(Ok(outcome)) => outcome,
+        Some(Ok(outcome)) => reachable(outcome, job, session),
         Some(Err(error)) => {
             tracing::debug!(%error, last_word, "not an outcome");
             untold("ended with words this version does not understand".to_owned())
@@ -282,10 +282,22 @@ fn outcome(last_word: Option<&str>, how: &str, job: &str, session: &Session) -> 
     }
 }
 
+/// The outcome with its commands as this reader types them; where no next one is known, it is to read the log.
+fn reachable(mut outcome: Outcome<RunReport>, job: &str, session: &Session) -> Outcome<RunReport> {
+    for warning in &mut outcome.warnings {
+        *warning = session.reached(warning);
+    }
+    if let End::Failed(failure) = &mut outcome.end {
+        failure.message = session.reached(&failure.message);
+        let logs = || session.command(&format!("logs {job}"));
+        failure.hint = Some(failure.hint.as_deref().map_or_else(logs, |hint| session.reached(hint)));
+    }
+    outcome
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::outcome::End;
 
     fn end(last_word: Option<&str>) -> Failure {
         let session = Session::new(super::super::cli::ConnectionFlags::default(), std::collections::BTreeMap::new());

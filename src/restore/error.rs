@@ -3,6 +3,7 @@
 use super::Stage;
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
+use crate::model::bytes;
 use crate::model::outcome::{Explain, Failure};
 use crate::ports::PortError;
 use crate::proof::ChainError;
@@ -48,7 +49,8 @@ pub enum RestoreError {
     },
     /// There is no room to unpack.
     #[error(
-        "{backup} takes {needed_bytes} bytes unpacked, and the volume of {pod} has {free_bytes} left (with {reserve_bytes} kept free for its server)"
+        "{backup} takes {} unpacked, and the volume of {pod} has {} left (with {} kept free for its server)",
+        bytes::human(*.needed_bytes), bytes::human(*.free_bytes), bytes::human(*.reserve_bytes)
     )]
     NoRoom {
         /// The backup.
@@ -145,7 +147,7 @@ impl Explain for RestoreError {
             Self::Chain(error) => error.hint(),
             Self::Obstacles(_) => Some("nothing was changed; clear what stands in the way and order it again".to_owned()),
             Self::NoLeader(_) => Some(
-                "kubectl mariadb-backup sync --to s3 makes a copy that any node can read; --leader N names another replica"
+                "leave --leader out where it was given; or make a copy that any node can read: kubectl mariadb-backup sync --to s3\nand restore that one, with --store s3"
                     .to_owned(),
             ),
             Self::NoWayBack { .. } => Some("--no-rollback goes on without a way back".to_owned()),
@@ -156,11 +158,11 @@ impl Explain for RestoreError {
             Self::NoData { .. } => {
                 Some("a replica that answers says where its data are: bring one up, or see what is on the volume".to_owned())
             }
-            Self::NoRoom { .. } => Some("make room on that volume, or make it larger".to_owned()),
+            Self::NoRoom { .. } => Some("make its claim larger, or start with a replica that has more room: --leader ORDINAL".to_owned()),
             Self::NotBegun { source } => source.hint(),
-            Self::Interrupted { .. } => Some(format!("{RECOVER} goes on with it, or brings the old cluster back")),
-            Self::NotJoined { .. } => Some(format!("see the pods that did not join; {RECOVER} goes on with it")),
-            Self::RolledBack { .. } => Some("see the log of the run: kubectl mariadb-backup logs".to_owned()),
+            Self::Interrupted { .. } => Some(format!("to go on with it, or bring the old cluster back: {RECOVER}")),
+            Self::NotJoined { .. } => Some(format!("the pods that did not join: kubectl get pods -o wide\nto go on: {RECOVER}")),
+            Self::RolledBack { .. } => None,
             Self::NeedsPerson { instructions, .. } => Some(instructions.to_string()),
         }
     }

@@ -42,13 +42,13 @@ pub(super) fn of_workload(workload: &Workload) -> Vec<String> {
     let mut found = Vec::new();
     if workload.deletes_claims {
         found.push(
-            "the StatefulSet deletes its claims when it is scaled down (persistentVolumeClaimRetentionPolicy.whenScaled: Delete)"
+            "the StatefulSet deletes its claims when it is scaled down (persistentVolumeClaimRetentionPolicy.whenScaled: Delete); set that to Retain"
                 .to_owned(),
         );
     }
     for autoscaler in &workload.autoscalers {
         found.push(format!(
-            "HorizontalPodAutoscaler {autoscaler} would start the cluster again; remove it for the time"
+            "HorizontalPodAutoscaler {autoscaler} would start the cluster again; for the time: kubectl delete horizontalpodautoscaler {autoscaler}"
         ));
     }
     if let Some(controller) = &workload.controller {

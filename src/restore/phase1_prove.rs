@@ -8,7 +8,7 @@ use crate::exit_code::ExitCode;
 use crate::model::event::{EventKind, Phase};
 use crate::model::obligation::ScratchPlace;
 use crate::model::order::{ORDER_VERSION, ProveOrder, RunnerOrder, RunnerTask, StoreName};
-use crate::model::outcome::{Explain, Failure};
+use crate::model::outcome::{Explain, Failure, in_full};
 use crate::model::report::{ProveReport, VolumeReport};
 use crate::patience::patiently;
 use crate::ports::conductor::{DataVolume, RunnerSpec};
@@ -91,7 +91,7 @@ pub(super) async fn run(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<
         match proven.await {
             Ok(proof) => break proof,
             Err(error) if error.code() == ExitCode::VerificationFailed && specs.peek().is_some() => {
-                let message = format!("{error}; trying what lies in the other store");
+                let message = format!("{}; trying what lies in the other store", in_full(&error));
                 conductor.events.send(Phase::Prove, EventKind::Warned { message });
             }
             Err(error) => return Err(error.into_failure()),
@@ -118,7 +118,7 @@ pub(super) async fn abandon(course: &mut Course<'_>) {
     let cluster = course.ports.conductor.cluster;
     let cleared = patiently(course.ports.conductor, || cluster.clear_obligation(course.run())).await;
     if let Err(error) = cleared {
-        let message = format!("{error}; the next run clears it");
+        let message = format!("{}; the next run clears it", in_full(&error));
         course.ports.conductor.events.send(Phase::Prove, EventKind::Warned { message });
     }
 }

@@ -9,6 +9,7 @@ use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
 use crate::model::names::RESTORE_DIRECTORY;
 use crate::model::order::ServerAddress;
+use crate::model::outcome::in_full;
 use crate::model::report::{LastRestore, RestoreReport};
 use crate::model::workload::{Replica, Scale, Started};
 use crate::patience::patiently;
@@ -104,7 +105,7 @@ async fn ask_at(
         *address = host.map(|host| ServerAddress { host, port: view.server.port });
     }
     let Some(server) = address else { return Ok(Err("it has no address".to_owned())) };
-    let said = conductor.galera.member(server).await.map_err(|error| error.to_string());
+    let said = conductor.galera.member(server).await.map_err(|error| in_full(&error));
     if said.is_err() {
         *address = None;
     }
@@ -171,7 +172,7 @@ impl StepError {
     pub(super) fn words(&self) -> String {
         match self {
             Self::Failed(why) | Self::Intruded(why) => why.clone(),
-            Self::World(error) => error.to_string(),
+            Self::World(error) => in_full(error),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::positions::Found;
 use super::{phase1_stop, positions, strays};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
-use crate::model::names::RESTORE_DIRECTORY;
+use crate::model::names::{REBOOT_NODE_ANNOTATION, RESTORE_DIRECTORY};
 use crate::model::obligation::{OBLIGATION_ANNOTATION, Stage};
 use crate::model::order::RefillAct;
 use crate::patience::patiently;
@@ -211,12 +211,19 @@ fn instructions(course: &Course<'_>) -> String {
     } else {
         format!("the old data are on the claims other than {}", debt.leader.claim)
     };
+    let claims = claims.join(", ");
+    let (replicas, first) = (debt.saved.replicas, debt.saved.first);
+    let first_one = match &debt.state_config_map {
+        Some(map) => format!(
+            "by hand: name the pod of the furthest of the claims {claims}: kubectl annotate configmap {map} --overwrite {REBOOT_NODE_ANNOTATION}=POD"
+        ),
+        None => format!("by hand: set safe_to_bootstrap: 1 in grastate.dat on the furthest of the claims {claims}"),
+    };
+    let spec = format!("{{\"spec\":{{\"replicas\":{replicas},\"ordinals\":{{\"start\":{first}}}}}}}");
     format!(
-        "kubectl mariadb-backup recover tries again, and nothing is removed meanwhile: {aside}. By hand: make one of \
-         the claims {} start the cluster, then kubectl scale statefulset {set} --replicas={} (it began at ordinal \
-         {}), and when it serves kubectl annotate statefulset {set} {OBLIGATION_ANNOTATION}-",
-        claims.join(", "),
-        debt.saved.replicas,
-        debt.saved.first,
+        "to try again, for nothing is removed meanwhile ({aside}): kubectl mariadb-backup recover\n\
+         {first_one}\n\
+         start all: kubectl patch statefulset {set} --type=merge -p '{spec}'\n\
+         once it serves, forget the restore: kubectl annotate statefulset {set} {OBLIGATION_ANNOTATION}-"
     )
 }

@@ -13,6 +13,7 @@ use super::course::Course;
 use super::phase3_start::all;
 use crate::model::event::{EventKind, Phase};
 use crate::model::order::ServerAddress;
+use crate::model::outcome::in_full;
 use crate::model::rows::{Differing, RowCounts, Table};
 use crate::patience::patiently;
 use crate::ports::{PortError, Reason};
@@ -49,7 +50,7 @@ pub(super) async fn compare(course: &Course<'_>) -> Option<RowCounts> {
             return None;
         }
         Err(error) => {
-            course.step(Phase::Start, format!("row counts are not compared: {error}"));
+            course.step(Phase::Start, format!("row counts are not compared: {}", in_full(&error)));
             return None;
         }
     };

@@ -8,6 +8,7 @@ use crate::model::event::{Event, EventKind, Phase};
 use crate::model::names::{DATA_VOLUME_PATH, STORE_PATH};
 use crate::model::obligation::{ScratchPlace, Stage};
 use crate::model::order::{DataPlace, ORDER_VERSION, RefillAct, RefillOrder, RunnerOrder, RunnerTask};
+use crate::model::outcome::in_full;
 use crate::model::report::VolumeReport;
 use crate::model::workload::Replica;
 use crate::patience::patiently;
@@ -261,12 +262,15 @@ fn failed(spec: &RunnerSpec, error: ErrandError) -> StepError {
     match error {
         ErrandError::Failed(failure) => {
             let why: Vec<_> = std::iter::once(failure.message).chain(failure.causes).collect();
-            StepError::Failed(format!("runner {}: {}", spec.name, why.join(": ")))
+            let hint = failure.hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+            StepError::Failed(format!("runner {}: {}{hint}", spec.name, why.join(": ")))
         }
         ErrandError::Port { runner, source } if source.reason == crate::ports::Reason::Unreachable => {
             tracing::debug!(runner, "cannot follow a runner");
             StepError::World(source)
         }
-        ErrandError::Port { runner, source } => StepError::Failed(format!("cannot send runner {runner}: {source}")),
+        ErrandError::Port { runner, source } => {
+            StepError::Failed(format!("runner {runner} could not be started or followed: {}", in_full(&source)))
+        }
     }
 }

@@ -5,7 +5,7 @@ use crate::catalogue;
 use crate::errand;
 use crate::model::event::{Event, EventKind, Phase};
 use crate::model::order::ExpectedBackup;
-use crate::model::outcome::Explain;
+use crate::model::outcome::{Explain, in_full};
 use crate::model::report::{CheckReport, NAMED_BACKUPS, Verdict};
 use crate::ports::PortError;
 use crate::ports::conductor::ConductorPorts;
@@ -45,7 +45,7 @@ pub async fn examine(plan: &VerifyPlan, ports: &ConductorPorts<'_>) -> Result<Ex
     for batch in &plan.batches {
         match examine_batch(batch, plan, &mut whole, ports).await {
             Err(error) if whole.report.bad_count > 0 => {
-                ports.events.send(Phase::Verify, EventKind::Warned { message: error.to_string() });
+                ports.events.send(Phase::Verify, EventKind::Warned { message: in_full(&error) });
                 break;
             }
             examined => examined?,

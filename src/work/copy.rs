@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::model::event::{EventKind, Phase};
 use crate::model::manifest::{DesyncTimes, STREAM_FILE};
 use crate::model::order::CopyOrder;
-use crate::model::outcome::{Failure, Outcome};
+use crate::model::outcome::{Failure, Outcome, in_full};
 use crate::model::report::CopyReport;
 use crate::ports::PortError;
 use crate::ports::runner::{GoAhead, PendingBackup, RunnerPorts, StoreFile};
@@ -228,7 +228,7 @@ fn times(on: Duration, off: Duration, synced: Duration, meter: &Meter) -> Desync
 /// Removes what was begun. When even that fails, the next run's sweep does it.
 async fn discard(pending: Box<dyn PendingBackup>, ports: &RunnerPorts, warnings: &mut Vec<String>) {
     if let Err(error) = blocking(move || pending.discard()).await {
-        let message = format!("the unfinished backup is left for the next run to remove: {error}");
+        let message = format!("the unfinished backup is left for the next run to remove: {}", in_full(&error));
         ports.events.send(Phase::Copy, EventKind::Warned { message: message.clone() });
         warnings.push(message);
     }

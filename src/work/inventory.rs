@@ -17,7 +17,7 @@ use crate::model::catalogue::{Checksum, Entry, Presence};
 use crate::model::event::{EventKind, Phase};
 use crate::model::manifest::{MANIFEST_FILE, Manifest, STREAM_FILE};
 use crate::model::order::{InventoryOrder, StoreName};
-use crate::model::outcome::{Failure, Outcome};
+use crate::model::outcome::{Failure, Outcome, in_full};
 use crate::model::report::{FoundBackup, InventoryReport};
 use crate::ports::runner::StorePorts;
 use crate::ports::{PortError, Reason};
@@ -53,7 +53,7 @@ fn take(only: Option<&BackupId>, ports: &StorePorts, stop: &Stop) -> Result<(Inv
         match tell(only, &side, ports, stop) {
             Ok(told) => *count = Some(told),
             Err(error) => {
-                let message = format!("nothing is known of {}: {error}", side.name.word());
+                let message = format!("nothing is known of {}: {}", side.name.word(), in_full(&error));
                 ports.events.send(Phase::Store, EventKind::Warned { message: message.clone() });
                 warnings.push(message);
                 first_failure.get_or_insert(error);
@@ -73,14 +73,14 @@ fn take(only: Option<&BackupId>, ports: &StorePorts, stop: &Stop) -> Result<(Inv
         Some(Ok(mark)) => report.s3_mark = mark,
         // Whose place it is cannot be told, so it is nobody's to take over.
         Some(Err(error)) => {
-            warnings.push(error.to_string());
+            warnings.push(in_full(&error));
             report.s3_mark = Some(UNREADABLE.to_owned());
         }
         None => {}
     }
     match ports.local.as_ref().map(|volume| volume.room()) {
         Some(Ok(room)) => report.room = Some(room),
-        Some(Err(error)) if report.local_count.is_some() => warnings.push(error.to_string()),
+        Some(Err(error)) if report.local_count.is_some() => warnings.push(in_full(&error)),
         Some(Err(_)) | None => {}
     }
     Ok((report, warnings))
@@ -119,7 +119,7 @@ fn look_at(backup: &BackupId, is_asked_for: bool, side: &Side<'_>) -> FoundBacku
     let in_trouble = |what: String| of_files(backup, side, BTreeMap::new(), Some(what));
     let names = match side.store.files(backup) {
         Ok(names) => names,
-        Err(error) => return in_trouble(error.to_string()),
+        Err(error) => return in_trouble(in_full(&error)),
     };
     if !names.iter().any(|name| name == MANIFEST_FILE) {
         let (files, trouble) = originals_files(backup, &names, side);

@@ -18,7 +18,7 @@ use super::blocking::blocking;
 use super::stop::Stop;
 use crate::model::event::{EventKind, Phase};
 use crate::model::order::ProveOrder;
-use crate::model::outcome::{Failure, Outcome};
+use crate::model::outcome::{Failure, Outcome, in_full};
 use crate::model::report::ProveReport;
 use crate::ports::prove::{ProvePorts, RUN_DIRECTORY};
 
@@ -76,7 +76,7 @@ pub async fn run(order: &ProveOrder, ports: &ProvePorts, stop: Stop) -> Outcome<
 async fn discard(ports: &ProvePorts, warnings: &mut Vec<String>) {
     let scratch = Arc::clone(&ports.scratch);
     if let Err(error) = blocking(move || scratch.discard()).await {
-        let message = format!("what was unpacked is left behind: {error}");
+        let message = format!("what was unpacked is left behind: {}", in_full(&error));
         ports.stores.events.send(Phase::Prove, EventKind::Warned { message: message.clone() });
         warnings.push(message);
     }

@@ -10,10 +10,16 @@ use crate::restores::{
 };
 use crate::run::{Signal, signal_process};
 
-/// The number of the node of a replica that is not copied.
-fn other_node(cluster: &Cluster) -> (String, String) {
-    let [other, _] = cluster.others();
-    let node = cluster.kubectl_json(&["get", "pod", &other])["spec"]["nodeName"].as_str().unwrap().to_owned();
+/// The node of a pod.
+fn node_of(cluster: &Cluster, pod: &str) -> String {
+    cluster.kubectl_json(&["get", "pod", pod])["spec"]["nodeName"].as_str().unwrap().to_owned()
+}
+
+/// A replica that is not copied, and the number of its node, which is not that of the pod `but`.
+fn other_node(cluster: &Cluster, but: Option<&str>) -> (String, String) {
+    let but = but.map(|pod| node_of(cluster, pod));
+    let mut others = cluster.others().into_iter().map(|other| (node_of(cluster, &other), other));
+    let (node, other) = others.find(|(node, _)| Some(node) != but.as_ref()).expect("two others are on two nodes");
     (other, node.trim_start_matches("node-").to_owned())
 }
 
@@ -21,7 +27,7 @@ fn other_node(cluster: &Cluster) -> (String, String) {
 fn a_replica_on_a_node_that_does_not_answer_refuses_the_restore_before_the_outage() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
-    let (other, node) = other_node(&cluster);
+    let (other, node) = other_node(&cluster, None);
     ground(&["fault", "node-off", &node]);
     until("the node is not Ready", || {
         let seen = kubectl_json(&["get", "node", &format!("node-{node}")]);
@@ -41,9 +47,10 @@ fn a_replica_on_a_node_that_does_not_answer_refuses_the_restore_before_the_outag
 fn a_node_that_is_lost_while_the_cluster_stops_keeps_its_volume_and_the_restore_is_undone() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
-    let (other, node) = other_node(&cluster);
     let limits = ["--restore-stop-timeout", "20s", "--restore-start-timeout", "20s"];
     let run = ordered(&cluster, &name, &limits);
+    // The node of whoever decides is another fault.
+    let (other, node) = other_node(&cluster, Some(&run.conductor()));
     // One that would end in a second would have ended before its node is gone.
     signal_process(&cluster, &other, "mariadb", "mariadbd", Signal::Stop);
     until_in(&cluster, &run, &["stopping"]);

@@ -90,7 +90,7 @@ fn damage_in_one_store_is_a_warning_and_what_to_do() {
     world.lock().settings.insert("MARIADB_BACKUP_STORE".to_owned(), "both".to_owned());
     made(&world);
     let warnings = warnings(&world);
-    assert!(warnings[0].contains("kubectl mariadb-backup sync sends it again"), "{warnings:?}");
+    assert!(warnings[0].contains("to send it again: kubectl mariadb-backup sync"), "{warnings:?}");
     // The end of the run has sent it already.
     assert_eq!(entry(&world, &id(FULL)).s3, Present);
 }
@@ -216,7 +216,7 @@ fn an_upload_that_is_not_made_up_for_is_a_warning_with_the_next_command() {
     assert_eq!(report.s3, Unfinished);
     assert_eq!(entry(&world, &report.backup), Entry { s3: Unfinished, ..entry(&quiet, &report.backup) });
     let warnings = warnings(&world);
-    assert!(warnings.last().unwrap().ends_with("kubectl mariadb-backup sync finishes it"), "{warnings:?}");
+    assert!(warnings.last().unwrap().ends_with("to finish it: kubectl mariadb-backup sync"), "{warnings:?}");
 }
 
 #[test]

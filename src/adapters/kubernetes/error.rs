@@ -5,6 +5,8 @@
 
 use std::error::Error;
 
+use kube::client::AuthError;
+
 use crate::model::names::CONDUCTOR_ACCOUNT;
 use crate::model::right::MissingRight;
 use crate::ports::{PortError, Reason};
@@ -30,14 +32,20 @@ pub(crate) fn port_error(what: impl Into<String>, error: kube::Error) -> PortErr
         Some(missing) => {
             let hint =
                 missing.service_account().filter(|(_, name)| *name == CONDUCTOR_ACCOUNT).map(|(namespace, _)| {
-                    format!("kubectl mariadb-backup setup -n {namespace} gives the conductor all its rights again")
+                    format!("to give the conductor all its rights again: kubectl mariadb-backup setup -n {namespace}")
                 });
             let failed = failed.caused_by(missing);
             hint.into_iter().fold(failed, PortError::with_hint)
         }
-        None => failed.caused_by(cause(&error)),
+        None => {
+            let failed = failed.caused_by(cause(&error));
+            if reason == Reason::Credentials { failed.with_hint(SIGN_IN) } else { failed }
+        }
     }
 }
+
+/// What is done about a login that has expired, or never was.
+const SIGN_IN: &str = "sign in to the cluster again, then see as whom: kubectl auth whoami";
 
 /// Reads the missing right out of the sentence in which the server refuses a call.
 fn missing_right(error: &kube::Error) -> Option<MissingRight> {
@@ -57,8 +65,18 @@ fn missing_right(error: &kube::Error) -> Option<MissingRight> {
     })
 }
 
+/// What a kubeconfig's sign-in program said at its end: never its command line, which may hold a secret.
+fn sign_in(out: &std::process::Output) -> String {
+    let said = String::from_utf8_lossy(&out.stderr);
+    let last = said.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or("it said nothing");
+    format!("the sign-in program of the kubeconfig's user ended with {}: {last}", out.status)
+}
+
 /// Says why, once: the server's message, or the root below the library's wrapping.
 fn cause(error: &kube::Error) -> String {
+    if let kube::Error::Auth(AuthError::AuthExecRun { out, .. }) = error {
+        return sign_in(out);
+    }
     if let kube::Error::Api(status) = error {
         return match (status.message.trim(), status.reason.as_str()) {
             ("", reason) => format!("the API server answered {} {reason}", status.code),
@@ -82,6 +100,21 @@ fn cause(error: &kube::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::outcome::Explain;
+
+    #[test]
+    fn a_sign_in_program_that_fails_is_told_by_its_last_line_and_without_its_command() {
+        let out = std::process::Output {
+            status: std::os::unix::process::ExitStatusExt::from_raw(256),
+            stdout: Vec::new(),
+            stderr: b"one\ntoken has expired\n\n".to_vec(),
+        };
+        let failed = AuthError::AuthExecRun { cmd: "TOKEN=secret login".to_owned(), out: Box::new(out) };
+        let error = port_error("cannot connect", kube::Error::Auth(failed));
+        let cause = error.source().unwrap().to_string();
+        assert_eq!(cause, "the sign-in program of the kubeconfig's user ended with exit status: 1: token has expired");
+        assert_eq!(error.hint().as_deref(), Some(SIGN_IN));
+    }
 
     fn forbidden(message: &str) -> PortError {
         let status = kube::core::Status { code: 403, ..kube::core::Status::failure(message, "Forbidden") };
@@ -119,7 +152,7 @@ mod tests {
         let hint = crate::model::outcome::Explain::hint(&forbidden(&message));
         assert_eq!(
             hint.as_deref(),
-            Some("kubectl mariadb-backup setup -n db gives the conductor all its rights again")
+            Some("to give the conductor all its rights again: kubectl mariadb-backup setup -n db")
         );
     }
 

@@ -9,6 +9,7 @@ use kube::ResourceExt;
 
 use super::view;
 use super::workload::is_ours;
+use crate::model::names::REBOOT_NODE_ANNOTATION;
 use crate::model::workload::{ClaimUser, Flavour, Keeper, Scale};
 use crate::ports::{PortError, Reason};
 
@@ -110,7 +111,7 @@ pub(super) fn flavour(set: &StatefulSet) -> Flavour {
 pub(super) fn state_annotations(state: &str, pod: Option<&str>) -> BTreeMap<String, Option<String>> {
     BTreeMap::from([
         (format!("{STATE_PREFIX}/cluster.state"), Some(state.to_owned())),
-        (format!("{STATE_PREFIX}/reboot.node"), pod.map(str::to_owned)),
+        (REBOOT_NODE_ANNOTATION.to_owned(), pod.map(str::to_owned)),
     ])
 }
 

@@ -30,6 +30,9 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// 1227 and 1142 for a right it lacks.
 const ACCESS_DENIED: [u16; 5] = [1044, 1045, 1698, 1227, 1142];
 
+/// Those of them that mean a right it lacks.
+const LACKS_RIGHT: [u16; 3] = [1044, 1142, 1227];
+
 /// Server error of a KILL that came too late.
 const NO_SUCH_THREAD: u16 = 1094;
 
@@ -255,21 +258,24 @@ impl SqlSession {
     }
 }
 
-pub(super) fn sql_error(what: String, error: &mysql_async::Error) -> PortError {
-    let reason = match error {
+pub(super) fn sql_error(what: String, source: &mysql_async::Error) -> PortError {
+    let reason = match source {
         mysql_async::Error::Server(server) if ACCESS_DENIED.contains(&server.code) => Reason::Credentials,
         mysql_async::Error::Server(_) => Reason::Other,
         _ => Reason::Unreachable,
     };
-    let cause = match error {
+    let cause = match source {
         mysql_async::Error::Server(server) => format!("ERROR {} ({}): {}", server.code, server.state, server.message),
         other => other.to_string(),
     };
     let error = PortError::new(reason, what).caused_by(cause);
-    if reason == Reason::Credentials {
-        return error.with_hint(
-            "compare the account with its Secret; kubectl mariadb-backup setup prints the statements that make it",
-        );
+    match source {
+        mysql_async::Error::Server(server) if LACKS_RIGHT.contains(&server.code) => {
+            error.with_hint("grant the account what MariaDB names above")
+        }
+        mysql_async::Error::Server(server) if ACCESS_DENIED.contains(&server.code) => error.with_hint(
+            "give the account and its Secret the same password: by ALTER USER in SQL, or by a new Secret; MARIADB_BACKUP_OPERATOR_SECRET and MARIADB_BACKUP_SECRET name them",
+        ),
+        _ => error,
     }
-    error
 }

@@ -3,7 +3,7 @@
 use super::Context;
 use crate::model::event::{EventKind, Phase};
 use crate::model::obligation::{Debt, Obligation};
-use crate::model::outcome::{Explain, Failure};
+use crate::model::outcome::{Explain, Failure, in_full};
 use crate::model::report::RecoverReport;
 use crate::obligations;
 
@@ -27,11 +27,11 @@ pub(super) async fn remove_orphans(context: &Context<'_>) {
     let told = |message: String| ports.events.step(Phase::Isolate, message);
     let orphans = match ports.runners.orphans().await {
         Ok(orphans) => orphans,
-        Err(error) => return told(error.to_string()),
+        Err(error) => return told(in_full(&error)),
     };
     for orphan in orphans {
         let removed = tokio::select! {
-            removed = ports.runners.remove(&orphan) => removed.map_err(|error| error.to_string()),
+            removed = ports.runners.remove(&orphan) => removed.map_err(|error| in_full(&error)),
             () = ports.clock.sleep(context.settings.start_timeout) => Err("its node may be lost".to_owned()),
         };
         told(match removed {
@@ -59,6 +59,6 @@ pub(super) async fn settle_own(context: &Context<'_>) {
     let Ok(view) = ports.cluster.view().await else { return };
     let Some(owed) = view.obligation.filter(|owed| owed.run == context.job) else { return };
     if let Err(error) = obligations::settle(&owed, context.settings.resync_timeout, ports).await {
-        ports.events.send(Phase::Copy, EventKind::Warned { message: error.to_string() });
+        ports.events.send(Phase::Copy, EventKind::Warned { message: in_full(&error) });
     }
 }

@@ -1,9 +1,10 @@
 //! The warnings of a run, kept for its outcome.
 
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::adapters::events::JsonLines;
+use crate::model::command;
 use crate::model::event::{EventKind, Phase};
 use crate::ports::EventSink;
 
@@ -11,12 +12,28 @@ use crate::ports::EventSink;
 pub(super) struct KeptWarnings {
     inner: JsonLines,
     warnings: Mutex<Vec<String>>,
+    /// Namespace and StatefulSet, once they are known.
+    about: OnceLock<(String, String)>,
 }
 
 impl KeptWarnings {
     /// Passes reports on to `out`.
     pub(super) fn new(out: impl Write + Send + 'static) -> Self {
-        Self { inner: JsonLines::new(out), warnings: Mutex::default() }
+        Self { inner: JsonLines::new(out), warnings: Mutex::default(), about: OnceLock::new() }
+    }
+
+    /// Completes the commands that warnings name from now on, so that they lead to that cluster.
+    pub(super) fn about(&self, namespace: &str, statefulset: &str) {
+        self.about.get_or_init(|| (namespace.to_owned(), statefulset.to_owned()));
+    }
+
+    fn placed(&self, kind: EventKind) -> EventKind {
+        match (kind, self.about.get()) {
+            (EventKind::Warned { message }, Some((namespace, statefulset))) => {
+                EventKind::Warned { message: command::placed(&message, namespace, statefulset) }
+            }
+            (kind, _) => kind,
+        }
     }
 
     /// Whether there was any so far.
@@ -32,6 +49,7 @@ impl KeptWarnings {
 
 impl EventSink for KeptWarnings {
     fn send(&self, phase: Phase, kind: EventKind) {
+        let kind = self.placed(kind);
         if let EventKind::Warned { message } = &kind {
             let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
             // What a runner said on the way may come again in its last word.

@@ -17,6 +17,7 @@ use crate::model::manifest::{
     MANIFEST_FILE, MANIFEST_SCHEMA, Origin, Parent, REQUIRED_DATA_MEMBERS, REQUIRED_DELTA_MEMBERS, Source, hex,
 };
 use crate::model::order::CopyOrder;
+use crate::model::outcome::in_full;
 use crate::model::version::Series;
 use crate::ports::runner::Store;
 use crate::ports::{PortError, Reason};
@@ -108,7 +109,7 @@ pub(super) fn find(
         let trouble = match read(parent, store.as_ref()) {
             Ok(found) if recorded_sha256.is_none_or(|sha256| sha256 == found.sha256) => return Ok(found),
             Ok(_) => NoIncrement::OtherManifest { backup: parent.clone() },
-            Err(error) => NoIncrement::Unreadable { backup: parent.clone(), why: error.to_string() },
+            Err(error) => NoIncrement::Unreadable { backup: parent.clone(), why: in_full(&error) },
         };
         first_trouble.get_or_insert(trouble);
     }

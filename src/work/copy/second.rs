@@ -72,7 +72,7 @@ pub(super) async fn finish(
             report.s3 = if begun { Presence::Unfinished } else { Presence::Absent };
             let (backup, place, why) = (&report.backup, second.place(), told(&error));
             let next = error.hint().filter(|_| error.reason == Reason::Forbidden);
-            let next = next.unwrap_or_else(|| "kubectl mariadb-backup sync sends it again".to_owned());
+            let next = next.unwrap_or_else(|| "to send it again: kubectl mariadb-backup sync".to_owned());
             let message = format!("{backup} is not in {place}: {why}; {next}");
             warn(message, ports, warnings);
         }

@@ -1,0 +1,116 @@
+//! Commands that are named in texts for people, completed so that they can be typed as they stand.
+//!
+//! Whoever writes such a text knows what is to be done, and not always where; the conductor knows namespace and
+//! cluster, and the plugin by which flags its user reaches them.
+
+/// What a command of ours begins with.
+const OURS: &str = "kubectl mariadb-backup ";
+
+/// What every command begins with.
+const ANY: &str = "kubectl ";
+
+/// Commands of kubectl's own that are about what lies in a namespace.
+const NAMESPACED: [&str; 9] = ["annotate", "create", "delete", "describe", "edit", "get", "logs", "patch", "scale"];
+
+/// Adds namespace and cluster to every command in a text that names no namespace.
+#[must_use]
+pub fn placed(text: &str, namespace: &str, statefulset: &str) -> String {
+    each(text, |command| {
+        if command.contains(" -n ") {
+            return command.to_owned();
+        }
+        if let Some(rest) = command.strip_prefix(OURS) {
+            let (words, rest) = rest.split_at(words(rest));
+            let has_cluster = rest.contains("--statefulset ");
+            let cluster = if has_cluster { String::new() } else { format!(" --statefulset {statefulset}") };
+            return if words.is_empty() {
+                command.to_owned()
+            } else {
+                format!("{OURS}{words} -n {namespace}{cluster}{rest}")
+            };
+        }
+        let rest = &command[ANY.len()..];
+        let verb = rest.split(|c: char| !c.is_ascii_lowercase()).next().unwrap_or_default();
+        if NAMESPACED.contains(&verb) { format!("{ANY}-n {namespace} {rest}") } else { command.to_owned() }
+    })
+}
+
+/// Adds flags, each with a space before it, to every command in a text.
+#[must_use]
+pub fn reached(text: &str, flags: &str) -> String {
+    if flags.is_empty() {
+        return text.to_owned();
+    }
+    each(text, |command| match command.strip_prefix(OURS) {
+        // A plugin's flags stand behind its name.
+        Some(rest) => {
+            let (words, rest) = rest.split_at(words(rest));
+            format!("{OURS}{words}{flags}{rest}")
+        }
+        None => format!("kubectl{flags} {}", &command[ANY.len()..]),
+    })
+}
+
+/// How many bytes the words of a command of ours take: one, or two of those that have subcommands.
+fn words(rest: &str) -> usize {
+    let end = |text: &str| text.find(|c: char| !c.is_ascii_lowercase()).unwrap_or(text.len());
+    let first = end(rest);
+    if &rest[..first] == "schedule" && rest[first..].starts_with(' ') {
+        return first + 1 + end(&rest[first + 1..]);
+    }
+    first
+}
+
+/// Changes every command in a text: from `kubectl` to the next one or the end of its line.
+fn each(text: &str, change: impl Fn(&str) -> String) -> String {
+    let mut done = String::with_capacity(text.len());
+    for line in text.split_inclusive('\n') {
+        let starts: Vec<_> = line.match_indices(ANY).map(|(at, _)| at).collect();
+        done.push_str(&line[..starts.first().copied().unwrap_or(line.len())]);
+        for (n, start) in starts.iter().enumerate() {
+            let end = starts.get(n + 1).copied().unwrap_or(line.len());
+            done.push_str(&change(&line[*start..end]));
+        }
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_of_ours_leads_to_its_cluster() {
+        let placed = |text: &str| placed(text, "db", "m");
+        assert_eq!(
+            placed("to go on: kubectl mariadb-backup recover"),
+            "to go on: kubectl mariadb-backup recover -n db --statefulset m"
+        );
+        assert_eq!(
+            placed("kubectl mariadb-backup sync --to s3; then kubectl mariadb-backup list, twice"),
+            "kubectl mariadb-backup sync -n db --statefulset m --to s3; then kubectl mariadb-backup list -n db --statefulset m, twice"
+        );
+        let whole = "kubectl mariadb-backup logs x -n other";
+        assert_eq!(placed(whole), whole);
+    }
+
+    #[test]
+    fn a_command_of_kubectl_s_own_gets_the_namespace_where_it_needs_one() {
+        let placed = |text: &str| placed(text, "db", "m");
+        assert_eq!(placed("see kubectl get pod x -o wide"), "see kubectl -n db get pod x -o wide");
+        assert_eq!(placed("kubectl cluster-info"), "kubectl cluster-info");
+        assert_eq!(placed("one\nkubectl logs p\nlast"), "one\nkubectl -n db logs p\nlast");
+        assert_eq!(placed("nothing to type"), "nothing to type");
+    }
+
+    #[test]
+    fn a_command_leads_there_by_the_flags_its_reader_gave() {
+        let text = "kubectl mariadb-backup recover -n db; kubectl -n db get pods";
+        let flags = " --context x";
+        assert_eq!(
+            reached(text, flags),
+            "kubectl mariadb-backup recover --context x -n db; kubectl --context x -n db get pods"
+        );
+        assert_eq!(reached(text, ""), text);
+    }
+}
