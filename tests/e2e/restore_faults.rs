@@ -90,7 +90,7 @@ fn without_room_to_unpack_nothing_is_begun() {
     // As much as is free on the volume is to be kept free for its server.
     cluster.set("MARIADB_BACKUP_DATA_FREE", "3900Mi");
     let refused = cluster.plugin(&["restore", &name, "--yes"]).ends_with(6);
-    assert!(refused.stderr.contains("bytes unpacked"), "{}", refused.stderr);
+    assert!(refused.stderr.contains(" unpacked, and the volume of "), "{}", refused.stderr);
     assert_eq!(incarnations(&cluster), before, "a server was restarted");
     nothing_is_left(&cluster, 3);
 }
