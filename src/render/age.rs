@@ -10,6 +10,13 @@ pub fn took(seconds: u64) -> String {
     if seconds == 0 { "<1s".to_owned() } else { human(Duration::from_secs(seconds)) }
 }
 
+/// Writes how long something took to a tenth of a second where that matters, else as ages are written.
+#[must_use]
+pub fn took_millis(millis: u64) -> String {
+    let tenths = millis.div_ceil(100);
+    if tenths < 100 { format!("{}.{}s", tenths / 10, tenths % 10) } else { human(Duration::from_millis(millis)) }
+}
+
 /// Writes the age of something that happened at `time`; clocks may disagree by a little.
 #[must_use]
 pub fn since(time: jiff::Timestamp, now: jiff::Timestamp) -> String {
@@ -27,6 +34,11 @@ mod tests {
     #[test]
     fn nothing_takes_no_time() {
         assert_eq!([took(0), took(1), took(734)], ["<1s", "1s", "12m"]);
+    }
+
+    #[test]
+    fn short_times_have_a_digit_more() {
+        assert_eq!([40, 1234, 61_000, 130_000].map(took_millis), ["0.1s", "1.3s", "61s", "2m10s"]);
     }
 
     #[test]

@@ -69,9 +69,14 @@ fn sizes(described: &Description) -> String {
 
 fn duration(described: &Description) -> String {
     let entry = &described.backup.entry;
-    let Some(seconds) = entry.duration_secs else { return UNKNOWN.to_owned() };
-    let rate = entry.stream_bytes.filter(|_| seconds > 0).map(|bytes| format!(", {}/s", bytes::human(bytes / seconds)));
-    format!("{}{}", age::took(seconds), rate.unwrap_or_default())
+    // The catalogue has whole seconds only.
+    let exact = described.manifest.as_ref().map(|manifest| manifest.finished.duration_since(manifest.started));
+    let exact = exact.and_then(|took| u64::try_from(took.as_millis()).ok());
+    let Some(millis) = exact.or(entry.duration_secs.map(|seconds| seconds * 1000)) else { return UNKNOWN.to_owned() };
+    let took = if exact.is_some() { age::took_millis(millis) } else { age::took(millis / 1000) };
+    let of_second = |bytes: u64| bytes.saturating_mul(1000).checked_div(millis);
+    let rate = entry.stream_bytes.and_then(of_second).map(|rate| format!(", {}/s", bytes::human(rate)));
+    format!("{took}{}", rate.unwrap_or_default())
 }
 
 fn of_manifest(manifest: &Manifest) -> Vec<(&'static str, String)> {
@@ -96,7 +101,7 @@ fn of_manifest(manifest: &Manifest) -> Vec<(&'static str, String)> {
 fn desynced(times: &DesyncTimes) -> String {
     let [window, before, after, resync] =
         [times.window_millis, times.before_millis, times.after_millis, times.resync_millis]
-            .map(|millis| age::took(millis.div_ceil(1000)));
+            .map(age::took_millis);
     format!("{window} ({before} before the first byte, {after} after the last), Synced {resync} later")
 }
 
