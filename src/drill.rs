@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::catalogue;
 use crate::errand;
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
@@ -14,7 +15,7 @@ use crate::model::event::{Event, EventKind, Phase};
 use crate::model::names::{SCRATCH_VOLUME_PATH, STORE_PATH};
 use crate::model::order::{DrillRequest, ORDER_VERSION, ProveOrder, RunnerOrder, RunnerTask, StoreName};
 use crate::model::outcome::{Explain, Failure};
-use crate::model::report::{DrillReport, ProveReport};
+use crate::model::report::{DrillReport, LastDrill, ProveReport};
 use crate::model::settings::StoresWish;
 use crate::ports::conductor::{ConductorPorts, RunnerSpec, ScratchVolume};
 use crate::proof::{BOOT_LIMIT, Chain, ChainError};
@@ -24,9 +25,14 @@ pub use crate::stores::Inputs;
 /// What an unpacked backup grows by while it is prepared and served: logs, temporary tables.
 const GROWTH_BYTES: u64 = 1 << 30;
 
+/// So much of why a drill failed is remembered; the rest stands in its log.
+const REMEMBERED_BYTES: usize = 300;
+
 /// A drill with every choice made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DrillPlan {
+    /// The Job's name.
+    pub run: String,
     /// The chain of the backup, and where each of it is taken from.
     pub chain: Chain,
     /// The runner.
@@ -96,7 +102,8 @@ pub fn plan(inputs: &Inputs<'_>, request: &DrillRequest) -> Result<DrillPlan, Dr
     let chain = Chain::of(inputs, &backup, request.store, [StoreName::Local, StoreName::S3])?;
     let runner = runner(inputs, request, &chain)?;
     // Every other limit is the runner's own, and this is the longest of them.
-    Ok(DrillPlan { chain, runner, start: settings.start_timeout, patience: settings.copy_timeout + BOOT_LIMIT })
+    let (run, patience) = (inputs.job.to_owned(), settings.copy_timeout + BOOT_LIMIT);
+    Ok(DrillPlan { run, chain, runner, start: settings.start_timeout, patience })
 }
 
 /// Returns the newest backup whose whole chain can be relied on.
@@ -145,7 +152,7 @@ fn runner(inputs: &Inputs<'_>, request: &DrillRequest, chain: &Chain) -> Result<
     })
 }
 
-/// Has the backup booted.
+/// Has the backup booted, and enters into the catalogue what came of it.
 ///
 /// # Errors
 /// [`DrillError::Runner`] with what the runner found.
@@ -153,6 +160,13 @@ pub async fn run(plan: &DrillPlan, ports: &ConductorPorts<'_>) -> Result<DrillRe
     ports.events.send(Phase::Prove, EventKind::Started);
     ports.events.step(Phase::Prove, told(plan));
     let begun = ports.clock.elapsed();
+    let done = boot(plan, begun, ports).await;
+    let failed = done.as_ref().err().map(|error| remembered(&error.to_string()));
+    enter(plan, failed, millis_since(begun, ports), ports).await;
+    done
+}
+
+async fn boot(plan: &DrillPlan, begun: Duration, ports: &ConductorPorts<'_>) -> Result<DrillReport, DrillError> {
     let hear = |event: Event| errand::repeat(event.phase, event.kind, ports);
     let proof: ProveReport = errand::run_patiently(&plan.runner, plan.start, plan.patience, ports, hear)
         .await
@@ -165,9 +179,41 @@ pub async fn run(plan: &DrillPlan, ports: &ConductorPorts<'_>) -> Result<DrillRe
         base: plan.chain.members.first().filter(|base| **base != proof.backup).cloned(),
         members: u32::try_from(plan.chain.members.len()).unwrap_or(u32::MAX),
         from,
-        took_millis: u64::try_from(ports.clock.elapsed().saturating_sub(begun).as_millis()).unwrap_or(u64::MAX),
+        took_millis: millis_since(begun, ports),
         proof,
     })
+}
+
+fn millis_since(begun: Duration, ports: &ConductorPorts<'_>) -> u64 {
+    u64::try_from(ports.clock.elapsed().saturating_sub(begun).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Enters that the drill was, and that the whole chain is as recorded when it went well.
+///
+/// What cannot be entered is a warning: what was found out holds all the same.
+async fn enter(plan: &DrillPlan, failed: Option<String>, took_millis: u64, ports: &ConductorPorts<'_>) {
+    let (members, at) = (&plan.chain.members, ports.clock.now());
+    let Some(backup) = members.last().cloned() else { return };
+    let last = LastDrill { run: plan.run.clone(), at, backup, took_millis, failed };
+    let enter = |catalogue: &mut Catalogue| {
+        if last.failed.is_none() {
+            catalogue.enter_proof(members, at);
+        }
+        catalogue.drill = Some(last.clone());
+    };
+    if let Err(error) = catalogue::change(ports, enter).await {
+        let message = format!("{error}, so the catalogue does not tell of this drill");
+        ports.events.send(Phase::Prove, EventKind::Warned { message });
+    }
+}
+
+/// The beginning of why it failed, on one line.
+fn remembered(why: &str) -> String {
+    let line = why.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.len() {
+        0..=REMEMBERED_BYTES => line,
+        _ => format!("{}…", &line[..line.floor_char_boundary(REMEMBERED_BYTES)]),
+    }
 }
 
 /// Says what is about to be done.

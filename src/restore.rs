@@ -10,6 +10,7 @@
 //! the stage it has reached; [`resume`] goes on from there when the conductor died.
 
 use crate::errand;
+use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Catalogue;
 use crate::model::cluster::{ClaimView, ClusterView};
 use crate::model::galera::Member;
@@ -77,6 +78,8 @@ pub struct RestorePlan {
     pub leader: Leader,
     /// What is recorded before the first effect.
     pub debt: RestoreDebt,
+    /// Those of the chain that this cluster's own catalogue has: proven, they count as verified.
+    own: Vec<BackupId>,
     /// The runners that prove it: the next is tried where one finds its copy damaged.
     pub proofs: Vec<RunnerSpec>,
     /// What the others get theirs from, where that was asked for.
@@ -150,7 +153,9 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
     let unpacked_bytes = chain.unpacked_bytes(&inputs).ok();
     let remarks = obstacles::remarks(observed);
     let (limits, refill) = (Limits::of(observed.settings), request.refill);
-    Ok(RestorePlan { chain, leader, debt, proofs, refill, limits, unpacked_bytes, remarks })
+    // A backup of another cluster may have the name of one of ours.
+    let own = if request.of_another.is_none() { chain.members.clone() } else { vec![] };
+    Ok(RestorePlan { chain, leader, debt, own, proofs, refill, limits, unpacked_bytes, remarks })
 }
 
 /// What the StatefulSet shall ask for at the end: what it asks for now, or as many as were found of one that

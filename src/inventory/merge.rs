@@ -16,7 +16,12 @@ const STORES: [StoreName; 2] = [StoreName::Local, StoreName::S3];
 pub(super) fn rebuilt(stock: &Stock, old: Option<&Catalogue>, at: Timestamp) -> (Catalogue, Vec<String>) {
     let empty = Catalogue::default();
     let old = old.unwrap_or(&empty);
-    let mut new = Catalogue { room: room(stock, at).or(old.room), owner: old.owner.clone(), ..Catalogue::default() };
+    let mut new = Catalogue {
+        room: room(stock, at).or(old.room),
+        owner: old.owner.clone(),
+        drill: old.drill.clone(),
+        ..Catalogue::default()
+    };
     let mut warnings = Vec::new();
     for (backup, by_store) in &stock.found {
         let known = Known { files: old.files_of(backup), entry: old.entry(backup) };

@@ -17,7 +17,7 @@ use super::backup_id::{BackupId, BackupName};
 use super::galera::Position;
 use super::manifest::{MANIFEST_FILE, STREAM_FILE, StoredFile};
 use super::order::StoreName;
-use super::report::{CopyReport, Verdict};
+use super::report::{CopyReport, LastDrill, Verdict};
 use super::settings::StoresWish;
 
 /// The ConfigMap's key with the sums.
@@ -31,6 +31,9 @@ pub const ROOM_KEY: &str = "room";
 
 /// The ConfigMap's key with the mark of ownership that this catalogue's cluster leaves in S3.
 pub const OWNER_KEY: &str = "owner";
+
+/// The ConfigMap's key with the last drill.
+pub const DRILL_KEY: &str = "drill";
 
 /// The most data a catalogue may be: what the API takes in a ConfigMap, with room for its metadata.
 pub const LIMIT_BYTES: usize = (1 << 20) - (16 << 10);
@@ -253,6 +256,8 @@ pub struct Catalogue {
     /// What this catalogue's cluster is known by in S3, from the first write on and for good: a place
     /// there that bears another one's mark is never written to. The StatefulSet's UID of that moment.
     pub owner: Option<String>,
+    /// The last drill.
+    pub drill: Option<LastDrill>,
 }
 
 /// A catalogue that cannot be read.
@@ -284,6 +289,7 @@ impl Catalogue {
             entries: key(data, BACKUPS_KEY)?,
             room: key(data, ROOM_KEY)?,
             owner: data.get(OWNER_KEY).cloned(),
+            drill: key(data, DRILL_KEY)?,
         })
     }
 
@@ -297,6 +303,8 @@ impl Catalogue {
             (ROOM_KEY.to_owned(), serde_json::to_string(&self.room).expect(text)),
         ]);
         data.extend(self.owner.iter().map(|owner| (OWNER_KEY.to_owned(), owner.clone())));
+        let drill = self.drill.iter().map(|drill| serde_json::to_string(drill).expect(text));
+        data.extend(drill.map(|drill| (DRILL_KEY.to_owned(), drill)));
         data
     }
 
@@ -425,6 +433,16 @@ impl Catalogue {
         } else if was_read && !bad {
             // Somebody brought it back, and asked for it by its name.
             entry.quarantined = None;
+        }
+    }
+
+    /// Enters that these backups were read whole, found as recorded, and booted; nothing of one that is not in
+    /// the catalogue. What is wrong with another copy of one stays so.
+    pub fn enter_proof(&mut self, backups: &[BackupId], at: Timestamp) {
+        for backup in backups {
+            if let Some(entry) = self.known(backup) {
+                entry.verified = Some(at);
+            }
         }
     }
 

@@ -15,7 +15,7 @@ mod drill;
 mod prove;
 mod refill;
 mod restore;
-pub use drill::DrillReport;
+pub use drill::{DrillReport, LastDrill};
 pub use prove::{ProveReport, ProvenLogins, QueryResult};
 pub use refill::VolumeReport;
 pub use restore::{LAST_RESTORE_ANNOTATION, LastRestore, RestorePreview, RestoreReport, VolumePlan};

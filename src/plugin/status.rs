@@ -25,6 +25,7 @@ use crate::model::report::{RunReport, StatusReport};
 use crate::ports::Clock;
 use crate::render::age;
 use crate::render::screen::Screen;
+pub(crate) use page::drill_text;
 pub(crate) use shape::Status;
 
 pub(crate) async fn run(flags: &StatusFlags, session: &Session, screen: &mut Screen) -> CommandResult {

@@ -3,15 +3,17 @@
 use super::course::Course;
 use super::leader::Leader;
 use super::{Observed, RestoreError, RestorePlan, volume};
+use crate::catalogue;
 use crate::errand;
 use crate::exit_code::ExitCode;
+use crate::model::backup_id::BackupId;
 use crate::model::event::{EventKind, Phase};
 use crate::model::obligation::ScratchPlace;
 use crate::model::order::{ORDER_VERSION, ProveOrder, RunnerOrder, RunnerTask, StoreName};
 use crate::model::outcome::{Explain, Failure, in_full};
 use crate::model::report::{ProveReport, VolumeReport};
 use crate::patience::patiently;
-use crate::ports::conductor::{DataVolume, RunnerSpec};
+use crate::ports::conductor::{ConductorPorts, DataVolume, RunnerSpec};
 use crate::ports::restore::RestorePorts;
 use crate::proof::Chain;
 use crate::stores;
@@ -103,8 +105,21 @@ pub(super) async fn run(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<
     };
     let said = format!("the backup boots, in the new history {history}");
     conductor.events.step(Phase::Prove, said);
+    enter(&plan.own, conductor).await;
     conductor.events.send(Phase::Prove, EventKind::Finished);
     Ok(history)
+}
+
+/// Enters that every byte of the chain was read and is as recorded; a restore does not depend on it.
+async fn enter(proven: &[BackupId], conductor: &ConductorPorts<'_>) {
+    if proven.is_empty() {
+        return;
+    }
+    let at = conductor.clock.now();
+    if let Err(error) = catalogue::change(conductor, |catalogue| catalogue.enter_proof(proven, at)).await {
+        let message = format!("the catalogue does not tell that the backup was proven: {}", in_full(&error));
+        conductor.events.send(Phase::Prove, EventKind::Warned { message });
+    }
 }
 
 /// Removes what a proof left, and the record with it: the cluster was never touched.

@@ -7,7 +7,7 @@
 //! the old one, with nothing owed and nothing left behind.
 
 use mariadb_backup::exit_code::ExitCode;
-use mariadb_backup::model::order::{Refill, RestoreRequest};
+use mariadb_backup::model::order::{ForeignBackup, Refill, RestoreRequest};
 
 use crate::restore_world::{Data, NEW, OLD, RestoreWorld, Volume, request};
 use crate::world::Fault;
@@ -257,6 +257,27 @@ fn a_backup_that_is_damaged_in_one_store_is_taken_from_the_other() {
     world.restore("job").unwrap().unwrap();
     assert!(world.lock().warnings.iter().any(|warning| warning.contains("other store")), "{:?}", world.lock().warnings);
     assert_eq!(world.lock().history().as_deref(), Some(NEW));
+}
+
+#[test]
+fn a_backup_that_booted_counts_as_verified_also_when_the_old_cluster_came_back() {
+    for world in [RestoreWorld::new(3), sick(RestoreWorld::new(3))] {
+        world.restore("job").unwrap().ok();
+        let entry = world.lock().catalogue.entry(&request().backup).unwrap();
+        assert!(entry.verified.is_some(), "{entry:?}");
+    }
+}
+
+#[test]
+fn a_backup_of_another_cluster_verifies_none_of_that_name() {
+    let world = RestoreWorld::new(3);
+    let catalogue = world.lock().catalogue.clone();
+    let (files, entries) = (catalogue.files, catalogue.entries);
+    let foreign = ForeignBackup { cluster: "shop/other".to_owned(), files, entries };
+    let elsewhere = RestoreRequest { of_another: Some(Box::new(foreign)), ..request() };
+    world.restore_as("job", &elsewhere).unwrap().unwrap();
+    let entry = world.lock().catalogue.entry(&request().backup).unwrap();
+    assert_eq!(entry.verified, None);
 }
 
 #[test]

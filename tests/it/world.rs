@@ -24,6 +24,7 @@ use mariadb_backup::ports::conductor::{ConductorPorts, Sight};
 use mariadb_backup::ports::{PortError, Reason};
 
 mod ports;
+mod prove;
 mod runner;
 pub(crate) mod shelf;
 

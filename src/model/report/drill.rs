@@ -1,5 +1,6 @@
 //! What a drill tells.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::ProveReport;
@@ -21,4 +22,21 @@ pub struct DrillReport {
     pub from: Vec<StoreName>,
     /// How long it all took, from the pod's start to its end.
     pub took_millis: u64,
+}
+
+/// The last drill, as the catalogue remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LastDrill {
+    /// The run.
+    pub run: String,
+    /// When it ended.
+    pub at: Timestamp,
+    /// The backup.
+    pub backup: BackupId,
+    /// How long it all took, from the pod's start to its end.
+    pub took_millis: u64,
+    /// Why the backup did not boot, or is not what it should be; `None` when it does and is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
 }

@@ -14,9 +14,9 @@ Columns:
   SIZE      bytes stored, compressed
   LOCAL S3  whether it lies on the volume, and in S3: yes, unfinished (on its
             way there), missing, damaged, quarantined (set aside) or <none>
-  VERIFIED  how long ago every byte was last read and found to be what was
-            recorded; damaged when something else was found; <none> when
-            nobody has read it since it was written
+  VERIFIED  how long ago every byte was last read, by verify --deep, a drill or a
+            restore, and found to be what was recorded; damaged when something
+            else was found; <none> when nobody has read it since
   BASE      (wide) the full backup that an incremental one begins with
   PARENT    (wide) the backup that an incremental one builds on
   DURATION  (wide) how long the copy took

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::shape::Description;
 use crate::model::manifest::{DesyncTimes, Manifest};
 use crate::model::order::StoreName;
+use crate::plugin::status::drill_text;
 use crate::render::table::{Table, harmless};
 use crate::render::{age, bytes};
 
@@ -35,6 +36,7 @@ pub(super) fn text(described: &Description, now: Timestamp) -> String {
         ("Position", entry.position.as_ref().map_or(UNKNOWN.to_owned(), ToString::to_string)),
     ];
     rows.extend(described.manifest.iter().flat_map(of_manifest));
+    rows.extend(described.last_drill.iter().map(|last| ("Last drill", drill_text(last, now))));
     let lines = rows.iter().map(|(name, text)| format!("{:<16}{}\n", format!("{name}:"), harmless(text)));
     format!("{}\n{}", lines.collect::<Vec<_>>().concat(), files(described).text(true))
 }

@@ -10,7 +10,7 @@ use crate::model::catalogue::{Catalogue, Entry};
 use crate::model::chain;
 use crate::model::manifest::Manifest;
 use crate::model::order::StoreName;
-use crate::model::report::FoundBackup;
+use crate::model::report::{FoundBackup, LastDrill};
 use crate::plugin::list::Backup;
 
 /// Everything about one backup; what is not known is left out. Members are added, never changed.
@@ -35,6 +35,9 @@ pub(super) struct Description {
     /// What is wrong with it in a store, for each where something is.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) store_trouble: BTreeMap<&'static str, String>,
+    /// The last drill of the cluster, whichever backup it was of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_drill: Option<LastDrill>,
     /// Its files beside the manifest, with their sums.
     pub(super) files: BTreeMap<String, File>,
     /// All that its manifest says, but the stream's members.
@@ -71,6 +74,7 @@ impl Description {
             broken: usable.err().map(|broken| broken.to_string()),
             encrypted: false,
             store_trouble: found.iter().filter_map(trouble).collect(),
+            last_drill: catalogue.drill.clone(),
             files: files(id, catalogue, manifest.as_ref()),
             manifest,
         }

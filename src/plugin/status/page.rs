@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::shape::{Act, Fact, Health, Holder, Last, Run, Status, what_is_owed};
 use crate::model::catalogue::RoomSeen;
 use crate::model::obligation::Obligation;
-use crate::model::report::{LastRestore, MemberStatus, ReplicaStatus};
+use crate::model::report::{LastDrill, LastRestore, MemberStatus, ReplicaStatus};
 use crate::plugin::schedule::brief;
 use crate::render::table::{Table, harmless};
 use crate::render::{age, bytes};
@@ -47,6 +47,9 @@ fn facts(status: &Status, now: Timestamp) -> String {
     ];
     if let Fact::Known(last) = &status.last_restore {
         rows.push(("Last restore", restore_text(last, now)));
+    }
+    if let Fact::Known(last) = &status.last_drill {
+        rows.push(("Last drill", drill_text(last, now)));
     }
     match &status.running {
         None => rows.push(("Running", UNKNOWN.to_owned())),
@@ -101,6 +104,15 @@ fn restore_text(last: &LastRestore, now: Timestamp) -> String {
     let kept = kept.map(|place| format!("; old data kept on the volume of {} in {place}", report.leader));
     let kept = kept.unwrap_or_default();
     format!("{}, {} ago{kept}", report.backup.name(), age::since(last.at, now))
+}
+
+/// When which backup was booted last, how long that took, and what came of it.
+pub(crate) fn drill_text(last: &LastDrill, now: Timestamp) -> String {
+    let (name, when, took) = (last.backup.name(), age::since(last.at, now), age::took_millis(last.took_millis));
+    match &last.failed {
+        None => format!("{name}, {when} ago: it boots; took {took}"),
+        Some(why) => format!("{name}, {when} ago: failed after {took}: {why} (run {})", last.run),
+    }
 }
 
 fn room_text(room: &RoomSeen, now: Timestamp) -> String {
@@ -344,6 +356,25 @@ mod tests {
         assert_eq!(status(true).code(), ExitCode::DoneWithWarnings);
         assert!(text(&status(false), now(), true).contains("kubectl mariadb-backup recover"), "its run has died");
         assert_eq!(status(false).code(), ExitCode::Refused);
+    }
+
+    #[test]
+    fn the_page_tells_of_the_last_drill_and_how_it_ended() {
+        let drill = |failed: Option<&str>| LastDrill {
+            run: "mariadb-phy-drill-abcde".to_owned(),
+            at: at("2026-01-03T09:00:00Z"),
+            backup: "base/2026-01-01_00-00-00".parse().unwrap(),
+            took_millis: 61_000,
+            failed: failed.map(str::to_owned),
+        };
+        insta::assert_snapshot!(drill_text(&drill(None), now()), @"2026-01-01_00-00-00, 3h ago: it boots; took 61s");
+        insta::assert_snapshot!(
+            drill_text(&drill(Some("a table does not open")), now()),
+            @"2026-01-01_00-00-00, 3h ago: failed after 61s: a table does not open (run mariadb-phy-drill-abcde)"
+        );
+        let drilled = Catalogue { drill: Some(drill(None)), ..catalogue() };
+        let page = text(&Status::of(Facts { catalogue: Some(drilled), ..facts(vec![], None) }, None), now(), true);
+        assert!(page.contains("\nLast drill:        2026-01-01_00-00-00, 3h ago"), "{page}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::model::chain;
 use crate::model::cluster::ClusterView;
 use crate::model::forecast::{UntilFull, until_full};
 use crate::model::obligation::{Debt, Obligation, RestoreDebt};
-use crate::model::report::{LastRestore, ReplicaStatus, StatusReport};
+use crate::model::report::{LastDrill, LastRestore, ReplicaStatus, StatusReport};
 use crate::plugin::schedule::Schedule;
 
 /// Something that may not be there; and whether it is may not be known. Written as it, `null`, or not at all.
@@ -90,6 +90,8 @@ pub(crate) struct Status {
     pub(super) last_incremental: Fact<Last>,
     #[serde(skip_serializing_if = "Fact::is_unknown")]
     pub(super) last_restore: Fact<LastRestore>,
+    #[serde(skip_serializing_if = "Fact::is_unknown")]
+    pub(super) last_drill: Fact<LastDrill>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) room: Option<RoomSeen>,
     /// Days until the volume has no room for the next backup; none when that is never.
@@ -205,6 +207,11 @@ impl Status {
             last_full: last(Kind::Full),
             last_incremental: last(Kind::Incremental),
             last_restore,
+            last_drill: facts
+                .catalogue
+                .as_ref()
+                .map(|catalogue| Fact::found(catalogue.drill.clone()))
+                .unwrap_or_default(),
             running: facts.running,
             room: facts.catalogue.as_ref().and_then(|catalogue| catalogue.room),
             full_in_days: match until_full {

@@ -328,8 +328,11 @@ impl CatalogueStore for RestoreWorld {
         Ok(None)
     }
 
-    async fn write(&self, _catalogue: &Catalogue, _version: Option<&str>) -> Result<(), PortError> {
-        unreachable!("a restore writes no catalogue")
+    async fn write(&self, catalogue: &Catalogue, _version: Option<&str>) -> Result<(), PortError> {
+        self.effect("write the catalogue", |state| {
+            state.catalogue = catalogue.clone();
+            Ok(())
+        })
     }
 }
 

@@ -91,7 +91,8 @@ impl World {
             RunnerTask::Check(order) => self.check(order),
             RunnerTask::Keep(order) => self.keep(order),
             RunnerTask::Inventory(order) => self.take_stock(name, order),
-            RunnerTask::Prove(_) | RunnerTask::Refill(_) => panic!("restores have a world of their own"),
+            RunnerTask::Prove(order) => Ok(self.prove(order)),
+            RunnerTask::Refill(_) => panic!("restores have a world of their own"),
         };
         self.end(name, last_word.ok());
     }
