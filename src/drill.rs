@@ -25,9 +25,6 @@ pub use crate::stores::Inputs;
 /// What an unpacked backup grows by while it is prepared and served: logs, temporary tables.
 const GROWTH_BYTES: u64 = 1 << 30;
 
-/// So much of why a drill failed is remembered; the rest stands in its log.
-const REMEMBERED_BYTES: usize = 300;
-
 /// A drill with every choice made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DrillPlan {
@@ -161,7 +158,7 @@ pub async fn run(plan: &DrillPlan, ports: &ConductorPorts<'_>) -> Result<DrillRe
     ports.events.step(Phase::Prove, told(plan));
     let begun = ports.clock.elapsed();
     let done = boot(plan, begun, ports).await;
-    let failed = done.as_ref().err().map(|error| remembered(&error.to_string()));
+    let failed = done.as_ref().err().map(|error| Failure::of(error).in_short());
     enter(plan, failed, millis_since(begun, ports), ports).await;
     done
 }
@@ -204,15 +201,6 @@ async fn enter(plan: &DrillPlan, failed: Option<String>, took_millis: u64, ports
     if let Err(error) = catalogue::change(ports, enter).await {
         let message = format!("{error}, so the catalogue does not tell of this drill");
         ports.events.send(Phase::Prove, EventKind::Warned { message });
-    }
-}
-
-/// The beginning of why it failed, on one line.
-fn remembered(why: &str) -> String {
-    let line = why.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.len() {
-        0..=REMEMBERED_BYTES => line,
-        _ => format!("{}…", &line[..line.floor_char_boundary(REMEMBERED_BYTES)]),
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Figures {
     pub running: Option<Running>,
     /// The last ended run of each task, by the task's word.
     pub last: BTreeMap<String, LastRun>,
+    /// The last run that failed, whatever came after it.
+    pub failed: Option<FailedRun>,
     /// When a run of each task last did what was asked.
     pub success: BTreeMap<String, Timestamp>,
     /// The last copy of each kind.
@@ -87,6 +89,22 @@ pub struct LastRun {
     pub took_millis: u64,
     /// Its exit code.
     pub code: u8,
+}
+
+/// A run that did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedRun {
+    /// Its Job.
+    pub job: String,
+    /// The word for its task.
+    pub task: String,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// Its exit code.
+    pub code: u8,
+    /// Why, on one line.
+    pub why: String,
 }
 
 /// A copy that became a backup.
@@ -207,8 +225,17 @@ impl Figures {
             took_millis: millis_between(run.began, ending.at),
             code: ending.code().number(),
         };
+        let report = match ending.done {
+            Ok(report) => report,
+            Err(failure) => {
+                let (job, task) = (run.job.clone(), run.task.to_owned());
+                let (code, why) = (failure.code.number(), failure.in_short());
+                self.failed = Some(FailedRun { job, task, ended: ending.at, code, why });
+                self.last.insert(run.task.to_owned(), last);
+                return;
+            }
+        };
         self.last.insert(run.task.to_owned(), last);
-        let Ok(report) = ending.done else { return };
         self.success.insert(run.task.to_owned(), ending.at);
         match report {
             RunReport::Backup(report) => {

@@ -83,6 +83,17 @@ impl Failure {
         }
     }
 
+    /// What failed and why, the root of it last, on one line of bounded length: for records.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        let parts: Vec<&str> = [&self.message].into_iter().chain(&self.causes).map(String::as_str).collect();
+        let line = parts.join(": ").split_whitespace().collect::<Vec<_>>().join(" ");
+        match line.len() {
+            0..=SHORT_BYTES => line,
+            _ => format!("{}…", &line[..line.floor_char_boundary(SHORT_BYTES)]),
+        }
+    }
+
     /// Takes over an error with everything it knows.
     #[must_use]
     pub fn of(error: &dyn Explain) -> Self {
@@ -108,6 +119,9 @@ pub fn in_full(error: &dyn Error) -> String {
     }
     text
 }
+
+/// So much of a failure stands in a record; the rest is in its run's log.
+const SHORT_BYTES: usize = 300;
 
 /// The end of a run, as its last word.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,6 +12,7 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 
+use crate::adapters::kubernetes::orders::OrderedRun;
 use crate::model::names::{
     APP, APP_LABEL, CONDUCTOR_ACCOUNT, CONDUCTOR_CONTAINER, CONDUCTOR_CREDENTIALS, JOB_LABEL, JOB_PREFIX, MANAGER,
     MANAGER_LABEL, SCHEDULE_LABEL, STATEFULSET_LABEL, TASK_LABEL,
@@ -97,6 +98,14 @@ pub(crate) fn template(order: &Order, settings: &Settings, schedule: Option<&str
 /// Whether the task of that word only looks.
 pub(crate) fn is_look(task: &str) -> bool {
     ["status", "inventory"].contains(&task)
+}
+
+/// Whether a run only looks, or is only asked what would be done.
+pub(crate) fn only_looks(run: &OrderedRun) -> bool {
+    match &run.order {
+        Some(order) => order.task.only_looks(),
+        None => run.task.as_deref().is_some_and(is_look),
+    }
 }
 
 /// The longest a conductor may take to settle an obligation: the runner's end, then the replica's way back.

@@ -4,6 +4,7 @@
 //! cannot be had is said and left out: the rest is still worth knowing, on a bad day more than ever.
 
 mod facts;
+mod failed;
 mod overview;
 mod page;
 mod shape;

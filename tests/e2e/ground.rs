@@ -147,8 +147,10 @@ impl Cluster {
 
     /// Nothing a test before this one stored is in the way: no test stands on another.
     fn empty_stores(&self) {
-        let catalogue = "mariadb-server-backup-hash";
-        run("kubectl", &["delete", "configmap", catalogue, "-n", &self.namespace, "--ignore-not-found"]);
+        let (catalogue, figures) = ("mariadb-server-backup-hash", "mariadb-server-backup-metrics");
+        run("kubectl", &["delete", "configmap", catalogue, figures, "-n", &self.namespace, "--ignore-not-found"]);
+        let ours = "app.kubernetes.io/managed-by=kubectl-mariadb-backup";
+        run("kubectl", &["delete", "jobs", "-l", ours, "-n", &self.namespace]);
         for folder in [format!("{}/mariadb-server/", self.namespace), ".uploads/".to_owned()] {
             run("ground", &["s3", "remove", &folder]);
         }

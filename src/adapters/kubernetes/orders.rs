@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event as KubernetesEvent, Pod};
+use k8s_openapi::api::core::v1::{Event as KubernetesEvent, Pod, PodSpec};
 use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, ResourceExt};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff::Pause;
 use super::error::port_error;
-use crate::model::names::{JOB_LABEL, MANAGER, MANAGER_LABEL, STATEFULSET_LABEL, TASK_LABEL};
+use super::pod_state::{Stage, stage};
+use crate::model::names::{CONDUCTOR_CONTAINER, JOB_LABEL, MANAGER, MANAGER_LABEL, STATEFULSET_LABEL, TASK_LABEL};
+use crate::model::order::Order;
 use crate::ports::{PortError, Reason};
 
 /// How long a Job that cannot make its pod may still come right.
@@ -42,6 +44,30 @@ pub struct OrderedRun {
     pub task: Option<String>,
     /// Whether it has not ended yet.
     pub is_running: bool,
+    /// What was ordered, where this version understands it.
+    pub order: Option<Order>,
+    /// How its Job ended.
+    pub end: Option<RunEnd>,
+}
+
+/// How a Job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunEnd {
+    /// Whether Kubernetes calls it complete.
+    pub is_good: bool,
+    /// When.
+    pub at: Option<Timestamp>,
+    /// Its condition, such as `Failed (DeadlineExceeded)`.
+    pub how: String,
+}
+
+/// What is left of how a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Its conductor's last word; `None` when it could not say one.
+    pub last_word: Option<String>,
+    /// How its pod ended: a phrase.
+    pub how: String,
 }
 
 /// One look at a Job that is to make a pod.
@@ -79,6 +105,18 @@ impl Orders {
         let mut runs: Vec<OrderedRun> = jobs.items.iter().map(ordered_run).collect();
         runs.sort_by(|a, b| (b.ordered, &b.job).cmp(&(a.ordered, &a.job)));
         Ok(runs)
+    }
+
+    /// Looks how the run of an ended Job ended; `None` when its pod is gone, or does not know either.
+    pub async fn ending(&self, job: &str) -> Result<Option<Ending>, PortError> {
+        let of_job = ListParams::default().labels(&format!("{JOB_LABEL}={job}"));
+        let what = format!("cannot list the pods of Job {}/{job}", self.namespace);
+        let pods = self.pods.list(&of_job).await.map_err(|error| port_error(what, error))?;
+        Ok(pods.items.first().and_then(|pod| match stage(pod, CONDUCTOR_CONTAINER) {
+            Stage::Ended(end) => Some(Ending { last_word: end.last_word, how: end.how }),
+            Stage::NeverRan(how) | Stage::Stuck(how) => Some(Ending { last_word: None, how }),
+            Stage::Waiting(_) | Stage::Running => None,
+        }))
     }
 
     /// Waits for the pod of a Job and returns its name.
@@ -134,7 +172,7 @@ impl Orders {
         };
         if let Some(end) = end_of(&found) {
             let gone = PortError::new(Reason::Missing, format!("the pod of Job {}/{job} is gone", self.namespace));
-            return Err(gone.caused_by(format!("the Job is {end}, but only its pod could say more")));
+            return Err(gone.caused_by(format!("the Job is {}, but only its pod could say more", end.how)));
         }
         Ok(self.refusal(job).await.map_or(Look::Nothing, Look::Refused))
     }
@@ -148,19 +186,33 @@ impl Orders {
 }
 
 fn ordered_run(job: &Job) -> OrderedRun {
+    let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let end = end_of(job);
     OrderedRun {
         job: job.name_any(),
         ordered: job.creation_timestamp().map(|time| time.0),
         task: job.labels().get(TASK_LABEL).cloned(),
-        is_running: end_of(job).is_none(),
+        is_running: end.is_none(),
+        order: pod.and_then(order_of),
+        end,
     }
 }
 
-/// How a Job ended, such as `Failed (DeadlineExceeded)`.
-fn end_of(job: &Job) -> Option<String> {
+/// Reads the order out of a conductor's command line.
+pub(super) fn order_of(pod: &PodSpec) -> Option<Order> {
+    let conductor = pod.containers.iter().find(|container| container.name == CONDUCTOR_CONTAINER)?;
+    let value = conductor.args.as_ref()?.iter().skip_while(|word| *word != "--order").nth(1)?;
+    serde_json::from_str(value).ok()
+}
+
+fn end_of(job: &Job) -> Option<RunEnd> {
     let conditions = job.status.as_ref()?.conditions.as_ref()?;
     let end =
         conditions.iter().find(|one| one.status == "True" && ["Complete", "Failed"].contains(&one.type_.as_str()))?;
     let reason = end.reason.as_deref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-    Some(format!("{}{reason}", end.type_))
+    Some(RunEnd {
+        is_good: end.type_ == "Complete",
+        at: end.last_transition_time.as_ref().map(|time| time.0),
+        how: format!("{}{reason}", end.type_),
+    })
 }

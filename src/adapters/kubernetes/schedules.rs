@@ -7,6 +7,7 @@ use kube::{Client, ResourceExt};
 use serde_json::json;
 
 use super::error::port_error;
+use super::orders::order_of;
 use crate::model::names::{CONDUCTOR_CONTAINER, MANAGER, MANAGER_LABEL, STATEFULSET_LABEL};
 use crate::model::order::Order;
 use crate::ports::PortError;
@@ -101,14 +102,8 @@ fn scheduled(object: CronJob) -> Scheduled {
         is_suspended: spec.and_then(|spec| spec.suspend).unwrap_or(false),
         last: last.map(|time| time.0),
         made: object.creation_timestamp().map(|time| time.0),
-        order: conductor.and_then(|container| container.args.as_ref()).and_then(|words| order(words)),
+        order: template.and_then(order_of),
         image: conductor.and_then(|container| container.image.clone()),
         object,
     }
-}
-
-/// Reads the order out of a conductor's command line.
-fn order(words: &[String]) -> Option<Order> {
-    let value = words.iter().skip_while(|word| *word != "--order").nth(1)?;
-    serde_json::from_str(value).ok()
 }

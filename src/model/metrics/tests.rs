@@ -104,8 +104,18 @@ fn a_failed_run_does_not_make_the_last_good_one_forgotten() {
         &run("backup", "two", "2026-02-01T23:00:00Z"),
         &ended(&failed(ExitCode::FailedInCluster), "2026-02-01T23:00:04Z"),
     );
-    assert_eq!((figures.success, figures.copies), (success, copies));
+    assert_eq!((&figures.success, &figures.copies), (&success, &copies));
     assert_eq!(figures.last["backup"].code, 4);
+}
+
+#[test]
+fn a_failed_run_is_remembered_with_why_until_another_one_fails() {
+    let mut figures = Figures::default();
+    let why = Failure::new(ExitCode::FailedInCluster, "the copy failed").with_cause("no space\nleft");
+    figures.end(&run("backup", "one", "2026-01-31T23:00:00Z"), &ended(&Err(why), "2026-01-31T23:00:04Z"));
+    figures.end(&run("backup", "two", "2026-02-01T23:00:00Z"), &ended(&Ok(copy()), "2026-02-01T23:03:21Z"));
+    let failed = figures.failed.unwrap();
+    assert_eq!((failed.job.as_str(), failed.code, failed.why.as_str()), ("one", 4, "the copy failed: no space left"));
 }
 
 #[test]

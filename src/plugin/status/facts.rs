@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::failed;
 use super::shape::{Fact, Facts, Run};
 use crate::adapters::kubernetes::cluster::KubernetesCluster;
 use crate::adapters::kubernetes::finder::Place;
@@ -31,6 +32,10 @@ pub(super) async fn gather(place: &Place, session: &Session) -> Result<(Facts, V
     let view = known(cluster.view().await.map_err(failed), &mut gaps);
     let lease = known(lease_sight::look(client(), namespace, &lease_name).await.map_err(failed), &mut gaps);
     let runs = known(orders.runs(Some(statefulset)).await.map_err(failed), &mut gaps);
+    let last_failed = match &runs {
+        Some(runs) => known(failed::last(place, runs, session).await, &mut gaps),
+        None => None,
+    };
     let schedules = known(schedule::all(session, namespace, Some(statefulset)).await, &mut gaps);
     let stored = known(preflight.settings(statefulset).await.map_err(failed), &mut gaps).unwrap_or_default();
     let catalogue = known(list::catalogue_under(session, place, &stored).await, &mut gaps);
@@ -45,6 +50,7 @@ pub(super) async fn gather(place: &Place, session: &Session) -> Result<(Facts, V
         view,
         lease: lease.map(Fact::found).unwrap_or_default(),
         running: runs.is_some().then_some(at_work),
+        failed: last_failed.map(Fact::found).unwrap_or_default(),
         schedules,
         catalogue,
         keep: settings.map(|settings| settings.backups_to_keep),

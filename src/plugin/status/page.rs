@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::failed::Failed;
 use super::shape::{Act, Fact, Health, Holder, Last, Run, Status, what_is_owed};
 use crate::model::catalogue::RoomSeen;
 use crate::model::obligation::Obligation;
@@ -50,6 +51,9 @@ fn facts(status: &Status, now: Timestamp) -> String {
     }
     if let Fact::Known(last) = &status.last_drill {
         rows.push(("Last drill", drill_text(last, now)));
+    }
+    if let Fact::Known(failed) = &status.last_failed {
+        rows.push(("Last failed run", failed_text(failed, now)));
     }
     match &status.running {
         None => rows.push(("Running", UNKNOWN.to_owned())),
@@ -113,6 +117,14 @@ pub(crate) fn drill_text(last: &LastDrill, now: Timestamp) -> String {
         None => format!("{name}, {when} ago: it boots; took {took}"),
         Some(why) => format!("{name}, {when} ago: failed after {took}: {why} (run {})", last.run),
     }
+}
+
+fn failed_text(failed: &Failed, now: Timestamp) -> String {
+    let Failed { job, task, why, .. } = failed;
+    let code = failed.code.map(|code| format!(", exit code {code}")).unwrap_or_default();
+    let since = if failed.good_since { " (a later one went well)" } else { "" };
+    let log = failed.command.as_ref().map(|command| format!("; its log: {command}")).unwrap_or_default();
+    format!("{job} ({task}){since}, {} ago{code}: {why}{log}", age::since(failed.ended, now))
 }
 
 fn room_text(room: &RoomSeen, now: Timestamp) -> String {
@@ -223,6 +235,7 @@ mod tests {
             view: Some(view),
             lease: Fact::Nothing,
             running: Some(vec![]),
+            failed: Fact::Nothing,
             schedules: Some(vec![]),
             catalogue: Some(catalogue()),
             keep: Some(10),
@@ -375,6 +388,31 @@ mod tests {
         let drilled = Catalogue { drill: Some(drill(None)), ..catalogue() };
         let page = text(&Status::of(Facts { catalogue: Some(drilled), ..facts(vec![], None) }, None), now(), true);
         assert!(page.contains("\nLast drill:        2026-01-01_00-00-00, 3h ago"), "{page}");
+    }
+
+    #[test]
+    fn a_run_that_failed_is_shown_and_calls_a_person_until_a_later_one_went_well() {
+        let failed = |good_since| Failed {
+            job: "mariadb-phy-backup-abcde".to_owned(),
+            task: "backup".to_owned(),
+            ended: at("2026-01-03T09:00:00Z"),
+            code: Some(4),
+            why: "the copy failed: no space left".to_owned(),
+            good_since,
+            command: Some("kubectl mariadb-backup logs mariadb-phy-backup-abcde -n db".to_owned()),
+        };
+        let status = |good_since| {
+            let pods = (0..3).map(|n| pod(n, true)).collect();
+            Status::of(Facts { failed: Fact::Known(failed(good_since)), ..facts(pods, None) }, Some(told("Synced", &[])))
+        };
+        insta::assert_snapshot!(failed_text(&failed(true), now()), @"mariadb-phy-backup-abcde (backup) (a later one went well), 3h ago, exit code 4: the copy failed: no space left; its log: kubectl mariadb-backup logs mariadb-phy-backup-abcde -n db");
+        assert_eq!((status(true).code(), status(false).code()), (ExitCode::Done, ExitCode::Refused));
+        let page = text(&status(false), now(), true);
+        let last: Vec<&str> = page.lines().rev().take(2).collect();
+        insta::assert_snapshot!(last.join("\n"), @r"
+          kubectl mariadb-backup logs mariadb-phy-backup-abcde -n db
+        A person should act: the last backup failed, and none went well since: the copy failed: no space left
+        ");
     }
 
     #[test]

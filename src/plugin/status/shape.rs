@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::failed::Failed;
 use crate::adapters::kubernetes::lease_sight::LeaseSight;
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
@@ -54,6 +55,7 @@ pub(super) struct Facts {
     pub(super) view: Option<ClusterView>,
     pub(super) lease: Fact<LeaseSight>,
     pub(super) running: Option<Vec<Run>>,
+    pub(super) failed: Fact<Failed>,
     pub(super) schedules: Option<Vec<Schedule>>,
     pub(super) catalogue: Option<Catalogue>,
     /// Full backups to keep.
@@ -92,6 +94,9 @@ pub(crate) struct Status {
     pub(super) last_restore: Fact<LastRestore>,
     #[serde(skip_serializing_if = "Fact::is_unknown")]
     pub(super) last_drill: Fact<LastDrill>,
+    /// The last run that failed, whatever came after it.
+    #[serde(skip_serializing_if = "Fact::is_unknown")]
+    pub(super) last_failed: Fact<Failed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) room: Option<RoomSeen>,
     /// Days until the volume has no room for the next backup; none when that is never.
@@ -181,7 +186,9 @@ impl Status {
         // Who scales or restarts anything now would get into its way.
         let is_restored = |owed: &Obligation| owed.debt.restore().is_some_and(RestoreDebt::has_left_proving);
         let restores = matches!(&obligation, Fact::Known(owed) if goes_on(&owed.run) && is_restored(owed));
-        let act: Vec<Act> = settle.into_iter().chain(unhealthy(&findings).filter(|_| !restores)).collect();
+        let missed = if let Fact::Known(failed) = &facts.failed { failed.act() } else { None };
+        let act = settle.into_iter().chain(unhealthy(&findings).into_iter().chain(missed).filter(|_| !restores));
+        let act: Vec<Act> = act.collect();
         let health = match (act.is_empty(), was_asked) {
             (true, _) if restores => Health::Restoring,
             (false, _) => Health::Unhealthy,
@@ -212,6 +219,7 @@ impl Status {
                 .as_ref()
                 .map(|catalogue| Fact::found(catalogue.drill.clone()))
                 .unwrap_or_default(),
+            last_failed: facts.failed,
             running: facts.running,
             room: facts.catalogue.as_ref().and_then(|catalogue| catalogue.room),
             full_in_days: match until_full {
