@@ -26,6 +26,7 @@ mod overrides;
 mod preflight;
 mod prune;
 mod recover;
+mod replicas;
 mod report;
 mod restore;
 mod rights;

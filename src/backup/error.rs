@@ -77,10 +77,7 @@ fn list(things: &[impl ToString], between: &str) -> String {
 
 impl Explain for Refusal {
     fn code(&self) -> ExitCode {
-        match self {
-            Self::NoSuchReplica { .. } => ExitCode::Usage,
-            _ => ExitCode::Refused,
-        }
+        ExitCode::Refused
     }
 
     fn hint(&self) -> Option<String> {

@@ -11,7 +11,7 @@ use super::connect::Session;
 use super::follow::{Followed, follow_new};
 use super::job::{self, job, name, shown};
 use super::order::{order, place};
-use super::{CommandResult, find, overrides, preflight, report, schedule};
+use super::{CommandResult, find, overrides, preflight, replicas, report, schedule};
 use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
 use crate::model::order::{BackupRequest, Order, Task};
@@ -76,8 +76,13 @@ pub(crate) async fn run(
 async fn of_flags(flags: &CreateFlags, session: &Session, screen: &mut Screen) -> Result<Planned, Failure> {
     let overrides = overrides::of_flags(&flags.settings)?;
     let statefulset = find::cluster(session, flags.cluster.wanted()).await?;
+    let again = session.command(&format!("create {statefulset}"));
+    let replica = match &flags.replica {
+        Some(wanted) => Some(replicas::to_copy(wanted, &statefulset, &again, session).await?),
+        None => None,
+    };
     let request = BackupRequest {
-        replica: flags.replica.clone(),
+        replica,
         allow_unsafe: flags.allow_unsafe_backup,
         kind: flags.backup_type.into(),
     };

@@ -13,9 +13,10 @@ use super::connect::Session;
 use super::follow::Followed;
 use super::order::{ask, order, see_through};
 use super::overrides::of_restore_flags;
-use super::{CommandResult, backups, find, report};
+use super::{CommandResult, backups, find, replicas, report};
 use crate::adapters::kubernetes::cluster::KubernetesCluster;
 use crate::exit_code::ExitCode;
+use crate::model::cluster::ClusterView;
 use crate::model::obligation::{Obligation, RestoreDebt};
 use crate::model::order::{Order, RecoverRequest, RestoreRequest, Task};
 use crate::model::outcome::{End, Failure};
@@ -38,8 +39,12 @@ pub(crate) async fn run(
     }
     let source = find::cluster_or_remains(session, flags.statefulset.as_deref()).await?;
     let target = elsewhere::target(flags.to.as_deref(), session, &source).await?;
-    if let Some((owed, debt)) = unfinished(&target.session, &target.statefulset).await? {
-        return go_on(&owed, &debt, flags, &target, screen, asking).await;
+    let view = look(&target.session, &target.statefulset).await?;
+    if let Some((owed, debt)) = unfinished(&view) {
+        return go_on(owed, debt, flags, &target, screen, asking).await;
+    }
+    if let Some(leader) = flags.leader {
+        replicas::check_leader(leader, &view, &session.command(&again(flags)))?;
     }
     let mut chosen = backups::choose(std::slice::from_ref(&flags.backup), &source, session, screen).await?;
     let Some(backup) = chosen.wanted.pop() else {
@@ -60,8 +65,8 @@ pub(crate) async fn run(
         dry_run: true,
         of_another: foreign.map(|foreign| Box::new(foreign.backup)),
     };
-    let look = order(&target.statefulset, Task::Restore(request.clone()), settings.clone());
-    let preview = match preview(&look, flags, &target.session, screen).await? {
+    let asked = order(&target.statefulset, Task::Restore(request.clone()), settings.clone());
+    let preview = match preview(&asked, flags, &target.session, screen).await? {
         Seen::Preview(preview) => preview,
         Seen::Ended(code) => return Ok(code),
     };
@@ -76,6 +81,13 @@ pub(crate) async fn run(
     let request = RestoreRequest { dry_run: false, leader: request.leader.or(leader), ..request };
     see_through(&order(&target.statefulset, Task::Restore(request), settings), &flags.run, &target.session, screen)
         .await
+}
+
+/// The same command, as far as it says which backup and which cluster.
+fn again(flags: &RestoreFlags) -> String {
+    let of = flags.statefulset.iter().map(|name| format!(" --statefulset {name}"));
+    let to = flags.to.iter().map(|name| format!(" --to {name}"));
+    of.chain(to).fold(format!("restore {}", flags.backup), |line, flag| line + &flag)
 }
 
 /// What came of asking for the plan.
@@ -102,15 +114,16 @@ async fn preview(look: &Order, flags: &RestoreFlags, session: &Session, screen: 
     }
 }
 
-/// Finds a restore that its run did not bring to its end.
-async fn unfinished(session: &Session, statefulset: &str) -> Result<Option<(Obligation, RestoreDebt)>, Failure> {
+async fn look(session: &Session, statefulset: &str) -> Result<ClusterView, Failure> {
     let connection = session.connection()?;
     let cluster = KubernetesCluster::new(connection.client.clone(), &connection.target.namespace, statefulset);
-    let view = cluster.view().await.map_err(|error| session.failure(&error))?;
-    Ok(view.obligation.and_then(|owed| {
-        let debt = owed.debt.restore()?.clone();
-        Some((owed, debt))
-    }))
+    cluster.view().await.map_err(|error| session.failure(&error))
+}
+
+/// Finds a restore that its run did not bring to its end.
+fn unfinished(view: &ClusterView) -> Option<(&Obligation, &RestoreDebt)> {
+    let owed = view.obligation.as_ref()?;
+    Some((owed, owed.debt.restore()?))
 }
 
 /// A restore that is under way or was left is all that can be done to this cluster.

@@ -150,7 +150,7 @@ fn a_replica_asked_for_is_taken_or_refused_by_name() {
     let ask = |name: &str| BackupRequest { replica: Some(name.to_owned()), ..BackupRequest::default() };
     let mut observed = three_synced();
     assert_eq!(plan_for(&observed, &ask("db-0")).unwrap().target.pod, "db-0");
-    assert_eq!(plan_for(&observed, &ask("db-7")).unwrap_err().code(), ExitCode::Usage);
+    assert_eq!(plan_for(&observed, &ask("db-7")).unwrap_err().code(), ExitCode::Refused);
     observed.store.as_mut().unwrap().nodes = Some(vec!["n1".to_owned()]);
     let refusal = plan_for(&observed, &ask("db-0")).unwrap_err();
     let text = refusal.to_string();

@@ -31,7 +31,7 @@ pub(crate) struct CreateFlags {
     /// Take the backup that this schedule takes, now, with the schedule's own flags
     #[arg(long, value_name = "NAME", conflicts_with_all = ["backup_type", "replica", "allow_unsafe_backup"])]
     pub(crate) from_schedule: Option<String>,
-    /// Pod of the replica to copy; by default the one with the highest number
+    /// Replica to copy, by pod or ordinal; by default that with the highest
     #[arg(long, value_name = "POD")]
     pub(crate) replica: Option<String>,
     /// Back up although the cluster is not healthy; the backup may then be useless
