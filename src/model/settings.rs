@@ -148,6 +148,9 @@ pub struct Key {
     pub meaning: &'static str,
 }
 
+/// The name of a cluster's catalogue when no other is set; `{}` stands for the cluster.
+const USUAL_CATALOGUE: &str = "{}-backup-hash";
+
 /// All keys, in the order they are documented.
 pub const KEYS: [Key; 35] = [
     Key {
@@ -166,7 +169,7 @@ pub const KEYS: [Key; 35] = [
         default: "mariadb-backup",
         meaning: "Secret (username, password) of the account mariadb-backup uses",
     },
-    Key { name: "MARIADB_BACKUP_HASH_CONFIGMAP", default: "{}-backup-hash", meaning: "ConfigMap with the catalogue" },
+    Key { name: "MARIADB_BACKUP_HASH_CONFIGMAP", default: USUAL_CATALOGUE, meaning: "ConfigMap with the catalogue" },
     Key { name: "MARIADB_BACKUP_STORE", default: "local", meaning: "stores to use: local, s3 or both" },
     Key { name: "MARIADB_BACKUP_S3_ENDPOINT", default: "", meaning: "URL of the S3 server; empty for AWS" },
     Key { name: "MARIADB_BACKUP_S3_BUCKET", default: "", meaning: "bucket" },
@@ -288,6 +291,12 @@ impl Settings {
     #[must_use]
     pub fn config_map_name(statefulset: &str) -> String {
         format!("{statefulset}-backup")
+    }
+
+    /// The cluster whose catalogue a ConfigMap of that name is, where it has the usual one.
+    #[must_use]
+    pub fn cluster_of_catalogue(config_map: &str) -> Option<&str> {
+        config_map.strip_suffix(USUAL_CATALOGUE.trim_start_matches("{}")).filter(|name| !name.is_empty())
     }
 
     /// Reads the settings: `overrides` win over `stored`, which wins over the defaults.

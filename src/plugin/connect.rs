@@ -114,8 +114,15 @@ impl Session {
     pub(crate) fn command(&self, words: &str) -> String {
         let namespace = self.connection.get().map(|connection| connection.target.namespace.clone());
         let namespace = namespace.or_else(|| self.flags.namespace.clone());
-        let namespace = namespace.map(|name| format!(" -n {}", quoted(&name))).unwrap_or_default();
-        format!("kubectl mariadb-backup {words}{namespace}{}", self.connection_flags())
+        match namespace {
+            Some(namespace) => self.command_in(&namespace, words),
+            None => format!("kubectl mariadb-backup {words}{}", self.connection_flags()),
+        }
+    }
+
+    /// The same that leads to another namespace.
+    pub(crate) fn command_in(&self, namespace: &str, words: &str) -> String {
+        format!("kubectl mariadb-backup {words} -n {}{}", quoted(namespace), self.connection_flags())
     }
 
     /// A text with the commands in it as they lead to the same cluster from here.

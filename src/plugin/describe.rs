@@ -37,7 +37,7 @@ pub(crate) async fn run(flags: &DescribeFlags, session: &Session, screen: &mut S
         Ok(Seen::Found(found)) => Ok(found),
         Err(failure) => Err(failure),
     };
-    let place = Place { namespace: session.connection()?.target.namespace.clone(), statefulset };
+    let place = Place::new(&session.connection()?.target.namespace, statefulset);
     let told = found.as_ref().map(Vec::as_slice).unwrap_or_default();
     let description = Description::of(backup, &chosen.catalogue, told, &place);
     session.show_warnings(screen);

@@ -8,7 +8,7 @@ use super::connect::Session;
 use crate::adapters::kubernetes::finder::{self, Finder, Found, Place};
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::exit_code::ExitCode;
-use crate::model::outcome::Failure;
+use crate::model::outcome::{Failure, in_full};
 
 /// Finds the cluster's StatefulSet, which exists.
 pub(crate) async fn cluster(session: &Session, wanted: Option<&str>) -> Result<String, Failure> {
@@ -45,21 +45,41 @@ pub(crate) async fn cluster_or_remains(session: &Session, wanted: Option<&str>) 
     }
 }
 
+/// The clusters that are meant.
+pub(crate) struct Clusters {
+    /// Those that are there, then those of which only the backups are left.
+    pub(crate) places: Vec<Place>,
+    /// Why the latter could not be looked for.
+    pub(crate) gap: Option<String>,
+}
+
 /// Finds every cluster that is meant, where that may be several; none is no error then.
+///
+/// Without its StatefulSet a cluster has no labels to choose it by, so only who asks for all sees it.
 pub(crate) async fn clusters(
     session: &Session,
     wanted: &ClusterFlags,
     scope: &ScopeFlags,
-) -> Result<Vec<Place>, Failure> {
+) -> Result<Clusters, Failure> {
     let connection = session.connection()?;
     let namespace = connection.target.namespace.clone();
     if !scope.is_given() {
         let statefulset = cluster_or_remains(session, wanted.wanted()).await?;
-        return Ok(vec![Place { namespace, statefulset }]);
+        return Ok(Clusters { places: vec![Place::new(namespace, statefulset)], gap: None });
     }
     let within = Some(namespace.as_str()).filter(|_| !scope.all_namespaces);
     let found = finder::clusters(connection.client.clone(), within, scope.selector.as_deref()).await;
-    found.map_err(|error| session.failure(&error))
+    let mut found = Clusters { places: found.map_err(|error| session.failure(&error))?, gap: None };
+    if scope.all_namespaces && scope.selector.is_none() {
+        match finder::remains(connection.client.clone()).await {
+            Ok(gone) => found.places.extend(gone),
+            Err(error) => {
+                let what = "clusters of which only the backups are left are not shown";
+                found.gap = Some(format!("{what}: {}", in_full(&error)));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Says that a search for clusters has found none.

@@ -10,6 +10,7 @@ use futures::{StreamExt, stream};
 
 use super::cli::ListFlags;
 use super::connect::Session;
+use super::find::Clusters;
 use super::follow::Followed;
 use super::order::{ask, order};
 use super::{CommandResult, find, overrides, report};
@@ -37,9 +38,13 @@ pub(crate) async fn run(flags: &ListFlags, session: &Session, screen: &mut Scree
     if flags.live {
         return live(flags, session, screen).await;
     }
-    let places = find::clusters(session, &flags.cluster, &flags.scope).await?;
-    let (list, code) = read_all(&places, flags, session, screen).await?;
+    let Clusters { places, gap } = find::clusters(session, &flags.cluster, &flags.scope).await?;
+    let (list, mut code) = read_all(&places, flags, session, screen).await?;
     session.show_warnings(screen);
+    if let Some(gap) = gap {
+        screen.warn(&gap);
+        code = ExitCode::DoneWithWarnings;
+    }
     if flags.watch {
         return watch::run(&places, list, flags, session, screen).await;
     }
@@ -96,7 +101,7 @@ async fn live(flags: &ListFlags, session: &Session, screen: &mut Screen) -> Comm
     };
     // Read after the look: what was finished meanwhile is then in both.
     let catalogue = catalogue(session, screen, &statefulset).await?;
-    let place = Place { namespace: session.connection()?.target.namespace.clone(), statefulset };
+    let place = Place::new(&session.connection()?.target.namespace, statefulset);
     let live = live::list(&catalogue, told, &ended.found, &place);
     show(&live.list, flags, session, screen)?;
     for difference in &live.differences {
@@ -131,7 +136,7 @@ fn show(list: &BackupList, flags: &ListFlags, session: &Session, screen: &mut Sc
 
 fn none(list: &BackupList, flags: &ListFlags, session: &Session) -> Result<String, Failure> {
     match &list.place {
-        Some(Place { namespace, statefulset }) => {
+        Some(Place { namespace, statefulset, .. }) => {
             Ok(format!("No backups found of {statefulset} in {namespace} namespace."))
         }
         None if list.clusters == 0 => find::none_found(session, &flags.scope),
@@ -147,7 +152,7 @@ pub(crate) async fn catalogue(session: &Session, screen: &mut Screen, statefulse
 
 /// The same of a cluster anywhere, whose unknown settings are nobody's concern here.
 pub(crate) async fn catalogue_at(session: &Session, place: &Place) -> Result<Catalogue, Failure> {
-    let Place { namespace, statefulset } = place;
+    let Place { namespace, statefulset, .. } = place;
     let stored = Preflight::new(session.connection()?.client.clone(), namespace).settings(statefulset).await;
     catalogue_under(session, place, &stored.map_err(|error| session.failure(&error))?).await
 }

@@ -34,7 +34,7 @@ pub(crate) async fn run(flags: &StatusFlags, session: &Session, screen: &mut Scr
         return overview::run(flags, session, screen).await;
     }
     let statefulset = find::cluster(session, flags.cluster.wanted()).await?;
-    let place = Place { namespace: session.connection()?.target.namespace.clone(), statefulset };
+    let place = Place::new(&session.connection()?.target.namespace, statefulset);
     if flags.watch {
         return watch::run(&place, flags, session, screen).await;
     }

@@ -27,7 +27,7 @@ use gather::{Gathered, gather};
 
 pub(crate) async fn run(flags: &ReportFlags, session: &Session, screen: &mut Screen) -> CommandResult {
     let statefulset = find::cluster_or_remains(session, flags.cluster.wanted()).await?;
-    let place = Place { namespace: session.connection()?.target.namespace.clone(), statefulset };
+    let place = Place::new(&session.connection()?.target.namespace, statefulset);
     let now = SystemClock.now();
     let mut gathered = gather(&place, flags.runs, session).await?;
     session.show_warnings(screen);
@@ -62,7 +62,7 @@ fn content(gathered: &Gathered) -> Table {
 }
 
 fn readme(gathered: &Gathered, place: &Place, now: Timestamp) -> String {
-    let Place { namespace, statefulset } = place;
+    let Place { namespace, statefulset, .. } = place;
     let gaps = match gathered.gaps.as_slice() {
         [] => String::new(),
         gaps => format!("\nWhat could not be had:\n  {}\n", gaps.join("\n  ")),

@@ -42,6 +42,12 @@ fn two_clusters() -> Api {
         "/apis/apps/v1/namespaces/db/statefulsets/one" => Answer::ok(&set("one", 3)),
         "/apis/apps/v1/namespaces/shop/statefulsets/two" => Answer::ok(&set("two", 1)),
         "/api/v1/namespaces/db/configmaps/one-backup-hash" => Answer::ok(&catalogue(&[1, 2, 3])),
+        "/api/v1/namespaces/attic/configmaps/old-backup-hash" => Answer::ok(&catalogue(&[4])),
+        "/api/v1/configmaps" => {
+            let map = |name: &str, namespace: &str| json!({"metadata": {"name": name, "namespace": namespace}});
+            let left = [map("one-backup-hash", "db"), map("old-backup-hash", "attic"), map("two-backup", "shop")];
+            Answer::ok(&json!({"metadata": {}, "items": left}))
+        }
         path if path.ends_with("/pods") => Answer::ok(&json!({"metadata": {}, "items": []})),
         path if path.ends_with("/jobs") || path.ends_with("/cronjobs") => {
             Answer::ok(&json!({"metadata": {}, "items": []}))
@@ -103,7 +109,7 @@ fn clusters_of_all_namespaces_are_shown_at_once() {
 #[test]
 fn where_there_is_no_cluster_it_is_said_and_is_no_error() {
     let none = Api::start(|path| match path {
-        "/apis/apps/v1/statefulsets" | "/apis/apps/v1/namespaces/db/statefulsets" => {
+        "/apis/apps/v1/statefulsets" | "/apis/apps/v1/namespaces/db/statefulsets" | "/api/v1/configmaps" => {
             Answer::ok(&json!({"metadata": {}, "items": []}))
         }
         _ => Answer::status(404, "not found"),

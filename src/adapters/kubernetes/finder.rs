@@ -5,10 +5,12 @@
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Namespace};
 use kube::api::{Api, ListParams};
+use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt};
 use serde::Serialize;
 
 use super::error::port_error;
+use crate::model::names::{MANAGER, MANAGER_LABEL};
 use crate::model::settings::Settings;
 use crate::ports::{PortError, Reason};
 
@@ -33,6 +35,17 @@ pub struct Place {
     pub namespace: String,
     /// Its StatefulSet.
     pub statefulset: String,
+    /// Whether only its backups are left.
+    #[serde(rename = "statefulsetGone", skip_serializing_if = "std::ops::Not::not")]
+    pub is_gone: bool,
+}
+
+impl Place {
+    /// The place of a cluster that is there.
+    #[must_use]
+    pub fn new(namespace: impl Into<String>, statefulset: impl Into<String>) -> Self {
+        Self { namespace: namespace.into(), statefulset: statefulset.into(), is_gone: false }
+    }
 }
 
 /// Finds the Galera clusters of one namespace, or of all, with certain labels or with any, by name.
@@ -49,13 +62,33 @@ pub async fn clusters(
     let what = format!("cannot list StatefulSets in {place}");
     let which = ListParams { label_selector: selector.map(str::to_owned), ..ListParams::default() };
     let found = sets.list(&which).await.map_err(|error| port_error(what, error))?;
-    let place = |set: StatefulSet| Place {
-        namespace: set.namespace().unwrap_or_else(|| namespace.unwrap_or_default().to_owned()),
-        statefulset: set.name_any(),
+    let place = |set: StatefulSet| {
+        Place::new(set.namespace().unwrap_or_else(|| namespace.unwrap_or_default().to_owned()), set.name_any())
     };
     let mut places: Vec<Place> = found.items.into_iter().filter(looks_like_galera).map(place).collect();
     places.sort();
     Ok(places)
+}
+
+/// Finds, in all namespaces, the catalogues of clusters whose StatefulSet is gone, by the usual name of a
+/// catalogue and the label that this product puts on it.
+pub async fn remains(client: Client) -> Result<Vec<Place>, PortError> {
+    let what = "cannot list ConfigMaps in all namespaces";
+    let maps: Api<ConfigMap> = Api::all(client.clone());
+    let ours = ListParams::default().labels(&format!("{MANAGER_LABEL}={MANAGER}"));
+    let maps = maps.list_metadata(&ours).await.map_err(|error| port_error(what, error))?;
+    let sets: Api<StatefulSet> = Api::all(client);
+    let what = "cannot list StatefulSets in all namespaces";
+    let sets = sets.list_metadata(&ListParams::default()).await.map_err(|error| port_error(what, error))?;
+    let there: Vec<Place> =
+        sets.items.iter().filter_map(|set| Some(Place::new(set.namespace()?, set.name_any()))).collect();
+    let left = |map: &PartialObjectMeta<ConfigMap>| {
+        Some(Place::new(map.namespace()?, Settings::cluster_of_catalogue(&map.name_any())?))
+    };
+    let gone = maps.items.iter().filter_map(left).filter(|place| !there.contains(place));
+    let mut gone: Vec<Place> = gone.map(|place| Place { is_gone: true, ..place }).collect();
+    gone.sort();
+    Ok(gone)
 }
 
 /// Looks for StatefulSets.

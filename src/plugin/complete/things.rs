@@ -84,7 +84,7 @@ async fn backups(statefulset: Option<&str>, session: &Session) -> Result<Vec<Can
     let connection = session.connection()?;
     let preflight = Preflight::new(connection.client.clone(), &connection.target.namespace);
     let stored = preflight.settings(&cluster).await.map_err(|error| session.failure(&error))?;
-    let place = Place { namespace: connection.target.namespace.clone(), statefulset: cluster };
+    let place = Place::new(&connection.target.namespace, cluster);
     let catalogue = list::catalogue_under(session, &place, &stored).await?;
     let mut newest_first = catalogue.listed();
     newest_first.sort_by_key(|id| std::cmp::Reverse(id.name().time()));

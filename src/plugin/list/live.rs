@@ -141,7 +141,7 @@ mod tests {
     use crate::plugin::list::shape::{Columns, table};
 
     fn place() -> Place {
-        Place { namespace: "db".to_owned(), statefulset: "mariadb-server".to_owned() }
+        Place::new("db", "mariadb-server")
     }
 
     fn text(live: &Live, now: &str, with_headers: bool) -> String {

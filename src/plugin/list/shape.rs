@@ -34,6 +34,9 @@ pub(crate) struct Backup {
     pub(crate) name: String,
     pub(crate) namespace: String,
     pub(crate) statefulset: String,
+    /// Whether the StatefulSet is gone, and only its backups are left.
+    #[serde(rename = "statefulsetGone", skip_serializing_if = "std::ops::Not::not")]
+    is_left: bool,
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,6 +86,7 @@ impl Backup {
             name: id.name().to_string(),
             namespace: place.namespace.clone(),
             statefulset: place.statefulset.clone(),
+            is_left: place.is_gone,
             kind: if id.base().is_some() { "incremental" } else { "full" },
             base: id.base().map(ToString::to_string),
             created: id.name().time(),
@@ -153,8 +157,9 @@ pub(super) fn table(backups: &[Backup], now: Timestamp, columns: Columns) -> Tab
     let headers: Vec<&str> = first.into_iter().flatten().chain(USUAL).chain(more.iter().copied()).collect();
     let mut table = Table::new(&headers);
     for backup in backups {
-        let place = [columns.namespace.then_some(&backup.namespace), columns.cluster.then_some(&backup.statefulset)];
-        let mut cells: Vec<String> = place.into_iter().flatten().cloned().collect();
+        let cluster = if backup.is_left { format!("{} (gone)", backup.statefulset) } else { backup.statefulset.clone() };
+        let place = [columns.namespace.then_some(backup.namespace.clone()), columns.cluster.then_some(cluster)];
+        let mut cells: Vec<String> = place.into_iter().flatten().collect();
         cells.extend(backup.usual_cells(now));
         if columns.wide {
             cells.extend(backup.more_cells());
@@ -223,7 +228,7 @@ mod tests {
             (HASH_TABLE_KEY.to_owned(), files.to_owned()),
             (BACKUPS_KEY.to_owned(), entries.to_owned()),
         ]);
-        let place = Place { namespace: "db".to_owned(), statefulset: "mariadb-server".to_owned() };
+        let place = Place::new("db", "mariadb-server");
         BackupList::of(&Catalogue::read(&data).unwrap(), &place)
     }
 

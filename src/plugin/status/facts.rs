@@ -20,7 +20,7 @@ use crate::render::progress::Picture;
 
 /// Gathers it, with a sentence about each part that could not be had.
 pub(super) async fn gather(place: &Place, session: &Session) -> Result<(Facts, Vec<String>), Failure> {
-    let Place { namespace, statefulset } = place;
+    let Place { namespace, statefulset, .. } = place;
     let connection = session.connection()?;
     let client = || connection.client.clone();
     let preflight = Preflight::new(client(), namespace);
@@ -47,6 +47,7 @@ pub(super) async fn gather(place: &Place, session: &Session) -> Result<(Facts, V
     let facts = Facts {
         namespace: namespace.clone(),
         statefulset: statefulset.clone(),
+        is_gone: false,
         view,
         lease: lease.map(Fact::found).unwrap_or_default(),
         running: runs.is_some().then_some(at_work),
@@ -55,9 +56,17 @@ pub(super) async fn gather(place: &Place, session: &Session) -> Result<(Facts, V
         catalogue,
         keep: settings.map(|settings| settings.backups_to_keep),
         unknown_settings: Settings::unknown_keys(&stored).into_iter().map(str::to_owned).collect(),
-        recover: session.command(&format!("recover {statefulset}")),
+        recover: session.command_in(namespace, &format!("recover {statefulset}")),
     };
     Ok((facts, gaps))
+}
+
+/// The same of a cluster of which only the backups are left.
+pub(super) async fn gather_remains(place: &Place, session: &Session) -> (Facts, Vec<String>) {
+    let mut gaps = vec![];
+    let catalogue = known(list::catalogue_at(session, place).await, &mut gaps);
+    let Place { namespace, statefulset, is_gone } = place.clone();
+    (Facts { namespace, statefulset, is_gone, catalogue, ..Facts::default() }, gaps)
 }
 
 /// A run that goes on, and where it is; a log that cannot be read leaves only the latter out.

@@ -66,7 +66,7 @@ pub(super) async fn last(place: &Place, runs: &[OrderedRun], session: &Session) 
     }
     let Some((failed, code)) = found.or_else(|| recorded(&figures)) else { return Ok(None) };
     let is_remembered = runs.iter().any(|run| run.job == failed.job);
-    let command = is_remembered.then(|| session.command(&format!("logs {}", failed.job)));
+    let command = is_remembered.then(|| session.command_in(&place.namespace, &format!("logs {}", failed.job)));
     Ok(Some(Failed {
         good_since: is_good_since(&failed, runs, &figures),
         job: failed.job,

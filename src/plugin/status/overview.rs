@@ -6,13 +6,16 @@ use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::facts::gather;
-use super::shape::{Fact, Health, Last, Status};
+use super::facts::{gather, gather_remains};
+use super::shape::{Act, Fact, Facts, Health, Last, Status};
+use crate::adapters::kubernetes::finder::Place;
 use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
 use crate::model::obligation::Debt;
+use crate::model::outcome::Failure;
 use crate::plugin::cli::StatusFlags;
 use crate::plugin::connect::Session;
+use crate::plugin::find::Clusters;
 use crate::plugin::{CommandResult, find};
 use crate::ports::Clock;
 use crate::render::screen::Screen;
@@ -35,11 +38,14 @@ struct StatusList {
 }
 
 pub(super) async fn run(flags: &StatusFlags, session: &Session, screen: &mut Screen) -> CommandResult {
-    let places = find::clusters(session, &flags.cluster, &flags.scope).await?;
-    let looks = places.iter().map(|place| gather(place, session));
+    let Clusters { places, gap } = find::clusters(session, &flags.cluster, &flags.scope).await?;
+    let looks = places.iter().map(|place| look(place, session));
     let looked: Vec<_> = stream::iter(looks).buffered(LOOKERS).collect().await;
     let mut list = StatusList { api_version: "mariadb-backup.io/v1", kind: "ClusterStatusList", items: vec![] };
-    let mut code = ExitCode::Done;
+    let mut code = if gap.is_some() { ExitCode::DoneWithWarnings } else { ExitCode::Done };
+    if let Some(gap) = gap {
+        screen.warn(&gap);
+    }
     for (place, looked) in places.iter().zip(looked) {
         let (facts, gaps) = looked?;
         for gap in &gaps {
@@ -54,8 +60,28 @@ pub(super) async fn run(flags: &StatusFlags, session: &Session, screen: &mut Scr
         None if list.items.is_empty() => screen.note(&find::none_found(session, &flags.scope)?),
         None => screen.data(&table(&list.items, SystemClock.now(), flags.scope.all_namespaces).text(!flags.no_headers)),
     }
-    let bad = list.items.iter().any(|status| status.health == Health::Unhealthy);
-    Ok(if bad { ExitCode::Refused } else { code })
+    let mut bad = list.items.iter().filter(|status| status.health == Health::Unhealthy).peekable();
+    if bad.peek().is_some() {
+        code = ExitCode::Refused;
+    }
+    for status in bad {
+        tell_act(status, screen);
+    }
+    Ok(code)
+}
+
+async fn look(place: &Place, session: &Session) -> Result<(Facts, Vec<String>), Failure> {
+    if place.is_gone { Ok(gather_remains(place, session).await) } else { gather(place, session).await }
+}
+
+/// Says which cluster needs a person, why, and what to type.
+fn tell_act(status: &Status, screen: &mut Screen) {
+    for Act { why, command } in &status.act {
+        screen.note(&format!("{}/{} needs a person: {why}", status.namespace, status.statefulset));
+        if let Some(command) = command {
+            screen.note(&format!("  {command}"));
+        }
+    }
 }
 
 const HEADERS: [&str; 8] = ["CLUSTER", "READY", "OWED", "RUNNING", "FULL", "INCREMENT", "NEXT", "FREE"];
@@ -73,9 +99,14 @@ fn table(clusters: &[Status], now: Timestamp, with_namespace: bool) -> Table {
     table
 }
 
-fn cells(status: &Status, now: Timestamp) -> Vec<String> {
+fn ready(status: &Status) -> String {
     let ready = status.replicas.iter().filter(|replica| replica.pod_ready).count();
     let wanted = status.wanted_replicas.map_or(UNKNOWN.to_owned(), |wanted| wanted.to_string());
+    format!("{ready}/{wanted}")
+}
+
+fn cells(status: &Status, now: Timestamp) -> Vec<String> {
+    let ready = if status.is_gone { "gone".to_owned() } else { ready(status) };
     let last = |last: &Fact<Last>| match last {
         Fact::Unknown => UNKNOWN.to_owned(),
         Fact::Nothing => NONE.to_owned(),
@@ -97,7 +128,7 @@ fn cells(status: &Status, now: Timestamp) -> Vec<String> {
     let next = status.schedules.iter().flatten().filter_map(|schedule| schedule.next).min();
     vec![
         status.statefulset.clone(),
-        format!("{ready}/{wanted}"),
+        ready,
         owed.to_owned(),
         running,
         last(&status.last_full),

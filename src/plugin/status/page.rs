@@ -232,6 +232,7 @@ mod tests {
         Facts {
             namespace: "db".to_owned(),
             statefulset: "mariadb-server".to_owned(),
+            is_gone: false,
             view: Some(view),
             lease: Fact::Nothing,
             running: Some(vec![]),

@@ -52,6 +52,8 @@ impl<T> Fact<T> {
 pub(super) struct Facts {
     pub(super) namespace: String,
     pub(super) statefulset: String,
+    /// Whether the StatefulSet is gone, and only its backups are left.
+    pub(super) is_gone: bool,
     pub(super) view: Option<ClusterView>,
     pub(super) lease: Fact<LeaseSight>,
     pub(super) running: Option<Vec<Run>>,
@@ -73,6 +75,9 @@ pub(crate) struct Status {
     kind: &'static str,
     pub(super) namespace: String,
     pub(super) statefulset: String,
+    /// Whether the StatefulSet is gone, and only its backups are left.
+    #[serde(rename = "statefulsetGone", skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_gone: bool,
     pub(super) health: Health,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) wanted_replicas: Option<i32>,
@@ -204,6 +209,7 @@ impl Status {
             kind: "ClusterStatus",
             namespace: facts.namespace,
             statefulset: facts.statefulset,
+            is_gone: facts.is_gone,
             health,
             wanted_replicas: facts.view.as_ref().map(|view| view.replicas),
             replicas,
