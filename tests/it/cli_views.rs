@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -160,6 +160,47 @@ fn a_list_that_is_watched_shows_what_comes_until_it_is_interrupted() {
     assert_eq!(watching.wait().unwrap().code(), Some(130));
 }
 
+#[test]
+fn a_status_that_is_watched_says_when_nothing_can_be_seen_and_when_it_can_again() {
+    let asked_version = AtomicUsize::new(0);
+    let server = Api::judging(move |asked| match asked.path.as_str() {
+        "/apis/apps/v1/namespaces/db/statefulsets/one" => Answer::ok(&set("one", 3)),
+        "/version" if asked_version.fetch_add(1, Ordering::SeqCst) < 2 => Answer::status(503, "away"),
+        "/version" => Answer::ok(&version()),
+        _ if asked.query.contains("watch=true") => {
+            let gone = json!({"kind": "Status", "status": "Failure", "message": "cut off", "reason": "", "code": 500});
+            Answer::lines(&[json!({"type": "ERROR", "object": gone})])
+        }
+        path if path.ends_with('s') => Answer::ok(&json!({"metadata": {"resourceVersion": "1"}, "items": []})),
+        _ => Answer::status(404, "not found"),
+    });
+    let mut watching = Command::new(assert_cmd::cargo::cargo_bin("kubectl-mariadb_backup"))
+        .args(["status", "one", "-w", "-n", "db"])
+        .env_clear()
+        .env("KUBECONFIG", server.kubeconfig())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(watching.stderr.take().unwrap()).lines();
+    let told = lines.map_while(Result::ok).filter(|line| line.starts_with("the API server "));
+    let told: Vec<String> = told.take(2).collect();
+    rustix::process::kill_process(rustix::process::Pid::from_child(&watching), rustix::process::Signal::INT).unwrap();
+    assert_eq!(
+        told,
+        [
+            "the API server does not answer, so what is shown may be old; trying again",
+            "the API server answers again"
+        ]
+    );
+    assert_eq!(watching.wait().unwrap().code(), Some(130));
+}
+
+fn version() -> Value {
+    json!({"major": "1", "minor": "34", "gitVersion": "v1.34.0", "gitCommit": "", "gitTreeState": "", "buildDate": "",
+        "goVersion": "", "compiler": "", "platform": ""})
+}
+
 fn manifest(backup: &str) -> Value {
     json!({"schema": 1, "backup": backup, "started": "2000-01-01T00:00:00Z", "finished": "2000-01-01T00:12:14Z",
         "agentVersion": "0.1.0", "allowUnsafe": false, "source": {"namespace": "db", "statefulset": "one", "replicas": 3,
@@ -249,8 +290,7 @@ fn full_of_secrets() -> Api {
             path if path.ends_with("/cronjobs") || path.ends_with("/leases") || path.ends_with("claims") => {
                 list(json!([]))
             }
-            "/version" => Answer::ok(&json!({"major": "1", "minor": "34", "gitVersion": "v1.34.0", "gitCommit": "",
-                "gitTreeState": "", "buildDate": "", "goVersion": "", "compiler": "", "platform": ""})),
+            "/version" => Answer::ok(&version()),
             _ => Answer::status(404, "not found"),
         }
     })

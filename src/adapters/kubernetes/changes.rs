@@ -4,6 +4,7 @@
 //! A watch that breaks off is taken up again by itself; only what waiting does not cure is an error.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use futures::stream::{BoxStream, SelectAll};
 use futures::{StreamExt, TryStreamExt};
@@ -15,16 +16,48 @@ use kube::api::Api;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::time::{sleep, timeout};
 
 use super::error::port_error;
 use crate::model::names::{MANAGER, MANAGER_LABEL, STATEFULSET_LABEL};
 use crate::ports::{PortError, Reason};
+
+/// How long the API server may take to answer before it counts as away.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often it is asked then.
+const ANSWER_EVERY: Duration = Duration::from_secs(2);
+
+/// An object of a namespace that can be watched.
+trait Watched:
+    kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+    + Clone
+    + DeserializeOwned
+    + Debug
+    + Send
+    + 'static
+{
+}
+
+impl<K> Watched for K where
+    K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + 'static
+{
+}
 
 /// What changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A replica's pod came, went, or changed its state.
     Replica,
+    /// The ConfigMap that was given this number.
+    ConfigMap(usize),
+    /// Nothing is seen at present: a watch broke off. It is taken up again by itself.
+    Broken,
     /// Anything else that is watched.
     Other,
 }
@@ -42,9 +75,10 @@ impl Changes {
         Self { client, signals: SelectAll::new() }
     }
 
-    /// Watches one ConfigMap.
-    pub fn config_map(&mut self, namespace: &str, name: &str) {
-        self.watch::<ConfigMap>(namespace, named(name), |_| Some(Change::Other));
+    /// Watches one ConfigMap, whose changes are told with that number.
+    pub fn config_map(&mut self, namespace: &str, name: &str, number: usize) {
+        let change = Change::ConfigMap(number);
+        self.watch_from::<ConfigMap>(namespace, named(name), change, move |_| Some(change));
     }
 
     /// Watches what a page about a cluster shows: its StatefulSet, pods, Lease, runs and schedules.
@@ -67,19 +101,23 @@ impl Changes {
         self.watch::<CronJob>(namespace, ours, |_| Some(Change::Other));
     }
 
-    fn watch<K>(
+    fn watch<K: Watched>(
         &mut self,
         namespace: &str,
         which: watcher::Config,
         change: impl Fn(&K) -> Option<Change> + Send + Sync + 'static,
-    ) where
-        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + DeserializeOwned
-            + Debug
-            + Send
-            + 'static,
-    {
+    ) {
+        self.watch_from(namespace, which, Change::Other, change);
+    }
+
+    /// Watches objects; `begun` is told at the start, and whenever something may have been missed.
+    fn watch_from<K: Watched>(
+        &mut self,
+        namespace: &str,
+        which: watcher::Config,
+        begun: Change,
+        change: impl Fn(&K) -> Option<Change> + Send + Sync + 'static,
+    ) {
         let kind = K::kind(&());
         let what = format!("cannot watch {kind}s in namespace {namespace}");
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
@@ -88,13 +126,25 @@ impl Changes {
             let signal = match event {
                 Ok(watcher::Event::Apply(object) | watcher::Event::Delete(object)) => change(&object).map(Ok),
                 // At the start, and whenever the watch was taken up again: something may have been missed.
-                Ok(watcher::Event::InitDone) => Some(Ok(Change::Other)),
+                Ok(watcher::Event::InitDone) => Some(Ok(begun)),
                 Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => None,
-                Err(error) => refused(&what, error).map(Err),
+                Err(error) => Some(refused(&what, error).map_or(Ok(Change::Broken), Err)),
             };
             std::future::ready(signal)
         });
         self.signals.push(signals.boxed());
+    }
+
+    /// Whether the API server answers: a watch breaks off for lesser reasons, too.
+    pub async fn are_in_reach(&self) -> bool {
+        timeout(ANSWER_LIMIT, self.client.apiserver_version()).await.is_ok_and(|answer| answer.is_ok())
+    }
+
+    /// Waits until the API server answers.
+    pub async fn until_in_reach(&self) {
+        while !self.are_in_reach().await {
+            sleep(ANSWER_EVERY).await;
+        }
     }
 
     /// Waits for the next change.

@@ -68,6 +68,22 @@ impl BackupList {
         Self { api_version: "mariadb-backup.io/v1", kind: "BackupList", place: None, items: vec![], clusters: 0 }
     }
 
+    /// The same listing with other backups of one of these clusters, which it is in the order of.
+    pub(super) fn with(&self, changed: &Place, backups: Vec<Backup>, places: &[Place]) -> Self {
+        let mut backups = Some(backups);
+        let of = |place: &Place| {
+            let is_of =
+                |backup: &&Backup| (&backup.namespace, &backup.statefulset) == (&place.namespace, &place.statefulset);
+            self.items.iter().filter(is_of).cloned().collect::<Vec<_>>()
+        };
+        let mut items = vec![];
+        for place in places {
+            let new = if place == changed { backups.take() } else { None };
+            items.extend(new.unwrap_or_else(|| of(place)));
+        }
+        Self { place: self.place.clone(), items, ..*self }
+    }
+
     /// Adds the catalogue of a cluster.
     pub(super) fn add(&mut self, catalogue: &Catalogue, place: &Place) {
         self.clusters += 1;
@@ -157,7 +173,8 @@ pub(super) fn table(backups: &[Backup], now: Timestamp, columns: Columns) -> Tab
     let headers: Vec<&str> = first.into_iter().flatten().chain(USUAL).chain(more.iter().copied()).collect();
     let mut table = Table::new(&headers);
     for backup in backups {
-        let cluster = if backup.is_left { format!("{} (gone)", backup.statefulset) } else { backup.statefulset.clone() };
+        let cluster =
+            if backup.is_left { format!("{} (gone)", backup.statefulset) } else { backup.statefulset.clone() };
         let place = [columns.namespace.then_some(backup.namespace.clone()), columns.cluster.then_some(cluster)];
         let mut cells: Vec<String> = place.into_iter().flatten().collect();
         cells.extend(backup.usual_cells(now));
@@ -261,6 +278,24 @@ mod tests {
         NAMESPACE   CLUSTER          NAME                  TYPE   SIZE     LOCAL   S3    VERIFIED   AGE
         db          mariadb-server   2026-01-01_00-00-00   full   1.4GiB   yes     yes   5m         2d12h
         ");
+    }
+
+    #[test]
+    fn what_changes_of_one_cluster_leaves_the_others_as_they_were_and_where_they_were() {
+        let places = ["a", "b", "c"].map(|name| Place::new("db", name));
+        let backup = |place: &Place, day: u32| {
+            let id: BackupId = format!("base/2026-01-0{day}_00-00-00").parse().unwrap();
+            Backup::new(&id, None, Entry::default(), place)
+        };
+        let mut list = BackupList::of_several();
+        list.items = places.iter().map(|place| backup(place, 1)).collect();
+        let shown = |list: &BackupList| {
+            let of = |backup: &Backup| format!("{}{}", backup.statefulset, &backup.name[9..10]);
+            list.items.iter().map(of).collect::<Vec<_>>().join(" ")
+        };
+        let more = list.with(&places[1], vec![backup(&places[1], 1), backup(&places[1], 2)], &places);
+        assert_eq!(shown(&more), "a1 b1 b2 c1");
+        assert_eq!(shown(&more.with(&places[0], vec![], &places)), "b1 b2 c1");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::shape::{Backup, BackupList, names, table};
 use super::{columns, read_several, show};
-use crate::adapters::kubernetes::changes::Changes;
+use crate::adapters::kubernetes::changes::{Change, Changes};
 use crate::adapters::kubernetes::finder::Place;
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::adapters::system_clock::SystemClock;
@@ -27,8 +27,8 @@ pub(super) async fn run(
     screen: &mut Screen,
 ) -> CommandResult {
     let mut changes = Changes::new(session.connection()?.client.clone());
-    for place in places {
-        changes.config_map(&place.namespace, &catalogue_name(session, place).await?);
+    for (number, place) in places.iter().enumerate() {
+        changes.config_map(&place.namespace, &catalogue_name(session, place).await?, number);
     }
     let mut view = View { widths: vec![], has_headers: !flags.no_headers };
     match flags.output {
@@ -36,13 +36,14 @@ pub(super) async fn run(
         _ => show(&list, flags, session, screen)?,
     }
     loop {
-        changes.next().await.map_err(|error| session.failure(&error))?;
-        let (mut now, code) = read_several(places, session, screen).await;
-        now.place.clone_from(&list.place);
+        let change = changes.next().await.map_err(|error| session.failure(&error))?;
+        let Change::ConfigMap(number) = change else { continue };
+        let (read, code) = read_several(&places[number..=number], session, screen).await;
         if code != ExitCode::Done {
             // What could not be read is not gone: it is told as it was when it can be read again.
             continue;
         }
+        let now = list.with(&places[number], read.items, places);
         view.differences(&list, &now, flags, session, screen)?;
         list = now;
     }

@@ -54,35 +54,76 @@ pub(super) async fn run(place: &Place, flags: &StatusFlags, session: &Session, s
             None => screen.redraw(&written(&status, flags)),
             Some(machine) => screen.data(&format!("{}{}", written(&status, flags), machine.separator())),
         }
-        let waiting = until_changed(&mut changes, is_stale, session);
-        tokio::pin!(waiting);
         let is_page = flags.output.is_none() && screen.can_redraw();
-        is_stale |= loop {
-            tokio::select! {
-                of_replica = &mut waiting => break of_replica?,
-                // Nothing is asked for this: only the ages on the page go on.
-                () = sleep(AGES_EVERY), if is_page => screen.redraw(&written(&status, flags)),
+        let page = || written(&status, flags);
+        let seen = while_aging(until_changed(&mut changes, is_stale, session), is_page, &page, screen).await?;
+        is_stale |= match seen {
+            Seen::Replica => true,
+            Seen::Other => false,
+            Seen::Nothing if changes.are_in_reach().await => false,
+            Seen::Nothing => {
+                screen.note("the API server does not answer, so what is shown may be old; trying again");
+                while_aging(changes.until_in_reach(), is_page, &page, screen).await;
+                screen.note("the API server answers again");
+                true
             }
         };
     }
 }
 
-/// Waits until there is something new to show; tells whether it is about a replica.
-async fn until_changed(changes: &mut Changes, is_stale: bool, session: &Session) -> Result<bool, Failure> {
+/// What has come to be seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Seen {
+    /// Something that is no replica has changed.
+    Other,
+    /// A replica has changed.
+    Replica,
+    /// A watch broke off.
+    Nothing,
+}
+
+impl From<Change> for Seen {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Broken => Self::Nothing,
+            Change::Replica => Self::Replica,
+            Change::ConfigMap(_) | Change::Other => Self::Other,
+        }
+    }
+}
+
+/// Waits for something. Nothing is asked for meanwhile: only the ages on the page go on.
+async fn while_aging<T>(
+    waiting: impl Future<Output = T>,
+    is_page: bool,
+    page: &impl Fn() -> String,
+    screen: &mut Screen,
+) -> T {
+    tokio::pin!(waiting);
+    loop {
+        tokio::select! {
+            done = &mut waiting => return done,
+            () = sleep(AGES_EVERY), if is_page => screen.redraw(&page()),
+        }
+    }
+}
+
+/// Waits until there is something new to show; what changes together is seen together.
+async fn until_changed(changes: &mut Changes, is_stale: bool, session: &Session) -> Result<Seen, Failure> {
     let failed = |error| session.failure(&error);
     let first = if is_stale {
         // Whoever could not be asked yet is asked when it is time again, change or none.
         tokio::select! {
             change = changes.next() => change.map_err(failed)?,
-            () = sleep(ASK_EVERY) => return Ok(true),
+            () = sleep(ASK_EVERY) => return Ok(Seen::Replica),
         }
     } else {
         changes.next().await.map_err(failed)?
     };
-    let mut of_replica = first == Change::Replica;
+    let mut seen = Seen::from(first);
     let settled = Instant::now() + SETTLE;
     while let Ok(change) = timeout(settled.saturating_duration_since(Instant::now()), changes.next()).await {
-        of_replica |= change.map_err(failed)? == Change::Replica;
+        seen = seen.max(change.map_err(failed)?.into());
     }
-    Ok(of_replica)
+    Ok(seen)
 }
