@@ -7,7 +7,7 @@
 mod run;
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::exit_code::ExitCode;
@@ -16,7 +16,7 @@ use crate::model::catalogue::{Catalogue, Entry, Presence};
 use crate::model::chain;
 use crate::model::order::{KeepOrder, ORDER_VERSION, RunnerOrder, RunnerTask, StoreName};
 use crate::model::outcome::{Explain, Failure};
-use crate::model::report::{KeepSummary, NAMED_BACKUPS};
+use crate::model::report::{Freed, KeepSummary, NAMED_BACKUPS};
 use crate::model::retention;
 use crate::model::settings::StoresWish;
 use crate::ports::PortError;
@@ -53,6 +53,8 @@ pub enum Wish {
 pub struct KeepPlan {
     /// To remove, children before parents.
     pub remove: Vec<BackupId>,
+    /// The room that each of them takes in the stores that are used.
+    pub room: BTreeMap<BackupId, Freed>,
     /// To copy to S3, parents before children.
     pub upload: Vec<BackupId>,
     /// To copy to the volume, likewise.
@@ -164,6 +166,7 @@ pub fn plan(inputs: &Inputs<'_>, wish: &Wish) -> Result<KeepPlan, KeepError> {
     Ok(KeepPlan {
         batches: batches(inputs, &choice, wish),
         notices: notices(inputs, &choice),
+        room: choice.remove.iter().map(|backup| (backup.clone(), room(inputs, backup))).collect(),
         remove: choice.remove,
         upload: choice.upload,
         download: choice.download,
@@ -171,6 +174,22 @@ pub fn plan(inputs: &Inputs<'_>, wish: &Wish) -> Result<KeepPlan, KeepError> {
         start: inputs.settings.start_timeout,
         on_failure: if matches!(wish, Wish::Finish(_)) { OnFailure::Warn } else { OnFailure::Fail },
     })
+}
+
+/// The room that a backup takes in the stores that are used: what is not there frees none.
+fn room(inputs: &Inputs<'_>, backup: &BackupId) -> Freed {
+    let Some(entry) = inputs.catalogue.entry(backup) else { return Freed::default() };
+    let lies_in = |store: StoreName| {
+        let is_there = matches!(entry.presence(store), Presence::Present | Presence::Damaged);
+        is_there && inputs.settings.stores.uses(store)
+    };
+    let (local, s3) = (lies_in(StoreName::Local), lies_in(StoreName::S3));
+    match inputs.catalogue.size_of(backup) {
+        Some(bytes) => {
+            Freed { local_bytes: if local { bytes } else { 0 }, s3_bytes: if s3 { bytes } else { 0 }, unknown_count: 0 }
+        }
+        None => Freed { unknown_count: u32::from(local || s3), ..Freed::default() },
+    }
 }
 
 fn notices(inputs: &Inputs<'_>, choice: &Choice) -> Vec<String> {
@@ -368,7 +387,13 @@ impl KeepPlan {
     /// Returns what would be done, for a reader who only asked.
     #[must_use]
     pub fn summary(&self) -> KeepSummary {
-        KeepSummary { dry_run: true, ..summary(&self.remove, &self.upload, &self.download) }
+        let freed = Some(self.freed(&self.remove));
+        KeepSummary { dry_run: true, freed, ..summary(&self.remove, &self.upload, &self.download) }
+    }
+
+    /// The room that some of the removed ones took.
+    fn freed(&self, removed: &[BackupId]) -> Freed {
+        removed.iter().filter_map(|backup| self.room.get(backup)).fold(Freed::default(), |sum, room| sum.and(*room))
     }
 }
 
@@ -386,5 +411,6 @@ fn summary(removed: &[BackupId], uploaded: &[BackupId], downloaded: &[BackupId])
         downloaded: first(downloaded),
         downloaded_count: count(downloaded),
         bytes: 0,
+        freed: None,
     }
 }

@@ -35,7 +35,9 @@ pub async fn run(plan: &KeepPlan, ports: &ConductorPorts<'_>) -> Result<KeepSumm
     ports.events.send(Phase::Store, EventKind::Started);
     let mut done = Done::default();
     let worked = work(plan, &mut done, ports).await;
-    let summary = KeepSummary { bytes: done.bytes, ..summary(&done.removed, &done.uploaded, &done.downloaded) };
+    let freed = Some(plan.freed(&done.removed));
+    let named = summary(&done.removed, &done.uploaded, &done.downloaded);
+    let summary = KeepSummary { bytes: done.bytes, freed, ..named };
     match (worked, plan.on_failure) {
         (Ok(()), _) => {}
         (Err(error), OnFailure::Warn) => warn_all(&[whole_text(&error.into_failure())], ports),

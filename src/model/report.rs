@@ -257,6 +257,33 @@ pub struct KeepSummary {
     /// Bytes copied.
     #[serde(default)]
     pub bytes: u64,
+    /// What removing freed, or would free; `None` of an agent that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freed: Option<Freed>,
+}
+
+/// The room that removed backups took in the stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Freed {
+    /// Bytes on the volume.
+    pub local_bytes: u64,
+    /// Bytes in S3.
+    pub s3_bytes: u64,
+    /// Of how many backups nobody knows the size.
+    pub unknown_count: u32,
+}
+
+impl Freed {
+    /// Adds the room of one more.
+    #[must_use]
+    pub fn and(self, more: Self) -> Self {
+        Self {
+            local_bytes: self.local_bytes.saturating_add(more.local_bytes),
+            s3_bytes: self.s3_bytes.saturating_add(more.s3_bytes),
+            unknown_count: self.unknown_count.saturating_add(more.unknown_count),
+        }
+    }
 }
 
 /// What was owed, and is settled.

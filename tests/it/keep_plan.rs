@@ -10,6 +10,7 @@ use mariadb_backup::model::catalogue::{Catalogue, Checksum, Entry, Presence};
 use mariadb_backup::model::cluster::{ClusterView, ServerSpec};
 use mariadb_backup::model::order::StoreName;
 use mariadb_backup::model::outcome::{Explain, Outcome};
+use mariadb_backup::model::report::Freed;
 use mariadb_backup::model::settings::Settings;
 
 use Presence::{Absent, Damaged, Missing, Present, Unfinished};
@@ -64,6 +65,24 @@ fn plan(catalogue: &Catalogue, stores: &str, wish: &Wish) -> Result<KeepPlan, Ke
 
 fn sync_all() -> Wish {
     Wish::Sync { backups: Vec::new(), to: None }
+}
+
+#[test]
+fn what_a_removal_frees_is_counted_where_it_lies_and_a_store_that_is_not_used_frees_nothing() {
+    let mut catalogue = catalogue([
+        (full(0), lying(Present, Present)),
+        (increment(0, 1), lying(Missing, Damaged)),
+        (full(4), lying(Present, Absent)),
+    ]);
+    let freed = |catalogue: &Catalogue, stores: &str| {
+        plan(catalogue, stores, &Wish::Delete(vec![full(0)])).unwrap().summary().freed.unwrap()
+    };
+    // Each of a backup's two files has 1 TiB.
+    let both = Freed { local_bytes: 2 << 40, s3_bytes: 4 << 40, unknown_count: 0 };
+    assert_eq!(freed(&catalogue, "both"), both);
+    assert_eq!(freed(&catalogue, "local"), Freed { s3_bytes: 0, ..both });
+    catalogue.files.values_mut().for_each(|sum| sum.size = None);
+    assert_eq!(freed(&catalogue, "both"), Freed { unknown_count: 2, ..Freed::default() });
 }
 
 #[test]
