@@ -1,6 +1,9 @@
 //! What a restore would do, in words, for a person who has to say yes.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::{Observed, RestorePlan, has_way_back};
+use crate::model::catalogue::Entry;
 use crate::model::galera::Position;
 use crate::model::obligation::{RestoreDebt, ScratchPlace};
 use crate::model::order::StoreName;
@@ -14,6 +17,7 @@ pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>, look: &VolumeRepor
         cluster: format!("{}/{}", observed.cluster.namespace, observed.cluster.statefulset),
         backup: debt.backup.clone(),
         chain: plan.chain.members.iter().cloned().zip(plan.chain.from.iter().copied()).collect(),
+        holds: entry.as_ref().and_then(|entry| holds(debt, entry)),
         backup_position: entry.and_then(|entry| entry.position),
         present_position: present(observed),
         asked: observed.now,
@@ -29,6 +33,12 @@ pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>, look: &VolumeRepor
         way_back: way_back(plan),
         remarks: plan.remarks.clone(),
     }
+}
+
+/// The end of the copy: what was written while it went on is in the backup.
+fn holds(debt: &RestoreDebt, entry: &Entry) -> Option<Timestamp> {
+    let took = SignedDuration::from_secs(i64::try_from(entry.duration_secs?).ok()?);
+    debt.backup.name().time().checked_add(took).ok()
 }
 
 /// The furthest that any replica says it is.

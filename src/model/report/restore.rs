@@ -18,6 +18,9 @@ pub struct RestorePreview {
     pub backup: BackupId,
     /// The backups that are put together, the base first, and the store each is taken from.
     pub chain: Vec<(BackupId, StoreName)>,
+    /// The moment that the backup holds, as far as is recorded: the end of its copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holds: Option<Timestamp>,
     /// Where the backup stands; `None` when it is not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_position: Option<Position>,

@@ -3,7 +3,7 @@
 use super::Shown;
 use super::words::{count, millis};
 use crate::model::report::{RestorePreview, RestoreReport};
-use crate::render::bytes;
+use crate::render::{age, bytes};
 
 pub(super) fn preview(preview: &RestorePreview) -> Shown {
     let mut lines = lines(preview);
@@ -13,11 +13,11 @@ pub(super) fn preview(preview: &RestorePreview) -> Shown {
 
 /// The plan as a person reads it: first what is lost, last the way back.
 pub(crate) fn lines(preview: &RestorePreview) -> Vec<String> {
-    let mut lines = vec![
-        format!("Restore of {} to backup {}", preview.cluster, preview.backup.name()),
-        String::new(),
-        format!("Lost:      {}", lost(preview)),
-    ];
+    let title = format!("Restore of {} to backup {}", preview.cluster, preview.backup.name());
+    let mut lines = vec![title, String::new()];
+    for (n, line) in lost(preview).iter().enumerate() {
+        lines.push(format!("{}{line}", if n == 0 { "Lost:      " } else { "           " }));
+    }
     for (n, (backup, store)) in preview.chain.iter().enumerate() {
         lines.push(format!("{}{} from {}", if n == 0 { "Chain:     " } else { "           " }, backup, store.word()));
     }
@@ -38,32 +38,40 @@ pub(crate) fn lines(preview: &RestorePreview) -> Vec<String> {
     lines
 }
 
-fn lost(preview: &RestorePreview) -> String {
+/// What is lost, the time first: that is what somebody who has to decide can judge.
+fn lost(preview: &RestorePreview) -> Vec<String> {
+    let holds = preview.holds.unwrap_or_else(|| preview.backup.name().time());
+    let span = age::since(holds, preview.asked);
+    let mut lines = vec![format!("the last {span}: everything written after {holds:.0}")];
     match (&preview.present_position, &preview.backup_position) {
-        (Some(present), Some(backup)) if present.uuid == backup.uuid => format!(
-            "{} after seqno {} (the cluster is at {}), asked at {:.0}",
-            write_sets(present.seqno.saturating_sub(backup.seqno)),
-            backup.seqno,
-            present.seqno,
-            preview.asked
-        ),
-        (Some(present), Some(backup)) => format!(
-            "everything since the backup (at {}:{}); the cluster is in another history, at {}:{}",
-            backup.uuid, backup.seqno, present.uuid, present.seqno
-        ),
-        (None, _) => "everything since the backup; no replica says how much that is".to_owned(),
+        (Some(present), Some(backup)) if present.uuid == backup.uuid => {
+            match present.seqno.saturating_sub(backup.seqno) {
+                ..=0 => lines[0] = format!("nothing: no write-set came in the {span} since {holds:.0}"),
+                number => lines.push(format!(
+                    "{}, from seqno {} to {}",
+                    write_sets(number),
+                    backup.seqno.saturating_add(1),
+                    present.seqno
+                )),
+            }
+        }
+        (Some(present), Some(backup)) => {
+            lines.push("the cluster is in another history than the backup:".to_owned());
+            lines.push(format!("{}:{} (cluster)", present.uuid, present.seqno));
+            lines.push(format!("{}:{} (backup)", backup.uuid, backup.seqno));
+        }
+        (None, _) => lines.push("no replica answers to say how many write-sets that is".to_owned()),
         (Some(present), None) => {
-            format!("everything since the backup; the cluster is at {}:{}", present.uuid, present.seqno)
+            lines.push(format!("the cluster is at {}:{}", present.uuid, present.seqno));
+            lines.push("where the backup stands is not recorded".to_owned());
         }
     }
+    lines.push(format!("asked at {:.0}; what is written from then on is lost, too", preview.asked));
+    lines
 }
 
 fn write_sets(number: i64) -> String {
-    match number {
-        ..=0 => "no write-set".to_owned(),
-        1 => "the 1 write-set".to_owned(),
-        more => format!("all {more} write-sets"),
-    }
+    if number == 1 { "1 write-set".to_owned() } else { format!("{number} write-sets") }
 }
 
 pub(super) fn shown(report: &RestoreReport) -> Shown {
@@ -107,6 +115,7 @@ mod tests {
                 ("base/2026-01-01_00-00-00".parse().unwrap(), StoreName::S3),
                 ("incr/2026-01-01_00-00-00/2026-01-02_00-00-00".parse().unwrap(), StoreName::Local),
             ],
+            holds: Some("2026-01-02T00:12:14Z".parse().unwrap()),
             backup_position: position(100),
             present_position: position(142),
             asked: "2026-01-02T03:04:05Z".parse().unwrap(),
@@ -129,7 +138,9 @@ mod tests {
         insta::assert_snapshot!(lines(&plan()).join("\n"), @r"
         Restore of shop/db to backup 2026-01-02_00-00-00
 
-        Lost:      all 42 write-sets after seqno 100 (the cluster is at 142), asked at 2026-01-02T03:04:05Z
+        Lost:      the last 171m: everything written after 2026-01-02T00:12:14Z
+                   42 write-sets, from seqno 101 to 142
+                   asked at 2026-01-02T03:04:05Z; what is written from then on is lost, too
         Chain:     2026-01-01_00-00-00 from s3
                    2026-01-01_00-00-00/2026-01-02_00-00-00 from local
         Unpacked:  on the volume of db-2, beside its data: 3GiB of 9GiB free
@@ -147,10 +158,17 @@ mod tests {
     #[test]
     fn what_nobody_can_say_is_lost_is_not_made_up() {
         let silent = RestorePreview { present_position: None, ..plan() };
-        assert_eq!(lost(&silent), "everything since the backup; no replica says how much that is");
-        let other = Position { uuid: "6c2c7e4c-f1d0-11ef-8a4c-0242ac110002".to_owned(), seqno: 7 };
+        assert_eq!(lost(&silent)[1], "no replica answers to say how many write-sets that is");
+        let other = Position { uuid: "6c2c7e4c-f1d0-11ef-8a4c-0242ac110002".to_owned(), seqno: i64::MAX };
         let moved = RestorePreview { present_position: Some(other), ..plan() };
-        assert!(lost(&moved).contains("in another history"), "{}", lost(&moved));
+        assert!(lost(&moved)[1].contains("in another history"), "{:?}", lost(&moved));
+        let unknown = RestorePreview { holds: None, ..plan() };
+        assert_eq!(lost(&unknown)[0], "the last 3h4m: everything written after 2026-01-02T00:00:00Z");
+        let still = RestorePreview { present_position: plan().backup_position, ..plan() };
+        assert_eq!(lost(&still)[0], "nothing: no write-set came in the 171m since 2026-01-02T00:12:14Z");
+        let unrecorded = RestorePreview { backup_position: None, ..plan() };
+        let all = [plan(), silent, moved, unknown, still, unrecorded];
+        assert!(all.iter().flat_map(lost).all(|line| line.len() < 89), "with what stands before it, under 100");
     }
 
     #[test]
