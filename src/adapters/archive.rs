@@ -1,8 +1,8 @@
 //! Archives for people: a gzip'd tar in memory, and a new file to put it in.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -25,18 +25,45 @@ pub fn pack(directory: &str, files: &[(String, String)], time: Timestamp) -> io:
     archive.into_inner()?.finish()
 }
 
-/// Writes a file that is not there yet, for its owner alone.
-///
-/// # Errors
-/// It is there already, or cannot be written.
-pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut wishes = OpenOptions::new();
-    wishes.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut wishes, 0o600);
-    let mut file = wishes.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// A file that was not there before, for its owner alone. Gone again when nothing is written to it.
+pub struct NewFile {
+    path: PathBuf,
+    file: File,
+    is_written: bool,
+}
+
+impl NewFile {
+    /// Makes it.
+    ///
+    /// # Errors
+    /// It is there already, or cannot be made.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let mut wishes = OpenOptions::new();
+        wishes.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut wishes, 0o600);
+        Ok(Self { path: path.to_owned(), file: wishes.open(path)?, is_written: false })
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn write(mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.file.sync_all()?;
+        self.is_written = true;
+        Ok(())
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.is_written {
+            // Whoever finds an empty file loses nothing by it.
+            let _left = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -68,8 +95,16 @@ mod tests {
     fn no_file_is_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report.tar.gz");
-        write_new(&path, b"one").unwrap();
-        assert_eq!(write_new(&path, b"two").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        NewFile::create(&path).unwrap().write(b"one").unwrap();
+        assert_eq!(NewFile::create(&path).err().unwrap().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read(&path).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_file_to_which_nothing_was_written_is_not_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.tar.gz");
+        drop(NewFile::create(&path).unwrap());
+        assert!(!path.exists());
     }
 }

@@ -3,6 +3,7 @@
 //! Secrets are never read, so that none can be in it by mistake; what may hold one by other ways is
 //! left out by rule (see `redact`). The archive's content is told before anybody sends it anywhere.
 
+mod events;
 mod gather;
 mod redact;
 
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 use super::cli::ReportFlags;
 use super::connect::Session;
 use super::{CommandResult, find};
-use crate::adapters::archive::{pack, write_new};
+use crate::adapters::archive::{NewFile, pack};
 use crate::adapters::kubernetes::finder::Place;
 use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
@@ -29,26 +30,30 @@ pub(crate) async fn run(flags: &ReportFlags, session: &Session, screen: &mut Scr
     let statefulset = find::cluster_or_remains(session, flags.cluster.wanted()).await?;
     let place = Place::new(&session.connection()?.target.namespace, statefulset);
     let now = SystemClock.now();
-    let mut gathered = gather(&place, flags.runs, session).await?;
-    session.show_warnings(screen);
-    gathered.files.insert(0, ("README.txt".to_owned(), readme(&gathered, &place, now)));
     let directory = format!("mariadb-backup-report-{}-{}", place.statefulset, BackupName::at(now));
     let path = flags.file.clone().unwrap_or_else(|| PathBuf::from(format!("{directory}.tar.gz")));
     let cannot = |what: &str, error: std::io::Error| {
         Failure::new(ExitCode::Error, format!("cannot {what} {}", path.display())).with_cause(error.to_string())
     };
+    // Before anything is gathered: that takes a while, and would be in vain.
+    let is_file = path.as_os_str() != "-";
+    let cannot_write = |error| cannot("write", error).with_hint("name another file: --file FILE");
+    let file = is_file.then(|| NewFile::create(&path)).transpose().map_err(cannot_write)?;
+    let mut gathered = gather(&place, flags.runs, session).await?;
+    session.show_warnings(screen);
+    gathered.files.insert(0, ("README.txt".to_owned(), readme(&gathered, &place, now)));
     let archive = pack(&directory, &gathered.files, now).map_err(|error| cannot("pack", error))?;
     screen.note(content(&gathered).text(true).trim_end());
     for gap in &gathered.gaps {
         screen.warn(gap);
     }
-    if path.as_os_str() == "-" {
-        screen.bytes(&archive);
-    } else {
-        let written = write_new(&path, &archive);
-        written.map_err(|error| cannot("write", error).with_hint("name another file: --file FILE"))?;
-        screen.line(&path.display().to_string());
-        screen.note(&format!("Look through it before you send it:\n  tar -xzf {}", path.display()));
+    match file {
+        None => screen.bytes(&archive),
+        Some(file) => {
+            file.write(&archive).map_err(cannot_write)?;
+            screen.line(&path.display().to_string());
+            screen.note(&format!("Look through it before you send it:\n  tar -xzf {}", path.display()));
+        }
     }
     Ok(if gathered.gaps.is_empty() { ExitCode::Done } else { ExitCode::DoneWithWarnings })
 }
@@ -73,8 +78,8 @@ fn readme(gathered: &Gathered, place: &Place, now: Timestamp) -> String {
         settings.json      the cluster's settings; values of unknown keys are left out\n\
         status.json        what Kubernetes knows of the cluster; the replicas were not asked\n\
         catalogue.json     every backup with its sums\n\
-        objects/           StatefulSet, pods, Jobs, CronJobs, claims, Lease, events\n\
-        logs/              of the newest runs\n\n\
+        objects/           StatefulSet, pods, Jobs, CronJobs, claims, Lease, events of these\n\
+        logs/              of the newest runs, first of those that did something\n\n\
         Secrets were not read. Values of environment variables, commands and arguments, probes, annotations\n\
         and volume attributes of pods that are not this product's, and whatever looks like a password or a\n\
         token in a text, are replaced by {}.\n{gaps}",

@@ -1,18 +1,20 @@
 //! Collects what goes into the archive, and passes all of it through the rules of what may be shown.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::events::Concerned;
 use super::redact;
 use crate::adapters::kubernetes::evidence::{Evidence, Kind};
 use crate::adapters::kubernetes::finder::Place;
-use crate::adapters::kubernetes::orders::Orders;
+use crate::adapters::kubernetes::orders::{OrderedRun, Orders};
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::model::names::{MANAGER, MANAGER_LABEL};
 use crate::model::outcome::Failure;
 use crate::model::settings::Settings;
 use crate::plugin::connect::Session;
+use crate::plugin::job::only_looks;
 use crate::plugin::{list, status};
 use crate::render::document::{Form, document};
 
@@ -48,7 +50,9 @@ pub(super) async fn gather(place: &Place, runs: usize, session: &Session) -> Res
     let stored = gathered.known(stored).unwrap_or_default();
     let (status, gaps) = status::seen(place, session).await?;
     gathered.gaps.extend(gaps.iter().map(|gap| redact::scrubbed(gap)));
-    let objects = objects(place, &evidence, session, &mut gathered).await;
+    let settings = Settings::read(&place.statefulset, &stored, &BTreeMap::new()).ok();
+    let store_claim = settings.map(|settings| settings.store_claim).unwrap_or_default();
+    let objects = objects(place, &store_claim, &evidence, session, &mut gathered).await;
     let images: BTreeSet<&str> = objects.iter().flat_map(images).collect();
     let server = evidence.server_version().await.map_err(|error| session.failure(&error));
     let server = gathered.known(server);
@@ -67,14 +71,26 @@ pub(super) async fn gather(place: &Place, runs: usize, session: &Session) -> Res
     }
     let orders = Orders::new(client, &place.namespace);
     let known = orders.runs(Some(&place.statefulset)).await.map_err(|error| session.failure(&error));
-    let jobs: Vec<String> =
-        gathered.known(known).unwrap_or_default().into_iter().take(runs).map(|run| run.job).collect();
+    let jobs = worth_reading(gathered.known(known).unwrap_or_default(), runs);
     logs(&jobs, &objects, &evidence, session, &mut gathered).await;
     Ok(gathered)
 }
 
+/// The newest runs, those that did something before those that only looked.
+fn worth_reading(mut runs: Vec<OrderedRun>, number: usize) -> Vec<String> {
+    // The order among each kind stays: the newest first.
+    runs.sort_by_key(only_looks);
+    runs.into_iter().take(number).map(|run| run.job).collect()
+}
+
 /// Reads the objects, enters what may be shown of them, and returns them as they are.
-async fn objects(place: &Place, evidence: &Evidence, session: &Session, gathered: &mut Gathered) -> Vec<Value> {
+async fn objects(
+    place: &Place,
+    store_claim: &str,
+    evidence: &Evidence,
+    session: &Session,
+    gathered: &mut Gathered,
+) -> Vec<Value> {
     let lease = Settings::config_map_name(&place.statefulset);
     let kinds = [
         ("statefulset", Kind::StatefulSet, place.statefulset.as_str()),
@@ -85,12 +101,16 @@ async fn objects(place: &Place, evidence: &Evidence, session: &Session, gathered
         ("lease", Kind::Lease, lease.as_str()),
         ("events", Kind::Events, ""),
     ];
-    let mut all = vec![];
+    let mut all: Vec<Value> = vec![];
     for (file, kind, name) in kinds {
         let found = evidence.objects(kind, name).await.map_err(|error| session.failure(&error));
         let Some(mut found) = gathered.known(found) else { continue };
         if kind == Kind::Pods {
             found.retain(|pod| is_ours(pod) || is_replica(pod, &place.statefulset));
+        }
+        if kind == Kind::Events {
+            let concerned = Concerned::new(&place.statefulset, &all, store_claim);
+            found.retain(|event| concerned.has(event));
         }
         let shown: Vec<Value> = found.iter().map(|object| redact::object(object.clone(), is_ours(object))).collect();
         gathered.json(&format!("objects/{file}.json"), &Value::Array(shown));
@@ -133,5 +153,25 @@ async fn logs(jobs: &[String], objects: &[Value], evidence: &Evidence, session: 
                 gathered.files.push((format!("logs/{}.{container}.log", name(pod)), lines.join("\n") + "\n"));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_that_did_something_are_packed_before_those_that_only_looked() {
+        let run = |job: &str, task: &str| OrderedRun {
+            job: job.to_owned(),
+            ordered: None,
+            task: Some(task.to_owned()),
+            is_running: false,
+            order: None,
+            end: None,
+        };
+        let runs = || vec![run("look", "status"), run("new", "backup"), run("stock", "inventory"), run("old", "prune")];
+        assert_eq!(worth_reading(runs(), 2), ["new", "old"]);
+        assert_eq!(worth_reading(runs(), 3), ["new", "old", "look"]);
     }
 }
