@@ -149,7 +149,7 @@ fn carry_out(
             return ExitCode::Error;
         }
     };
-    let session = Session::new(cli.connection, variables);
+    let session = Session::new(cli.connection, variables).of_command(cli.command.word());
     let result = runtime.block_on(async {
         tokio::select! {
             // What a command has to say about Ctrl-C itself comes first.

@@ -119,6 +119,33 @@ pub(crate) enum Command {
     Version(VersionFlags),
 }
 
+impl Command {
+    /// The word for it; with a flag where that takes rights of its own.
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::List(flags) if flags.live => "list --live",
+            Self::List(_) => "list",
+            Self::Verify(_) => "verify",
+            Self::Drill(_) => "drill",
+            Self::Restore(_) => "restore",
+            Self::Sync(_) => "sync",
+            Self::Delete(_) => "delete",
+            Self::Prune(_) => "prune",
+            Self::Schedule(_) => "schedule",
+            Self::Recover(_) => "recover",
+            Self::Status(_) => "status",
+            Self::Describe(_) => "describe",
+            Self::Setup(_) => "setup",
+            Self::Logs(_) => "logs",
+            Self::Completion(_) => "completion",
+            Self::Manual(_) => "manual",
+            Self::Report(_) => "report",
+            Self::Version(_) => "version",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;

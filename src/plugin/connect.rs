@@ -20,11 +20,18 @@ pub(crate) struct Session {
     flags: ConnectionFlags,
     variables: BTreeMap<String, String>,
     connection: OnceLock<Connection>,
+    /// The command that is carried out, as those who grant its rights call it.
+    command: Option<&'static str>,
 }
 
 impl Session {
     pub(crate) fn new(flags: ConnectionFlags, variables: BTreeMap<String, String>) -> Self {
-        Self { flags, variables, connection: OnceLock::new() }
+        Self { flags, variables, connection: OnceLock::new(), command: None }
+    }
+
+    /// The same for that command.
+    pub(crate) fn of_command(self, command: &'static str) -> Self {
+        Self { command: Some(command), ..self }
     }
 
     /// The connection, made on first use.
@@ -80,7 +87,7 @@ impl Session {
     /// The same connection to another namespace.
     pub(crate) fn in_namespace(&self, namespace: &str) -> Self {
         let flags = ConnectionFlags { namespace: Some(namespace.to_owned()), ..self.flags.clone() };
-        Self::new(flags, self.variables.clone())
+        Self { command: self.command, ..Self::new(flags, self.variables.clone()) }
     }
 
     /// Turns an error of the cluster into a failure that says where that was and what to do.
@@ -98,7 +105,7 @@ impl Session {
                 .with_cause(format!("the API server is {place}"))
                 .with_hint(format!("kubectl cluster-info{}", self.connection_flags())),
             Reason::Credentials => failure.with_cause(format!("the API server is {place}")),
-            Reason::Forbidden if !has_hint => failure.with_hint(rights::way_to(error)),
+            Reason::Forbidden if !has_hint => failure.with_hint(rights::way_to(error, self.command)),
             _ => failure,
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::model::right::MissingRight;
 use crate::ports::PortError;
-use people::PERSON_ROLE;
+use people::Named;
 
 pub(crate) mod conductor;
 pub(crate) mod people;
@@ -23,7 +23,7 @@ fn rule(group: &str, resources: &[&str], verbs: &[&str], names: &[String]) -> Va
 }
 
 /// Says how somebody who was refused gets the right: who can grant it, and by what.
-pub(crate) fn way_to(refusal: &PortError) -> String {
+pub(crate) fn way_to(refusal: &PortError, command: Option<&str>) -> String {
     let cause = refusal.source();
     let Some(missing) = cause.and_then(|cause| cause.downcast_ref::<MissingRight>()) else {
         return if cause.is_some_and(|cause| cause.to_string().contains("grant RBAC permissions not currently held")) {
@@ -35,11 +35,15 @@ pub(crate) fn way_to(refusal: &PortError) -> String {
     let Some(namespace) = &missing.namespace else {
         return "an admin of the whole cluster can grant that".to_owned();
     };
-    if people::may(missing) {
-        let (name, subject) = (binding(&missing.user), subject(missing));
+    if let Some(Named { role, page }) = people::role_with(missing, command) {
+        let (name, subject) = (binding(&role, &missing.user), subject(missing));
+        let made = match page {
+            Some(page) => format!("{page}, printed by {ROLES}"),
+            None => "made by setup".to_owned(),
+        };
         return format!(
-            "an admin of namespace {namespace} grants it, once setup has made that Role, with: \
-             kubectl create rolebinding {name} --role={PERSON_ROLE} {subject} -n {namespace}"
+            "an admin of namespace {namespace} grants it by Role {role} ({made}) with: \
+             kubectl create rolebinding {name} --role={role} {subject} -n {namespace}"
         );
     }
     format!("an admin of namespace {namespace} can grant that; {ROLES} prints the rights that every command needs")
@@ -57,9 +61,9 @@ fn subject(missing: &MissingRight) -> String {
 }
 
 /// A name for the binding that tells whose it is.
-fn binding(user: &str) -> String {
+fn binding(role: &str, user: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || "-.".contains(c) { c.to_ascii_lowercase() } else { '-' };
-    format!("{PERSON_ROLE}-{}", user.chars().map(plain).collect::<String>().trim_matches(['-', '.']))
+    format!("{role}-{}", user.chars().map(plain).collect::<String>().trim_matches(['-', '.']))
 }
 
 #[cfg(test)]
@@ -67,7 +71,7 @@ mod tests {
     use super::*;
     use crate::ports::Reason;
 
-    fn way(user: &str, verb: &str, resource: &str, namespace: Option<&str>) -> String {
+    fn way(command: Option<&str>, user: &str, verb: &str, resource: &str, namespace: Option<&str>) -> String {
         let missing = MissingRight {
             user: user.to_owned(),
             verb: verb.to_owned(),
@@ -75,35 +79,45 @@ mod tests {
             resource: resource.to_owned(),
             namespace: namespace.map(str::to_owned),
         };
-        way_to(&PortError::new(Reason::Forbidden, "cannot").caused_by(missing))
+        way_to(&PortError::new(Reason::Forbidden, "cannot").caused_by(missing), command)
     }
 
     #[test]
-    fn who_is_refused_learns_who_can_grant_it_and_how() {
-        let grant = |who: &str| {
-            format!(
-                "an admin of namespace db grants it, once setup has made that Role, with: kubectl create rolebinding \
-                 mariadb-backup-user-{who} -n db"
-            )
-        };
-        let known = way("alice@example.com", "list", "pods", Some("db"));
-        let role = "--role=mariadb-backup-user";
-        assert_eq!(known, grant(&format!("alice-example.com {role} --user=alice@example.com")));
-        let account = way("system:serviceaccount:ci:robot", "watch", "pods", Some("db"));
-        assert_eq!(account, grant(&format!("system-serviceaccount-ci-robot {role} --serviceaccount=ci:robot")));
-        assert!(way("alice", "delete", "pods", Some("db")).starts_with("an admin of namespace db can grant that; "));
-        assert_eq!(way("alice", "get", "nodes", None), "an admin of the whole cluster can grant that");
+    fn who_is_refused_learns_who_can_grant_it_by_the_command_s_own_role_and_how() {
+        let known = way(Some("create"), "alice@example.com", "list", "pods", Some("db"));
+        assert_eq!(
+            known,
+            "an admin of namespace db grants it by Role mariadb-backup-create (docs/roles/create.yaml, printed by \
+             kubectl mariadb-backup setup --roles --dry-run=client -o yaml) with: kubectl create rolebinding \
+             mariadb-backup-create-alice-example.com --role=mariadb-backup-create --user=alice@example.com -n db"
+        );
+        let live = way(Some("list --live"), "alice", "list", "pods", Some("db"));
+        assert!(live.contains("Role mariadb-backup-list-live (docs/roles/list-live.yaml"), "{live}");
+    }
+
+    #[test]
+    fn a_right_that_the_command_s_own_role_does_not_have_is_in_the_one_for_all_or_in_none() {
+        let account = way(Some("list"), "system:serviceaccount:ci:robot", "watch", "configmaps", Some("db"));
+        assert_eq!(
+            account,
+            "an admin of namespace db grants it by Role mariadb-backup-user (made by setup) with: kubectl create \
+             rolebinding mariadb-backup-user-system-serviceaccount-ci-robot --role=mariadb-backup-user \
+             --serviceaccount=ci:robot -n db"
+        );
+        let none = way(Some("list"), "alice", "delete", "pods", Some("db"));
+        assert!(none.starts_with("an admin of namespace db can grant that; "), "{none}");
+        assert_eq!(way(None, "alice", "get", "nodes", None), "an admin of the whole cluster can grant that");
     }
 
     #[test]
     fn a_refusal_that_is_not_understood_leads_to_all_rights() {
         let refusal = PortError::new(Reason::Forbidden, "cannot").caused_by("no");
         assert_eq!(
-            way_to(&refusal),
+            way_to(&refusal, None),
             "kubectl mariadb-backup setup --roles --dry-run=client -o yaml prints the rights that every command needs"
         );
         let granting = "user \"u\" is attempting to grant RBAC permissions not currently held: {}";
         let refusal = PortError::new(Reason::Forbidden, "cannot").caused_by(granting);
-        assert!(way_to(&refusal).starts_with("Kubernetes lets nobody grant what they lack"));
+        assert!(way_to(&refusal, None).starts_with("Kubernetes lets nobody grant what they lack"));
     }
 }

@@ -98,9 +98,8 @@ fn every_command_works_with_its_own_role_and_names_the_right_it_lacks() {
         let (user, resource) = (&person.role, person.first());
         ran.says(&format!("forbidden: user \"{user}\" may not list {resource} in namespace demo"))
             .says("hint: an admin of namespace demo grants it")
-            .says(&format!(
-                "kubectl create rolebinding mariadb-backup-user-{user} --role=mariadb-backup-user --user={user} -n demo"
-            ));
+            // Its user is called as its Role is.
+            .says(&format!("kubectl create rolebinding {user}-{user} --role={user} --user={user} -n demo"));
     }
     std::fs::remove_file(file).unwrap();
     cluster.plugin(&["schedule", "delete", "never"]).ends_with(0);

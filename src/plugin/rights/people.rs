@@ -147,11 +147,23 @@ pub(crate) fn all() -> Vec<Value> {
     rules(&merged(of_all()))
 }
 
-/// Whether that Role holds the right.
-pub(crate) fn may(missing: &MissingRight) -> bool {
-    of_all().any(|(group, resource, verbs)| {
+/// The smallest Role that holds the right: that of the command which lacks it, or else that of all commands.
+pub(crate) fn role_with(missing: &MissingRight, command: Option<&str>) -> Option<Named> {
+    let is_it = |(group, resource, verbs): &&Right| {
         *group == missing.group && *resource == missing.resource && verbs.contains(&missing.verb.as_str())
-    })
+    };
+    let own = COMMANDS.iter().find(|of| Some(of.command) == command);
+    let own = own.filter(|of| of.parts.iter().copied().flatten().any(|right| is_it(&right)));
+    match own {
+        Some(of) => Some(Named { role: of.role(), page: Some(format!("docs/roles/{}.yaml", of.slug())) }),
+        None => of_all().any(|right| is_it(&right)).then(|| Named { role: PERSON_ROLE.to_owned(), page: None }),
+    }
+}
+
+/// A Role, and where it stands in the documentation.
+pub(crate) struct Named {
+    pub(crate) role: String,
+    pub(crate) page: Option<String>,
 }
 
 fn of_all() -> impl Iterator<Item = &'static Right> {
