@@ -42,7 +42,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
 
-use clap::error::ContextKind;
+use clap::error::{ContextKind, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 use crate::exit_code::ExitCode;
@@ -91,6 +91,11 @@ pub fn run(environment: Environment) -> ExitCode {
         Err(mut error) => {
             // Words behind `--` are names to us, so a flag that is not known never belongs there.
             error.remove(ContextKind::Suggested);
+            if error.kind() == ErrorKind::DisplayVersion {
+                // Nobody is left to be told that it could not be shown.
+                drop(stdout.write_all(version::of_plugin().as_bytes()));
+                return ExitCode::Done;
+            }
             let text = error.render();
             let is_answer = !error.use_stderr();
             let (out, coloured) = if is_answer {

@@ -65,6 +65,8 @@ Exit codes: 0 done, 1 error, 2 usage, 3 done with warnings, 4 failed in the clus
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true,
+    // Written by the command of that name.
+    version = env!("CARGO_PKG_VERSION"),
     max_term_width = 100
 )]
 pub(crate) struct Cli {

@@ -11,6 +11,7 @@ use super::connect::Session;
 use super::follow::{Followed, follow_new};
 use super::job::{self, job, name, shown};
 use super::order::{order, place};
+use super::report::Wish;
 use super::{CommandResult, find, overrides, preflight, replicas, report, schedule};
 use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
@@ -69,7 +70,7 @@ pub(crate) async fn run(
     match follow_new(&job, &flags.wait, planned.settings.start_timeout, session, screen).await? {
         Followed::GoesOn(code) => Ok(code),
         Followed::Ended(ended) if flags.output.is_some() => Ok(report::name_only(&ended.outcome, screen)),
-        Followed::Ended(ended) => Ok(report::run(&job, &ended.outcome, None, screen)),
+        Followed::Ended(ended) => Ok(report::run(&job, &ended.outcome, Wish::default(), screen)),
     }
 }
 
@@ -81,11 +82,7 @@ async fn of_flags(flags: &CreateFlags, session: &Session, screen: &mut Screen) -
         Some(wanted) => Some(replicas::to_copy(wanted, &statefulset, &again, session).await?),
         None => None,
     };
-    let request = BackupRequest {
-        replica,
-        allow_unsafe: flags.allow_unsafe_backup,
-        kind: flags.backup_type.into(),
-    };
+    let request = BackupRequest { replica, allow_unsafe: flags.allow_unsafe_backup, kind: flags.backup_type.into() };
     let order = order(&statefulset, Task::Backup(request), overrides);
     let settings = overrides::settings(session, screen, &statefulset, &order.settings).await?;
     let manifest = job(&order, &session.connection()?.target.namespace, &settings);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::cli::DrillFlags;
+use super::cli::{DrillFlags, RunFlags};
 use super::connect::Session;
 use super::order::{order, see_through};
 use super::{CommandResult, backups, find};
@@ -25,5 +25,6 @@ pub(crate) async fn run(flags: &DrillFlags, session: &Session, screen: &mut Scre
         scratch_class: flags.scratch_class.clone(),
     };
     let order = order(&statefulset, Task::Drill(request), BTreeMap::new());
-    see_through(&order, &flags.run, session, screen).await
+    let run = RunFlags { no_headers: flags.no_headers, ..flags.run.clone() };
+    see_through(&order, &run, session, screen).await
 }

@@ -13,6 +13,7 @@ use super::connect::Session;
 use super::find::Clusters;
 use super::follow::Followed;
 use super::order::{ask, order};
+use super::report::Wish;
 use super::{CommandResult, find, overrides, report};
 use crate::adapters::kubernetes::catalogue_configmap::ConfigMapCatalogue;
 use crate::adapters::kubernetes::finder::Place;
@@ -97,7 +98,7 @@ async fn live(flags: &ListFlags, session: &Session, screen: &mut Screen) -> Comm
         Followed::Ended(ended) => ended,
     };
     let End::Done(RunReport::Inventory(told)) = &ended.outcome.end else {
-        return Ok(report::run(&job, &ended.outcome, None, screen));
+        return Ok(report::run(&job, &ended.outcome, Wish::default(), screen));
     };
     // Read after the look: what was finished meanwhile is then in both.
     let catalogue = catalogue(session, screen, &statefulset).await?;

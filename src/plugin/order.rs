@@ -43,7 +43,7 @@ pub(crate) async fn see_through(
     }
     match follow_new(&placed.job, &flags.wait, placed.start_timeout, session, screen).await? {
         Followed::GoesOn(code) => Ok(code),
-        Followed::Ended(ended) => Ok(report::run(&placed.job, &ended.outcome, flags.output, screen)),
+        Followed::Ended(ended) => Ok(report::run(&placed.job, &ended.outcome, flags.wish(), screen)),
     }
 }
 

@@ -21,24 +21,31 @@ pub(crate) use restore::lines as plan_lines;
 /// What a report is shown as: data, and words about it for the person in front of it.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Shown {
+    headers: Option<String>,
     lines: Vec<String>,
     warnings: Vec<String>,
     summary: Vec<String>,
 }
 
+/// What is wished for of the data.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Wish {
+    /// A document instead of lines.
+    pub(crate) form: Option<DocumentForm>,
+    /// No headers above columns.
+    pub(crate) no_headers: bool,
+}
+
 /// Shows how a run ended; with a form, its whole outcome is the data.
-pub(crate) fn run(
-    job: &str,
-    outcome: &Outcome<RunReport>,
-    form: Option<DocumentForm>,
-    screen: &mut Screen,
-) -> ExitCode {
+pub(crate) fn run(job: &str, outcome: &Outcome<RunReport>, wish: Wish, screen: &mut Screen) -> ExitCode {
+    let Wish { form, no_headers } = wish;
     if let Some(form) = form {
         screen.data(&document(&whole(job, outcome), form.into()));
     }
     if let End::Done(report) = &outcome.end {
         let shown = shown(report);
-        for line in shown.lines.iter().filter(|_| form.is_none()) {
+        let headers = shown.headers.iter().filter(|_| !no_headers);
+        for line in headers.chain(&shown.lines).filter(|_| form.is_none()) {
             screen.line(line);
         }
         for warning in &shown.warnings {
@@ -56,7 +63,13 @@ pub(crate) fn to_its_end(outcome: &Outcome<RunReport>, screen: &mut Screen) -> E
     if let End::Done(report) = &outcome.end {
         let shown = shown(report);
         let warnings = shown.warnings.iter().map(|warning| format!("Warning: {warning}"));
-        for line in shown.lines.iter().cloned().chain(warnings).chain(shown.summary.iter().cloned()) {
+        for line in shown
+            .headers
+            .into_iter()
+            .chain(shown.lines.iter().cloned())
+            .chain(warnings)
+            .chain(shown.summary.iter().cloned())
+        {
             screen.line(&line);
         }
     }
@@ -119,6 +132,6 @@ mod tests {
         let report = CheckReport { bad_count: 1, ..CheckReport::default() };
         let outcome = Outcome::done(RunReport::Verify(report), vec![]);
         let mut screen = Screen::new(Box::new(vec![]), Box::new(vec![]), Style::default(), false);
-        assert_eq!(run("job", &outcome, None, &mut screen), ExitCode::VerificationFailed);
+        assert_eq!(run("job", &outcome, Wish::default(), &mut screen), ExitCode::VerificationFailed);
     }
 }

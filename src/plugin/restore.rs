@@ -110,7 +110,7 @@ async fn preview(look: &Order, flags: &RestoreFlags, session: &Session, screen: 
             }
             Ok(Seen::Preview(preview))
         }
-        _ => Ok(Seen::Ended(report::run(&job, &ended.outcome, flags.run.output, screen))),
+        _ => Ok(Seen::Ended(report::run(&job, &ended.outcome, flags.run.wish(), screen))),
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) async fn run(flags: &VersionFlags, session: &Session, screen: &mut Sc
     let image = agent.as_ref().and_then(|agent| agent.as_ref().ok());
     match flags.output {
         None => {
-            screen.line(&format!("Plugin: {plugin}"));
+            screen.data(&of_plugin());
             if let Some(image) = image {
                 screen.line(&format!("Agent image: {image}"));
                 screen.line(&format!("Compatible: {}", compatibility(plugin, image).words()));
@@ -38,6 +38,11 @@ pub(crate) async fn run(flags: &VersionFlags, session: &Session, screen: &mut Sc
         Some(Err(failure)) => Err(failure),
         _ => Ok(ExitCode::Done),
     }
+}
+
+/// The plugin's version alone, as `version --client` and `--version` write it.
+pub(crate) fn of_plugin() -> String {
+    format!("Plugin: {}\n", env!("CARGO_PKG_VERSION"))
 }
 
 async fn agent(flags: &VersionFlags, session: &Session, screen: &mut Screen) -> Result<String, Failure> {

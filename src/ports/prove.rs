@@ -211,6 +211,8 @@ pub struct Most {
 /// The first rows of a result, each value as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rows {
+    /// The names of the columns.
+    pub columns: Vec<String>,
     /// The rows.
     pub rows: Vec<Vec<String>>,
     /// Whether there was more, of rows or of a value.

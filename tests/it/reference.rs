@@ -71,12 +71,57 @@ fn section(command: &Command, root: &Command) -> String {
         let here = own().filter(|arg| !arg.is_positional() && arg.get_help_heading() == heading);
         writeln!(text, "\n{}", table(here).trim_end()).unwrap();
     }
-    if let Some(examples) = command.get_after_help().map(ToString::to_string) {
-        let examples: Vec<&str> =
-            examples.lines().skip(1).map(|line| line.strip_prefix("  ").unwrap_or(line)).collect();
-        writeln!(text, "\n```sh\n{}\n```", examples.join("\n")).unwrap();
+    if let Some(after) = command.get_after_help().map(ToString::to_string) {
+        text.push_str(&parts(&after).iter().map(Part::written).collect::<String>());
     }
     text
+}
+
+/// What stands below the flags: something under a heading, or a paragraph.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Part {
+    heading: Option<String>,
+    lines: Vec<String>,
+}
+
+/// Takes a text apart where a line that is not indented begins something new.
+fn parts(after: &str) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for line in after.lines() {
+        let is_text = !line.is_empty() && !line.starts_with(' ');
+        if let Some(heading) = line.strip_suffix(':').filter(|_| is_text) {
+            parts.push(Part { heading: Some(heading.to_owned()), lines: Vec::new() });
+            continue;
+        }
+        if is_text && parts.last().is_none_or(|part| part.heading.is_some()) {
+            parts.push(Part::default());
+        }
+        let line = line.strip_prefix("  ").unwrap_or(line).to_owned();
+        parts.last_mut().expect("a text begins with a heading or a paragraph").lines.push(line);
+    }
+    parts
+}
+
+impl Part {
+    fn written(&self) -> String {
+        let lines = self.lines.join("\n");
+        let lines = lines.trim_end();
+        match self.heading.as_deref() {
+            None => format!("\n{lines}\n"),
+            Some("Examples") => format!("\n```sh\n{lines}\n```\n"),
+            Some(heading) => format!("\n{heading}:\n\n```text\n{lines}\n```\n"),
+        }
+    }
+}
+
+#[test]
+fn what_stands_below_the_flags_keeps_its_headings_and_only_examples_are_for_a_shell() {
+    let after = "Columns:\n  A  one\n     more\n\nExamples:\n  # Do\n  do\n\nIn the end\nof it all.";
+    let written: String = parts(after).iter().map(Part::written).collect();
+    assert_eq!(
+        written,
+        "\nColumns:\n\n```text\nA  one\n   more\n```\n\n```sh\n# Do\ndo\n```\n\nIn the end\nof it all.\n"
+    );
 }
 
 /// The headings of flags, in order; `None` for those without.
@@ -91,7 +136,7 @@ fn headings<'a>(args: impl Iterator<Item = &'a Arg>) -> Vec<Option<&'a str>> {
 }
 
 fn is_of_every_command(arg: &Arg) -> bool {
-    arg.is_global_set() || arg.get_id() == "help"
+    arg.is_global_set() || arg.get_id() == "help" || arg.get_id() == "version"
 }
 
 fn table<'a>(args: impl Iterator<Item = &'a Arg>) -> String {

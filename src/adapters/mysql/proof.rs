@@ -148,7 +148,8 @@ async fn first_rows(connection: &mut Conn, statement: &str, most: Most) -> Resul
         Err(error) => return Err(error),
     }
     let mut result = connection.query_iter(statement).await?;
-    let mut rows = Rows::default();
+    let columns = result.columns_ref().iter().map(|column| column.name_str().into_owned()).collect();
+    let mut rows = Rows { columns, ..Rows::default() };
     while let Some(row) = result.next().await? {
         if rows.rows.len() == most.rows {
             rows.has_more = true;

@@ -60,6 +60,9 @@ pub struct ProvenLogins {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueryResult {
+    /// The names of the columns; none where there is no room for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
     /// Rows of values as text; `NULL` is that word.
     pub rows: Vec<Vec<String>>,
     /// Whether there was more than is here, of rows or of a value.

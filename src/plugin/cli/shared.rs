@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use crate::model::order::{BackupKind, StoreName};
 use crate::plugin::duration::parse_duration;
+use crate::plugin::report::Wish;
 use crate::render::document::Form;
 
 /// The cluster as a positional or a flag.
@@ -101,6 +102,16 @@ pub(crate) struct RunFlags {
     /// Form of the output on stdout
     #[arg(short, long, value_enum, value_name = "FORM")]
     pub(crate) output: Option<DocumentForm>,
+    /// Of commands that show columns, by a flag of their own.
+    #[arg(skip)]
+    pub(crate) no_headers: bool,
+}
+
+impl RunFlags {
+    /// How the end of the run is shown.
+    pub(crate) fn wish(&self) -> Wish {
+        Wish { form: self.output, no_headers: self.no_headers }
+    }
 }
 
 /// Kinds of backups.

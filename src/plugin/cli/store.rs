@@ -101,6 +101,9 @@ pub(crate) struct DrillFlags {
     /// Statement to run on the booted server; its rows are shown
     #[arg(long, value_name = "SQL")]
     pub(crate) query: Option<String>,
+    /// Leave the names of its columns out
+    #[arg(long)]
+    pub(crate) no_headers: bool,
     /// Unpack on a volume of this storage class, made for the drill; on the volume of backups when not given
     #[arg(long, value_name = "CLASS")]
     pub(crate) scratch_class: Option<String>,

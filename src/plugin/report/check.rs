@@ -14,6 +14,7 @@ pub(super) fn shown(report: &CheckReport) -> Shown {
     let more_bad = (more_bad > 0).then(|| format!("wrong: {}", count(more_bad, "more file")));
     let unlisted = |backup| format!("backup {backup} is in a store but not in the catalogue");
     Shown {
+        headers: None,
         lines: good.chain(more_good).chain(bad).chain(more_bad).collect(),
         warnings: report.unlisted.iter().map(unlisted).collect(),
         summary: vec![summary(report)],

@@ -22,6 +22,7 @@ pub(super) fn shown(report: &CopyReport) -> Shown {
     let unfinished =
         (report.s3 == Presence::Unfinished).then(|| "kubectl mariadb-backup sync finishes the copy to S3".to_owned());
     Shown {
+        headers: None,
         lines: vec![format!("backup/{} created", report.backup.name())],
         warnings: vec![],
         summary: [Some(what), because, parent, unfinished].into_iter().flatten().collect(),

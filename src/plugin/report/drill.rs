@@ -13,7 +13,8 @@ pub(super) fn shown(report: &DrillReport) -> Shown {
     let mut summary = vec![steps(report)];
     summary.extend(cut.then(|| "the query had more to say than is shown".to_owned()));
     summary.extend([found(proof), verdict(report)]);
-    Shown { lines, warnings: Vec::new(), summary }
+    let headers = rows.map(|result| result.columns.join("\t")).filter(|headers| !headers.is_empty());
+    Shown { headers, lines, warnings: Vec::new(), summary }
 }
 
 fn steps(report: &DrillReport) -> String {
@@ -96,10 +97,11 @@ mod tests {
     fn rows_of_the_query_are_the_data() {
         let rows = vec![vec!["7".to_owned(), "NULL".to_owned()]];
         let mut report = report();
-        report.proof.query_result = Some(QueryResult { rows, truncated: true });
+        report.proof.query_result =
+            Some(QueryResult { columns: vec!["id".to_owned(), "name".to_owned()], rows, truncated: true });
         (report.members, report.base) = (1, None);
         let shown = shown(&report);
-        assert_eq!(shown.lines, ["7\tNULL"]);
+        assert_eq!((shown.headers.as_deref(), shown.lines), (Some("id\tname"), vec!["7\tNULL".to_owned()]));
         insta::assert_snapshot!(shown.summary.join("\n"), @r"
         5MiB from local and s3 unpacked to 50MiB in 1.2s, prepared in 0.8s, booted in 4.1s, checked in 0.1s
         the query had more to say than is shown

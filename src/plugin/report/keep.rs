@@ -19,7 +19,7 @@ pub(super) fn shown(summary: &KeepSummary) -> Shown {
     .collect();
     let nothing = lines.is_empty().then(|| format!("Nothing to do{end}."));
     let copied = (summary.bytes > 0).then(|| format!("{} copied", bytes::human(summary.bytes)));
-    Shown { lines, warnings: vec![], summary: [nothing, copied, freed(summary)].into_iter().flatten().collect() }
+    Shown { lines, summary: [nothing, copied, freed(summary)].into_iter().flatten().collect(), ..Shown::default() }
 }
 
 /// How much room was made, by store and in all.

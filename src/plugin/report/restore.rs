@@ -90,7 +90,7 @@ pub(super) fn shown(report: &RestoreReport) -> Shown {
         "restored backup {}{by}: outage {outage}, full strength after {full}; the next backup is a full one",
         report.backup.name()
     ));
-    Shown { lines: Vec::new(), warnings: Vec::new(), summary }
+    Shown { headers: None, lines: Vec::new(), warnings: Vec::new(), summary }
 }
 
 #[cfg(test)]

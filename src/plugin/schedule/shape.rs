@@ -72,13 +72,8 @@ impl Schedule {
             self.kind.unwrap_or(UNKNOWN).to_owned(),
             if self.suspended { "True" } else { "False" }.to_owned(),
             since(self.last, NONE),
-            since(self.created, UNKNOWN),
+            self.next.map_or(NONE.to_owned(), |next| age::since(now, next)),
         ]
-    }
-
-    /// How long until it orders something.
-    fn until(&self, now: Timestamp) -> String {
-        self.next.map_or(NONE.to_owned(), |next| age::since(now, next))
     }
 }
 
@@ -87,9 +82,9 @@ pub(super) fn list(items: &[Schedule], namespace: &str) -> Value {
     json!({"apiVersion": "mariadb-backup.io/v1", "kind": "ScheduleList", "namespace": namespace, "items": items})
 }
 
-const HEADERS: [&str; 7] = ["NAME", "SCHEDULE", "TIMEZONE", "TYPE", "SUSPEND", "LAST SCHEDULE", "AGE"];
+const HEADERS: [&str; 7] = ["NAME", "SCHEDULE", "TIMEZONE", "TYPE", "SUSPEND", "LAST", "NEXT"];
 
-/// The list as a table.
+/// The list as a table: how long ago each ordered something, and how long until it does again.
 pub(crate) fn table(schedules: &[Schedule], now: Timestamp) -> Table {
     let mut table = Table::new(&HEADERS);
     for schedule in schedules {
@@ -102,20 +97,18 @@ pub(crate) fn table(schedules: &[Schedule], now: Timestamp) -> Table {
 pub(crate) fn brief(schedules: &[Schedule], now: Timestamp) -> Table {
     let mut table = Table::new(&["SCHEDULE", "WHEN", "TIMEZONE", "TYPE", "SUSPEND", "LAST", "NEXT"]);
     for schedule in schedules {
-        let mut cells = schedule.cells(now);
-        cells.pop();
-        cells.push(schedule.until(now));
-        table.row(&cells);
+        table.row(&schedule.cells(now));
     }
     table
 }
 
 /// The table with more columns.
 pub(super) fn wide(schedules: &[Schedule], now: Timestamp) -> Table {
-    let mut table = Table::new(&[&HEADERS[..], &["NEXT", "CLUSTER", "IMAGE"]].concat());
+    let mut table = Table::new(&[&HEADERS[..], &["AGE", "CLUSTER", "IMAGE"]].concat());
     for schedule in schedules {
         let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| UNKNOWN.to_owned());
-        let more = [schedule.until(now), or_unknown(&schedule.statefulset), or_unknown(&schedule.agent_image)];
+        let age = schedule.created.map_or(UNKNOWN.to_owned(), |created| age::since(created, now));
+        let more = [age, or_unknown(&schedule.statefulset), or_unknown(&schedule.agent_image)];
         table.row(&[schedule.cells(now), more.to_vec()].concat());
     }
     table
@@ -151,17 +144,25 @@ mod tests {
     }
 
     #[test]
-    fn schedules_are_listed_as_kubectl_lists_cron_jobs() {
+    fn schedules_are_listed_with_when_they_last_ordered_something_and_when_they_will_next() {
         let now = "2026-01-03T12:00:00Z".parse().unwrap();
         insta::assert_snapshot!(table(&schedules(), now).text(true), @r"
-        NAME      SCHEDULE     TIMEZONE   TYPE          SUSPEND   LAST SCHEDULE   AGE
-        nightly   30 2 * * *   Etc/UTC    incremental   False     9h              2d12h
-        odd       30 2 * * *   <none>     <unknown>     True      <none>          2d12h
+        NAME      SCHEDULE     TIMEZONE   TYPE          SUSPEND   LAST     NEXT
+        nightly   30 2 * * *   Etc/UTC    incremental   False     9h       14h
+        odd       30 2 * * *   <none>     <unknown>     True      <none>   <none>
         ");
         insta::assert_snapshot!(wide(&schedules(), now).text(true), @r"
-        NAME      SCHEDULE     TIMEZONE   TYPE          SUSPEND   LAST SCHEDULE   AGE     NEXT     CLUSTER          IMAGE
-        nightly   30 2 * * *   Etc/UTC    incremental   False     9h              2d12h   14h      mariadb-server   registry/agent:1
-        odd       30 2 * * *   <none>     <unknown>     True      <none>          2d12h   <none>   mariadb-server   registry/agent:1
+        NAME      SCHEDULE     TIMEZONE   TYPE          SUSPEND   LAST     NEXT     AGE     CLUSTER          IMAGE
+        nightly   30 2 * * *   Etc/UTC    incremental   False     9h       14h      2d12h   mariadb-server   registry/agent:1
+        odd       30 2 * * *   <none>     <unknown>     True      <none>   <none>   2d12h   mariadb-server   registry/agent:1
         ");
+    }
+
+    #[test]
+    fn the_usual_columns_fit_a_usual_terminal() {
+        let mut schedules = schedules();
+        schedules[0].time_zone = Some("Europe/Berlin".to_owned());
+        let text = table(&schedules, "2026-01-03T12:00:00Z".parse().unwrap()).text(true);
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 }

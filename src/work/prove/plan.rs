@@ -170,14 +170,17 @@ pub(super) fn short(text: &str) -> String {
     text.chars().take(TEXT_CHARS).collect()
 }
 
-/// Keeps of a result as many whole rows as the report has room for.
+/// Keeps of a result as many whole rows as the report has room for, and what their columns are called.
 pub(super) fn bounded(rows: Rows) -> QueryResult {
-    let mut result = QueryResult { rows: Vec::new(), truncated: rows.has_more };
+    let mut result = QueryResult { columns: Vec::new(), rows: Vec::new(), truncated: rows.has_more };
     let mut left = QUERY_BYTES;
+    // Names that would take the room of the values are left out.
+    if written_bytes(&rows.columns) <= QUERY_BYTES / 4 {
+        left -= written_bytes(&rows.columns);
+        result.columns = rows.columns;
+    }
     for row in rows.rows {
-        // As JSON, in which one character can take up to six bytes, with brackets, quotes and commas.
-        let bytes =
-            row.iter().map(|value| serde_json::Value::from(value.as_str()).to_string().len() + 1).sum::<usize>() + 3;
+        let bytes = written_bytes(&row);
         if bytes > left {
             result.truncated = true;
             break;
@@ -186,6 +189,11 @@ pub(super) fn bounded(rows: Rows) -> QueryResult {
         result.rows.push(row);
     }
     result
+}
+
+/// The length as JSON, in which one character can take up to six bytes, with brackets, quotes and commas.
+fn written_bytes(row: &[String]) -> usize {
+    row.iter().map(|value| serde_json::Value::from(value.as_str()).to_string().len() + 1).sum::<usize>() + 3
 }
 
 #[cfg(test)]

@@ -71,15 +71,23 @@ fn only_names_of_this_work_are_ours() {
 
 #[test]
 fn a_result_keeps_as_many_whole_rows_as_fit() {
-    let rows = |count: usize, text: &str| Rows { rows: vec![vec![text.to_owned()]; count], has_more: false };
+    let columns = || vec!["n".to_owned()];
+    let rows = |count: usize, text: &str| Rows {
+        columns: columns(),
+        rows: vec![vec![text.to_owned()]; count],
+        has_more: false,
+    };
     let few = bounded(rows(3, "x"));
     assert_eq!((few.rows.len(), few.truncated), (3, false));
     for text in ["x", "\u{1}\u{1}\u{1}", &"\"".repeat(200)] {
         let many = bounded(rows(2000, text));
         assert!(many.truncated && !many.rows.is_empty());
-        assert!(serde_json::to_string(&many.rows).unwrap().len() <= QUERY_BYTES + 2);
+        assert!(serde_json::to_string(&(&many.columns, &many.rows)).unwrap().len() <= QUERY_BYTES + 5);
     }
-    assert_eq!(bounded(rows(1, &"\u{1}".repeat(2000))), QueryResult { rows: Vec::new(), truncated: true });
+    let none = QueryResult { columns: columns(), rows: Vec::new(), truncated: true };
+    assert_eq!(bounded(rows(1, &"\u{1}".repeat(2000))), none);
+    let nameless = bounded(Rows { columns: vec!["x".repeat(QUERY_BYTES)], ..rows(1, "x") });
+    assert_eq!((nameless.columns.len(), nameless.rows.len()), (0, 1));
 }
 
 #[test]

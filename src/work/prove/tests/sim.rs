@@ -304,7 +304,11 @@ impl ProofSql for Sim {
     }
 
     async fn query(&self, _: &str, _: Most) -> Result<Rows, PortError> {
-        self.effect("query").map(|()| Rows { rows: vec![vec!["7".to_owned()]], has_more: false })
+        self.effect("query").map(|()| Rows {
+            columns: vec!["n".to_owned()],
+            rows: vec![vec!["7".to_owned()]],
+            has_more: false,
+        })
     }
 
     async fn close(&self) {}
