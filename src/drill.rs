@@ -14,7 +14,7 @@ use crate::model::chain;
 use crate::model::event::{Event, EventKind, Phase};
 use crate::model::names::{SCRATCH_VOLUME_PATH, STORE_PATH};
 use crate::model::order::{DrillRequest, ORDER_VERSION, ProveOrder, RunnerOrder, RunnerTask, StoreName};
-use crate::model::outcome::{Explain, Failure};
+use crate::model::outcome::{Explain, Failure, in_full};
 use crate::model::report::{DrillReport, LastDrill, ProveReport};
 use crate::model::settings::StoresWish;
 use crate::ports::conductor::{ConductorPorts, RunnerSpec, ScratchVolume};
@@ -71,9 +71,9 @@ impl Explain for DrillError {
         match self {
             Self::NoBackup => Some("take one: kubectl mariadb-backup create".to_owned()),
             Self::Chain(error) => error.hint(),
-            Self::UnknownSize(_) => {
-                Some("leave --scratch-class out: then it is unpacked on the volume of backups".to_owned())
-            }
+            Self::UnknownSize(_) => Some(
+                "leave --scratch-class out: then it is unpacked in the local store (the volume of backups)".to_owned(),
+            ),
             Self::Runner(failure) => failure.hint.clone(),
         }
     }
@@ -199,7 +199,7 @@ async fn enter(plan: &DrillPlan, failed: Option<String>, took_millis: u64, ports
         catalogue.drill = Some(last.clone());
     };
     if let Err(error) = catalogue::change(ports, enter).await {
-        let message = format!("{error}, so the catalogue does not tell of this drill");
+        let message = format!("the catalogue does not tell of this drill: {}", in_full(&error));
         ports.events.send(Phase::Prove, EventKind::Warned { message });
     }
 }

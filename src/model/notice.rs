@@ -153,7 +153,7 @@ fn sentence(report: &RunReport) -> String {
             millis(report.full_strength_millis)
         ),
         RunReport::Keep(summary) => format!(
-            "{} backups removed, {} copied to S3 and {} to the volume ({})",
+            "{} backups removed, {} copied to S3 and {} to the local store ({})",
             summary.removed_count,
             summary.uploaded_count,
             summary.downloaded_count,

@@ -91,7 +91,7 @@ pub(crate) enum Command {
     Drill(DrillFlags),
     /// Set the cluster back to a backup, booted before the outage
     Restore(RestoreFlags),
-    /// Bring the volume and S3 to the same set of backups
+    /// Bring local (the volume of backups) and S3 to the same set
     Sync(SyncFlags),
     /// Remove backups, and the increments that need them
     Delete(DeleteFlags),

@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn values_are_offered_with_their_meaning() {
-        assert_eq!(shown("verify --store l"), "local\tThe volume\n:4\n");
+        assert_eq!(shown("verify --store l"), "local\tThe volume of backups\n:4\n");
         assert_eq!(shown("verify --store=s"), "s3\tThe bucket\n:4\n");
         assert_eq!(shown("verify --timeout 5"), ":4\n");
     }

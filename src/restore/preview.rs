@@ -70,7 +70,7 @@ fn volumes(plan: &RestorePlan) -> Vec<VolumePlan> {
 fn scratch(plan: &RestorePlan) -> String {
     match &plan.debt.scratch {
         ScratchPlace::Beside => format!("the volume of {}, beside its data", plan.debt.leader.pod),
-        ScratchPlace::Store(_) => "the volume of backups".to_owned(),
+        ScratchPlace::Store(_) => "the local store (the volume of backups)".to_owned(),
     }
 }
 

@@ -68,7 +68,7 @@ fn every_turn_of_a_run_is_told_in_one_line() {
     Normal BackupCompleted: full backup 2026-01-31_23-00-02: 12GiB copied, 4GiB stored, replica desynced for 3m7s; took 3m21s; run mariadb-phy-backup-x7k2d
     Warning BackupCompletedWithWarnings: full backup 2026-01-31_23-00-02: 12GiB copied, 4GiB stored, replica desynced for 3m7s; took 3m21s; for its warnings: kubectl mariadb-backup logs mariadb-phy-backup-x7k2d -n db
     Normal VerifyCompleted: 12 backups are as recorded, 3GiB read; took 3m21s; run mariadb-phy-verify-x7k2d
-    Normal SyncCompleted: 2 backups removed, 1 copied to S3 and 0 to the volume (5MiB); took 3m21s; run mariadb-phy-sync-x7k2d
+    Normal SyncCompleted: 2 backups removed, 1 copied to S3 and 0 to the local store (5MiB); took 3m21s; run mariadb-phy-sync-x7k2d
     Normal RecoverCompleted: nothing was owed; took 3m21s; run mariadb-phy-recover-x7k2d
     Warning RestoreRolledBack: restored data did not serve; the old cluster is back; after 3m21s; next: kubectl mariadb-backup logs mariadb-phy-restore-x7k2d -n db
     ");

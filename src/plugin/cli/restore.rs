@@ -34,7 +34,7 @@ pub(crate) struct RestoreFlags {
     /// Restore it into this StatefulSet instead of the one it was made of
     #[arg(long, value_name = "[NAMESPACE/]NAME")]
     pub(crate) to: Option<String>,
-    /// Take it from this store; from the volume where it lies there when not given
+    /// Take it from this store; from local where it lies there when not given
     #[arg(long, value_enum, value_name = "STORE")]
     pub(crate) store: Option<StoreChoice>,
     /// Ordinal of the replica to start first; chosen by rule when not given

@@ -135,7 +135,7 @@ impl From<BackupType> for BackupKind {
 /// One of the two stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StoreChoice {
-    /// The volume
+    /// The volume of backups
     Local,
     /// The bucket
     S3,

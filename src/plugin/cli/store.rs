@@ -12,9 +12,10 @@ use crate::render::output::ListOutput;
 const LIST_HELP: &str = "\
 Columns:
   SIZE      bytes stored, compressed
-  LOCAL S3  whether it lies on the volume, and in S3: yes, unfinished (on its
-            way there), missing, damaged, quarantined (set aside) or <none>
-  VERIFIED  how long ago every byte was last read, by verify --deep, a drill or a
+  LOCAL S3  whether it lies in the local store (the volume of backups), and in
+            S3: yes, unfinished (on its way there), missing, damaged,
+            quarantined (set aside) or <none>
+  VERIFIED  how long ago every byte was last read, by verify --deep, drill or
             restore, and found to be what was recorded; damaged when something
             else was found; <none> when nobody has read it since
   BASE      (wide) the full backup that an incremental one begins with
@@ -95,7 +96,7 @@ pub(crate) struct DrillFlags {
     /// StatefulSet of the cluster; found by itself when it is the only one in the namespace
     #[arg(long, value_name = "NAME")]
     pub(crate) statefulset: Option<String>,
-    /// Take it from this store; from the volume where it lies there when not given
+    /// Take it from this store; from local where it lies there when not given
     #[arg(long, value_enum, value_name = "STORE")]
     pub(crate) store: Option<StoreChoice>,
     /// Statement to run on the booted server; its rows are shown

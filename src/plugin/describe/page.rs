@@ -27,7 +27,7 @@ pub(super) fn text(described: &Description, now: Timestamp) -> String {
         ("Chain", described.chain.join(" -> ")),
         ("Parent", or_none(entry.parent.as_ref().map(ToString::to_string))),
         ("Needed by", or_none(Some(described.needed_by.join(", ")).filter(|names| !names.is_empty()))),
-        ("On the volume", place(described, StoreName::Local)),
+        ("In local store", place(described, StoreName::Local)),
         ("In S3", place(described, StoreName::S3)),
         ("Verified", verified(described, now)),
         ("Encrypted", if described.encrypted { "yes" } else { "no" }.to_owned()),
@@ -102,8 +102,7 @@ fn of_manifest(manifest: &Manifest) -> Vec<(&'static str, String)> {
 
 fn desynced(times: &DesyncTimes) -> String {
     let [window, before, after, resync] =
-        [times.window_millis, times.before_millis, times.after_millis, times.resync_millis]
-            .map(age::took_millis);
+        [times.window_millis, times.before_millis, times.after_millis, times.resync_millis].map(age::took_millis);
     format!("{window} ({before} before the first byte, {after} after the last), Synced {resync} later")
 }
 

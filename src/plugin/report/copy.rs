@@ -31,10 +31,10 @@ pub(super) fn shown(report: &CopyReport) -> Shown {
 
 fn places(local: Presence, s3: Presence) -> &'static str {
     match (local == Presence::Present, s3) {
-        (true, Presence::Present) => "on the volume and in S3",
-        (true, Presence::Unfinished) => "on the volume, not yet whole in S3",
+        (true, Presence::Present) => "in the local store and in S3",
+        (true, Presence::Unfinished) => "in the local store, not yet whole in S3",
         (false, Presence::Present) => "in S3",
-        (true, _) => "on the volume",
+        (true, _) => "in the local store",
         (false, _) => "nowhere",
     }
 }
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn the_end_says_what_it_is_where_it_lies_and_what_is_left_to_do() {
         insta::assert_snapshot!(shown(&report()).summary.join("\n"), @r"
-        incremental backup of 4.66GiB done in 12m: 1.4GiB stored on the volume, not yet whole in S3, replica desynced for 65s
+        incremental backup of 4.66GiB done in 12m: 1.4GiB stored in the local store, not yet whole in S3, replica desynced for 65s
         it builds on backup/2026-01-01_00-00-00
         kubectl mariadb-backup sync finishes the copy to S3
         ");
@@ -83,7 +83,7 @@ mod tests {
             ..report()
         };
         insta::assert_snapshot!(shown(&full).summary.join("\n"), @r"
-        full backup of 4.66GiB done in 12m: 1.4GiB stored on the volume and in S3, replica desynced for 65s
+        full backup of 4.66GiB done in 12m: 1.4GiB stored in the local store and in S3, replica desynced for 65s
         it is a full one, not an incremental: replica mariadb-server-2 was rebuilt since
         ");
     }

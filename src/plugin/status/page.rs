@@ -129,7 +129,7 @@ fn failed_text(failed: &Failed, now: Timestamp) -> String {
 
 fn room_text(room: &RoomSeen, now: Timestamp) -> String {
     let (free, total) = (bytes::human(room.free_bytes), bytes::human(room.total_bytes));
-    format!("{free} of {total} on the volume, seen {} ago", age::since(room.at, now))
+    format!("{free} of {total} in the local store (the volume of backups), seen {} ago", age::since(room.at, now))
 }
 
 fn run_text(run: &Run, now: Timestamp) -> String {
@@ -313,7 +313,7 @@ mod tests {
         Lease:             run mariadb-phy-backup-abcde, for 10m (renewed 2s ago)
         Last full:         2026-01-01_00-00-00, 2d12h ago
         Last incremental:  2026-01-02_00-00-00, 36h ago
-        Free space:        10GiB of 50GiB on the volume, seen 11h ago
+        Free space:        10GiB of 50GiB in the local store (the volume of backups), seen 11h ago
         Full in:           <unknown>
         Running:           mariadb-phy-backup-abcde (backup), for 11m, in phase copy: 400MiB/0.98GiB 100MiB/s ETA 6s
         Unknown setting:   MARIADB_BACKUP_TIMOUT
@@ -404,7 +404,10 @@ mod tests {
         };
         let status = |good_since| {
             let pods = (0..3).map(|n| pod(n, true)).collect();
-            Status::of(Facts { failed: Fact::Known(failed(good_since)), ..facts(pods, None) }, Some(told("Synced", &[])))
+            Status::of(
+                Facts { failed: Fact::Known(failed(good_since)), ..facts(pods, None) },
+                Some(told("Synced", &[])),
+            )
         };
         insta::assert_snapshot!(failed_text(&failed(true), now()), @"mariadb-phy-backup-abcde (backup) (a later one went well), 3h ago, exit code 4: the copy failed: no space left; its log: kubectl mariadb-backup logs mariadb-phy-backup-abcde -n db");
         assert_eq!((status(true).code(), status(false).code()), (ExitCode::Done, ExitCode::Refused));
@@ -436,7 +439,7 @@ mod tests {
         Lease:             <none>
         Last full:         2026-01-01_00-00-00, 2d12h ago
         Last incremental:  2026-01-02_00-00-00, 36h ago
-        Free space:        10GiB of 50GiB on the volume, seen 11h ago
+        Free space:        10GiB of 50GiB in the local store (the volume of backups), seen 11h ago
         Full in:           <unknown>
         Running:           <none>
 
