@@ -140,13 +140,11 @@ fn check_data_volume(plan: &CopyPlan, ports: &RunnerPorts) -> Result<(), CopyErr
     }
 }
 
-/// Reports how far the pipeline is.
+/// Reports how far the pipeline is. How much has changed since a parent is known when it is copied, not before.
 pub(super) fn report(plan: &CopyPlan, ports: &RunnerPorts, meter: &Meter) {
-    let progress = EventKind::Progress {
-        done_bytes: meter.read_bytes(),
-        total_bytes: plan.data_bytes.max(meter.read_bytes()),
-        written_bytes: meter.written_bytes(),
-    };
+    let done_bytes = meter.read_bytes();
+    let total_bytes = if plan.kind.since().is_some() { 0 } else { plan.data_bytes.max(done_bytes) };
+    let progress = EventKind::Progress { done_bytes, total_bytes, written_bytes: meter.written_bytes() };
     ports.events.send(Phase::Copy, progress);
 }
 

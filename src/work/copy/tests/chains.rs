@@ -55,6 +55,23 @@ async fn an_increment_is_made_from_where_its_parent_ends_and_names_it() {
 }
 
 #[tokio::test]
+async fn nobody_is_told_a_total_of_an_increment_that_is_not_known() {
+    for (order, total) in [(increment_order(), 0), (order(), 1000)] {
+        let (_, _, world) = made_in(&order, world_with(&parent())).await;
+        let events = world.events.lock().unwrap();
+        let told: Vec<u64> = events.iter().filter_map(total_of).collect();
+        assert!(told.iter().all(|told| *told == total) && !told.is_empty(), "{total}: {told:?}");
+    }
+}
+
+fn total_of(kind: &EventKind) -> Option<u64> {
+    match kind {
+        EventKind::Progress { total_bytes, .. } => Some(*total_bytes),
+        _ => None,
+    }
+}
+
+#[tokio::test]
 async fn what_is_not_proven_becomes_a_full_backup_that_says_why() {
     let cases = [
         ("/origin/ibdata1Inode", json!(8), "ibdata1 was made anew"),
