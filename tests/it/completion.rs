@@ -77,6 +77,7 @@ fn api() -> Api {
             {"metadata": {"name": "nightly"}, "spec": {"schedule": "30 2 * * *", "suspend": true, "jobTemplate": {}}}]})),
         "/apis/batch/v1/namespaces/db/jobs" => Answer::ok(&json!({"metadata": {}, "items": [
             {"metadata": {"name": "mariadb-phy-backup-x", "creationTimestamp": "2000-01-01T00:00:00Z"}}]})),
+        "/api/v1/namespaces/db/pods" => Answer::ok(&json!({"metadata": {}, "items": []})),
         _ => Answer::status(404, "not found"),
     })
 }

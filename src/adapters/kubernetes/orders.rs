@@ -3,6 +3,7 @@
 //! A Job says little about itself: its pod may be late for reasons only its events tell (a quota, a
 //! service account that is not there), and gone long before the Job is.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,9 +15,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::backoff::Pause;
 use super::error::port_error;
-use super::pod_state::{Stage, stage};
+use super::pod_state::{End, Stage, stage};
+use crate::exit_code::ExitCode;
 use crate::model::names::{CONDUCTOR_CONTAINER, JOB_LABEL, MANAGER, MANAGER_LABEL, STATEFULSET_LABEL, TASK_LABEL};
 use crate::model::order::Order;
+use crate::model::outcome::{self, Outcome};
 use crate::ports::{PortError, Reason};
 
 /// How long a Job that cannot make its pod may still come right.
@@ -48,6 +51,10 @@ pub struct OrderedRun {
     pub order: Option<Order>,
     /// How its Job ended.
     pub end: Option<RunEnd>,
+    /// Whether it is only asked what would be done.
+    pub only_asks: bool,
+    /// Why it did not do what was asked, where its pod still tells it.
+    pub failed: Option<ExitCode>,
 }
 
 /// How a Job ended.
@@ -68,6 +75,11 @@ pub struct Ending {
     pub last_word: Option<String>,
     /// How its pod ended: a phrase.
     pub how: String,
+}
+
+/// The end of a conductor, as its pod tells it.
+struct Over {
+    failed: Option<ExitCode>,
 }
 
 /// One look at a Job that is to make a pod.
@@ -102,7 +114,9 @@ impl Orders {
         let ours = ListParams::default().labels(&format!("{MANAGER_LABEL}={MANAGER}{of_set}"));
         let what = format!("cannot list Jobs in namespace {}", self.namespace);
         let jobs = self.jobs.list(&ours).await.map_err(|error| port_error(what, error))?;
-        let mut runs: Vec<OrderedRun> = jobs.items.iter().map(ordered_run).collect();
+        let ends = self.ends(&ours).await?;
+        let run = |job: &Job| ordered_run(job, ends.get(&job.name_any()));
+        let mut runs: Vec<OrderedRun> = jobs.items.iter().map(run).collect();
         runs.sort_by(|a, b| (b.ordered, &b.job).cmp(&(a.ordered, &a.job)));
         Ok(runs)
     }
@@ -117,6 +131,18 @@ impl Orders {
             Stage::NeverRan(how) | Stage::Stuck(how) => Some(Ending { last_word: None, how }),
             Stage::Waiting(_) | Stage::Running => None,
         }))
+    }
+
+    /// How the pods ended that are over, by Job: a Job itself says so seconds later, and never why.
+    async fn ends(&self, ours: &ListParams) -> Result<BTreeMap<String, Over>, PortError> {
+        let what = format!("cannot list pods in namespace {}", self.namespace);
+        let pods = match self.pods.list(ours).await.map_err(|error| port_error(what, error)) {
+            Ok(pods) => pods.items,
+            // Whoever may see Jobs alone learns it when they do.
+            Err(error) if error.reason == Reason::Forbidden => vec![],
+            Err(error) => return Err(error),
+        };
+        Ok(pods.iter().filter_map(|pod| Some((pod.labels().get(JOB_LABEL)?.clone(), end_of_pod(pod)?))).collect())
     }
 
     /// Waits for the pod of a Job and returns its name.
@@ -185,15 +211,34 @@ impl Orders {
     }
 }
 
-fn ordered_run(job: &Job) -> OrderedRun {
+/// How a conductor's pod is over; `None` as long as it is not.
+fn end_of_pod(pod: &Pod) -> Option<Over> {
+    match stage(pod, CONDUCTOR_CONTAINER) {
+        Stage::Ended(End { last_word, .. }) => Some(Over { failed: last_word.as_deref().and_then(failure) }),
+        Stage::NeverRan(_) => Some(Over { failed: None }),
+        Stage::Waiting(_) | Stage::Stuck(_) | Stage::Running => None,
+    }
+}
+
+fn failure(last_word: &str) -> Option<ExitCode> {
+    match serde_json::from_str::<Outcome<serde_json::Value>>(last_word).ok()?.end {
+        outcome::End::Failed(failure) => Some(failure.code),
+        outcome::End::Done(_) => None,
+    }
+}
+
+fn ordered_run(job: &Job, over: Option<&Over>) -> OrderedRun {
     let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let order = pod.and_then(order_of);
     let end = end_of(job);
     OrderedRun {
         job: job.name_any(),
         ordered: job.creation_timestamp().map(|time| time.0),
         task: job.labels().get(TASK_LABEL).cloned(),
-        is_running: end.is_none(),
-        order: pod.and_then(order_of),
+        is_running: end.is_none() && over.is_none(),
+        only_asks: order.as_ref().is_some_and(|order| order.task.only_asks()),
+        failed: over.and_then(|over| over.failed),
+        order,
         end,
     }
 }
@@ -215,4 +260,42 @@ fn end_of(job: &Job) -> Option<RunEnd> {
         at: end.last_transition_time.as_ref().map(|time| time.0),
         how: format!("{}{reason}", end.type_),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn job(conditions: &serde_json::Value) -> Job {
+        let order = json!({"version": 1, "statefulset": "one", "task": {"prune": {"dryRun": true}}}).to_string();
+        let container = json!({"name": CONDUCTOR_CONTAINER, "args": ["conduct", "--order", order]});
+        serde_json::from_value(json!({"metadata": {"name": "run-x"}, "status": {"conditions": conditions},
+            "spec": {"template": {"spec": {"containers": [container]}}}}))
+        .unwrap()
+    }
+
+    fn pod(state: &serde_json::Value) -> Pod {
+        serde_json::from_value(json!({"metadata": {"name": "run-x-pod"}, "spec": {"containers": []},
+            "status": {"phase": "Running", "containerStatuses": [{"name": CONDUCTOR_CONTAINER, "image": "", "imageID": "",
+                "ready": false, "restartCount": 0, "state": state}]}}))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_run_is_over_as_soon_as_its_container_is() {
+        let locked = json!({"schema": 1, "failed": {"code": "locked", "message": "held"}}).to_string();
+        let end = end_of_pod(&pod(&json!({"terminated": {"exitCode": 11, "message": locked}})));
+        let run = ordered_run(&job(&json!([])), end.as_ref());
+        assert_eq!((run.is_running, run.failed), (false, Some(ExitCode::Locked)));
+        let end = end_of_pod(&pod(&json!({"running": {}})));
+        assert!(ordered_run(&job(&json!([])), end.as_ref()).is_running);
+        assert!(!ordered_run(&job(&json!([{"type": "Complete", "status": "True"}])), None).is_running);
+    }
+
+    #[test]
+    fn a_run_that_is_only_asked_is_known_by_its_order() {
+        assert!(ordered_run(&job(&json!([])), None).only_asks);
+    }
 }
