@@ -164,7 +164,7 @@ pub async fn run(plan: &DrillPlan, ports: &ConductorPorts<'_>) -> Result<DrillRe
 }
 
 async fn boot(plan: &DrillPlan, begun: Duration, ports: &ConductorPorts<'_>) -> Result<DrillReport, DrillError> {
-    let hear = |event: Event| errand::repeat(event.phase, event.kind, ports);
+    let hear = |event: Event| errand::repeat(event, ports);
     let proof: ProveReport = errand::run_patiently(&plan.runner, plan.start, plan.patience, ports, hear)
         .await
         .map_err(|error| DrillError::Runner(error.into_failure()))?;

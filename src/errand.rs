@@ -2,6 +2,9 @@
 //!
 //! Nothing but its last word says what came of it; a runner that was killed has none. One that shows no
 //! sign of work any more is given up: the cluster's Lease is held meanwhile.
+//!
+//! What it tells is repeated under its name, and that it is at work no longer is told in any case: whoever
+//! watches shows it until then.
 
 use std::time::Duration;
 
@@ -10,8 +13,8 @@ use serde::de::DeserializeOwned;
 use crate::exit_code::ExitCode;
 use crate::model::event::{Event, EventKind, Phase};
 use crate::model::outcome::{End, Explain, Failure, Outcome, in_full};
-use crate::ports::PortError;
 use crate::ports::conductor::{ConductorPorts, Runner, RunnerNews, RunnerSpec};
+use crate::ports::{EventSink, PortError};
 
 /// How long a runner may show no sign of work: longer than it ever waits for one answer of a store, which
 /// is when a bucket puts the parts of a large upload together, retries included.
@@ -94,9 +97,46 @@ pub async fn run_patiently<R: DeserializeOwned>(
 
 /// Repeats what a runner told, for the reader of the conductor's own events; where the errand begins
 /// and ends is the conductor's to say.
-pub fn repeat(phase: Phase, kind: EventKind, ports: &ConductorPorts<'_>) {
-    if !matches!(kind, EventKind::Started | EventKind::Finished) {
-        ports.events.send(phase, kind);
+pub fn repeat(event: Event, ports: &ConductorPorts<'_>) {
+    if !matches!(event.kind, EventKind::Started | EventKind::Finished) {
+        ports.events.deliver(event.runner.as_deref(), event.phase, event.kind);
+    }
+}
+
+/// A runner that is at work, as the reader of the conductor's events sees it.
+pub struct AtWork<'a> {
+    runner: &'a str,
+    events: &'a dyn EventSink,
+    /// That of its newest event; `None` as long as nobody has heard of it, and when its end was told.
+    phase: Option<Phase>,
+}
+
+impl<'a> AtWork<'a> {
+    /// One that was not heard of yet.
+    #[must_use]
+    pub fn new(runner: &'a str, events: &'a dyn EventSink) -> Self {
+        Self { runner, events, phase: None }
+    }
+
+    /// Its event, under its name.
+    #[must_use]
+    pub fn named(&mut self, event: Event) -> Event {
+        self.phase = Some(event.phase);
+        Event { runner: Some(self.runner.to_owned()), ..event }
+    }
+
+    /// Tells that it is at work no longer, and why where its work is not done.
+    pub fn end(&mut self, trouble: Option<String>) {
+        if let Some(phase) = self.phase.take() {
+            let kind = trouble.map_or(EventKind::Finished, |message| EventKind::Failed { message });
+            self.events.deliver(Some(self.runner), phase, kind);
+        }
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.end(Some("it was ended before its work was done".to_owned()));
     }
 }
 
@@ -117,6 +157,20 @@ async fn follow<R: DeserializeOwned>(
 /// # Errors
 /// The runner cannot be followed, or did not do what it was sent for.
 pub async fn hear_out<R: DeserializeOwned>(
+    spec: &RunnerSpec,
+    runner: &mut dyn Runner,
+    patience: Duration,
+    ports: &ConductorPorts<'_>,
+    mut hear: impl FnMut(Event) + Send,
+) -> Result<R, ErrandError> {
+    let mut at_work = AtWork::new(&spec.name, ports.events);
+    let told = |event| hear(at_work.named(event));
+    let done = to_its_end(spec, runner, patience, ports, told).await;
+    at_work.end(done.as_ref().err().map(ToString::to_string));
+    done
+}
+
+async fn to_its_end<R: DeserializeOwned>(
     spec: &RunnerSpec,
     runner: &mut dyn Runner,
     patience: Duration,
@@ -164,5 +218,43 @@ fn report_of<R: DeserializeOwned>(last_word: Option<&str>, how: &str) -> Result<
             let what = format!("the runner ended before it could report ({how})");
             Err(ErrandError::Failed(Failure::new(ExitCode::FailedInCluster, what)))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::model::event::EVENT_SCHEMA;
+
+    #[derive(Default)]
+    struct Told(Mutex<Vec<(Option<String>, EventKind)>>);
+
+    impl EventSink for Told {
+        fn deliver(&self, runner: Option<&str>, _: Phase, kind: EventKind) {
+            self.0.lock().unwrap().push((runner.map(str::to_owned), kind));
+        }
+    }
+
+    fn event() -> Event {
+        let (time, kind) = (jiff::Timestamp::UNIX_EPOCH, EventKind::Started);
+        Event { schema: EVENT_SCHEMA, seq: 1, time, phase: Phase::Refill, runner: None, kind }
+    }
+
+    #[test]
+    fn the_end_of_a_runner_is_told_once_under_its_name_also_where_nobody_listens_any_more() {
+        let told = Told::default();
+        drop(AtWork::new("unheard", &told));
+        let mut at_work = AtWork::new("done", &told);
+        assert_eq!(at_work.named(event()).runner.as_deref(), Some("done"));
+        at_work.end(None);
+        drop(at_work);
+        let mut at_work = AtWork::new("given-up", &told);
+        drop(at_work.named(event()));
+        drop(at_work);
+        let message = "it was ended before its work was done".to_owned();
+        let ends = [("done", EventKind::Finished), ("given-up", EventKind::Failed { message })];
+        assert_eq!(*told.0.lock().unwrap(), ends.map(|(runner, kind)| (Some(runner.to_owned()), kind)));
     }
 }

@@ -139,7 +139,7 @@ async fn look(plan: &InventoryPlan, attempt: u32, ports: &ConductorPorts<'_>) ->
     let mut stock = Stock::default();
     let hear = |event: Event| match event.kind {
         EventKind::Found { found } => stock.add(of_cluster(*found, &plan.cluster)),
-        kind => errand::repeat(event.phase, kind, ports),
+        kind => errand::repeat(Event { kind, ..event }, ports),
     };
     let report = errand::run(&runner, plan.start, ports, hear).await.map_err(InventoryError::Errand)?;
     stock.report = report;

@@ -119,8 +119,13 @@ pub trait Clock: Send + Sync {
 
 /// Where reports go. Sending never fails: a report that cannot be delivered must not stop a run.
 pub trait EventSink: Send + Sync {
-    /// Sends one event.
-    fn send(&self, phase: Phase, kind: EventKind);
+    /// Sends one event, of a runner where one is named, else of the sender itself.
+    fn deliver(&self, runner: Option<&str>, phase: Phase, kind: EventKind);
+
+    /// Sends one event of the sender itself.
+    fn send(&self, phase: Phase, kind: EventKind) {
+        self.deliver(None, phase, kind);
+    }
 
     /// Says that a step was taken.
     fn step(&self, phase: Phase, message: String) {

@@ -83,11 +83,12 @@ impl Inner {
 }
 
 impl EventSink for JsonLines {
-    fn send(&self, phase: Phase, kind: EventKind) {
+    fn deliver(&self, runner: Option<&str>, phase: Phase, kind: EventKind) {
         let limit = if matches!(kind, EventKind::Progress { .. }) { Duration::ZERO } else { PLACE_LIMIT };
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let seq = inner.seq + 1;
-        let event = Event { schema: EVENT_SCHEMA, seq, time: jiff::Timestamp::now(), phase, kind };
+        let (time, runner) = (jiff::Timestamp::now(), runner.map(str::to_owned));
+        let event = Event { schema: EVENT_SCHEMA, seq, time, phase, runner, kind };
         let mut line = serde_json::to_vec(&event).expect("an event is plain strings and numbers");
         line.push(b'\n');
         if inner.put(line, limit) {

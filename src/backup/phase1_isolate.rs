@@ -220,7 +220,7 @@ async fn checked(plan: &BackupPlan, runner: &mut dyn Runner, ports: &ConductorPo
         };
         match news {
             RunnerNews::Event(event) if event.kind == EventKind::Ready => return Ok(()),
-            RunnerNews::Event(event) => ports.events.send(event.phase, event.kind),
+            RunnerNews::Event(event) => ports.events.deliver(Some(&plan.runner.name), event.phase, event.kind),
             RunnerNews::Ended { last_word, how } => {
                 let failure = failure_of(last_word.as_deref(), &how);
                 return Err(BackupError::Checks { pod: pod.clone(), failure });

@@ -8,9 +8,10 @@
 
 use super::phase1_isolate::{Isolated, failure_of};
 use super::{BackupError, BackupPlan, phase3_record, watch};
+use crate::errand::{self, AtWork};
 use crate::exit_code::ExitCode;
 use crate::model::catalogue::Presence;
-use crate::model::event::{EventKind, Phase};
+use crate::model::event::{Event, EventKind, Phase};
 use crate::model::outcome::{End, Failure, Outcome};
 use crate::model::report::CopyReport;
 use crate::obligations::{self, SettleError};
@@ -47,7 +48,8 @@ pub async fn run(plan: &BackupPlan, isolated: Isolated, ports: &ConductorPorts<'
     let Isolated { mut runner, mut gate, sight } = isolated;
     let deadline = ports.clock.sleep(plan.limits.copy);
     tokio::pin!(deadline);
-    let mut news = News { runner: runner.as_mut(), warned: Vec::new() };
+    let at_work = AtWork::new(&plan.runner.name, ports.events);
+    let mut news = News { runner: runner.as_mut(), at_work, warned: Vec::new() };
     let reached = tokio::select! {
         reached = news.follow(ports) => reached,
         never = watch::target(plan, sight, gate.as_mut(), ports) => match never {},
@@ -129,6 +131,7 @@ fn not_sent(failure: &Failure) -> String {
 /// What comes from a runner, passed on.
 struct News<'a> {
     runner: &'a mut dyn Runner,
+    at_work: AtWork<'a>,
     /// What it has warned of on the way: its last word says the same once more.
     warned: Vec<String>,
 }
@@ -137,14 +140,14 @@ impl News<'_> {
     async fn follow(&mut self, ports: &ConductorPorts<'_>) -> Reached {
         loop {
             match self.runner.next().await {
-                Ok(RunnerNews::Event(event)) => match event.kind {
-                    EventKind::Published { report } => return Reached::Published(report),
-                    kind => self.pass_on(event.phase, kind, ports),
+                Ok(RunnerNews::Event(event)) => match self.at_work.named(event) {
+                    Event { kind: EventKind::Published { report }, .. } => return Reached::Published(report),
+                    event => self.pass_on(event, ports),
                 },
                 Ok(RunnerNews::Ended { last_word, how }) => {
-                    return Reached::End(Box::new(self.result_of(last_word.as_deref(), &how, ports)));
+                    return self.ended(self.result_of(last_word.as_deref(), &how, ports));
                 }
-                Err(lost) => return Reached::End(Box::new(Err(Failure::of(&lost)))),
+                Err(lost) => return self.ended(Err(Failure::of(&lost))),
             }
         }
     }
@@ -157,14 +160,16 @@ impl News<'_> {
         }
     }
 
-    fn pass_on(&mut self, phase: Phase, kind: EventKind, ports: &ConductorPorts<'_>) {
-        match &kind {
-            // The phases shown are the conductor's.
-            EventKind::Started | EventKind::Finished => return,
-            EventKind::Warned { message } => self.warned.push(message.clone()),
-            _ => {}
+    fn pass_on(&mut self, event: Event, ports: &ConductorPorts<'_>) {
+        if let EventKind::Warned { message } = &event.kind {
+            self.warned.push(message.clone());
         }
-        ports.events.send(phase, kind);
+        errand::repeat(event, ports);
+    }
+
+    fn ended(&mut self, end: Result<CopyReport, Failure>) -> Reached {
+        self.at_work.end(end.as_ref().err().map(|failure| failure.message.clone()));
+        Reached::End(Box::new(end))
     }
 
     fn result_of(&self, last_word: Option<&str>, how: &str, ports: &ConductorPorts<'_>) -> Result<CopyReport, Failure> {

@@ -52,7 +52,7 @@ async fn work(plan: &KeepPlan, done: &mut Done, ports: &ConductorPorts<'_>) -> R
     warn_all(&plan.notices, ports);
     let (mut undone, mut unnamed) = (plan.hopeless.clone(), 0);
     for batch in &plan.batches {
-        let hear = |event: Event| errand::repeat(event.phase, told(event.kind), ports);
+        let hear = |event: Event| errand::repeat(Event { kind: told(event.kind), ..event }, ports);
         let report: KeepReport = match errand::run(&batch.runner, plan.start, ports, hear).await {
             Ok(report) => report,
             Err(error) => {

@@ -1,7 +1,7 @@
 //! The reports an agent sends while it works: one JSON document a line on standard output.
 //!
-//! Runner and conductor speak the same language; the conductor repeats its runner's events in its
-//! own stream under its own sequence numbers. A reader keeps what it knows by sequence number, so
+//! Runner and conductor speak the same language; the conductor repeats its runners' events in its
+//! own stream under its own sequence numbers, each with its runner's name. A reader keeps what it knows by sequence number, so
 //! a stream that is cut, repeated or re-attached ends with the same picture. Kinds a reader does
 //! not know are skipped, so an old plugin can follow a new agent.
 
@@ -24,6 +24,9 @@ pub struct Event {
     pub time: Timestamp,
     /// The part of the run it belongs to.
     pub phase: Phase,
+    /// The runner whose event the conductor repeats; the sender's own where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner: Option<String>,
     /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
@@ -74,7 +77,7 @@ pub enum EventKind {
     Progress {
         /// Bytes handled so far, before compression.
         done_bytes: u64,
-        /// Bytes expected in all: an estimate, which the end may miss.
+        /// Bytes expected in all: an estimate, which the end may miss; 0 where nobody can tell.
         total_bytes: u64,
         /// Bytes written to the store so far.
         written_bytes: u64,
@@ -97,9 +100,9 @@ pub enum EventKind {
         /// It.
         found: Box<FoundBackup>,
     },
-    /// A phase ended well.
+    /// A phase ended well; of a runner: its work did.
     Finished,
-    /// A phase failed; the outcome says more.
+    /// A phase failed, or a runner's work; the outcome says more.
     Failed {
         /// What failed, in one sentence.
         message: String,

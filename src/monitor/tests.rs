@@ -137,7 +137,7 @@ impl Clock for World {
 }
 
 impl EventSink for World {
-    fn send(&self, _: Phase, kind: EventKind) {
+    fn deliver(&self, _: Option<&str>, _: Phase, kind: EventKind) {
         match kind {
             EventKind::Step { message } => self.steps.lock().unwrap().push(message),
             other => panic!("{other:?} would change the run's exit code or its log"),

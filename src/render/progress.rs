@@ -152,7 +152,8 @@ mod tests {
     use super::*;
 
     fn event(seq: u64, second: i64, phase: Phase, kind: EventKind) -> Event {
-        Event { schema: 1, seq, time: Timestamp::from_second(1_700_000_000 + second).unwrap(), phase, kind }
+        let time = Timestamp::from_second(1_700_000_000 + second).unwrap();
+        Event { schema: 1, seq, time, phase, runner: None, kind }
     }
 
     fn progress(done: u64, total: u64) -> EventKind {

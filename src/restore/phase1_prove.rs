@@ -87,7 +87,7 @@ pub(super) async fn run(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<
         let Some(spec) = specs.next() else {
             return Err(Failure::new(ExitCode::Error, "the plan has no proof"));
         };
-        let hear = |event: crate::model::event::Event| errand::repeat(event.phase, event.kind, conductor);
+        let hear = |event: crate::model::event::Event| errand::repeat(event, conductor);
         let proven =
             errand::run_patiently::<ProveReport>(spec, plan.limits.start, plan.limits.patience, conductor, hear);
         match proven.await {

@@ -254,7 +254,7 @@ impl Course<'_> {
 
 fn repeat(events: &dyn EventSink, event: Event) {
     if matches!(event.kind, EventKind::Step { .. } | EventKind::Warned { .. } | EventKind::Progress { .. }) {
-        events.send(Phase::Refill, event.kind);
+        events.deliver(event.runner.as_deref(), Phase::Refill, event.kind);
     }
 }
 

@@ -60,11 +60,7 @@ async fn examine_batch(
     whole: &mut Examined,
     ports: &ConductorPorts<'_>,
 ) -> Result<(), VerifyError> {
-    let hear = |event: Event| match event.kind {
-        // The phase is this run's, not one runner's.
-        EventKind::Started | EventKind::Finished => {}
-        kind => ports.events.send(event.phase, kind),
-    };
+    let hear = |event: Event| errand::repeat(event, ports);
     let report: CheckReport = errand::run(&batch.runner, plan.start, ports, hear)
         .await
         .map_err(|error| VerifyError::Runner(error.into_failure()))?;

@@ -343,7 +343,7 @@ impl Events {
 }
 
 impl EventSink for Events {
-    fn send(&self, _: Phase, kind: EventKind) {
+    fn deliver(&self, _: Option<&str>, _: Phase, kind: EventKind) {
         if !matches!(kind, EventKind::Progress { .. }) {
             self.0.lock().unwrap().push(kind);
         }

@@ -108,7 +108,7 @@ impl GoAheadWait for Silent {
 }
 
 impl EventSink for Silent {
-    fn send(&self, _phase: Phase, _kind: EventKind) {}
+    fn deliver(&self, _runner: Option<&str>, _phase: Phase, _kind: EventKind) {}
 }
 
 /// A volume with old data, and a proven copy beside them or on another file system.

@@ -48,7 +48,7 @@ impl KeptWarnings {
 }
 
 impl EventSink for KeptWarnings {
-    fn send(&self, phase: Phase, kind: EventKind) {
+    fn deliver(&self, runner: Option<&str>, phase: Phase, kind: EventKind) {
         let kind = self.placed(kind);
         if let EventKind::Warned { message } = &kind {
             let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,6 +57,6 @@ impl EventSink for KeptWarnings {
                 warnings.push(message.clone());
             }
         }
-        self.inner.send(phase, kind);
+        self.inner.deliver(runner, phase, kind);
     }
 }

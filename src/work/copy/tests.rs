@@ -257,7 +257,7 @@ impl Clock for World {
 }
 
 impl EventSink for World {
-    fn send(&self, _: Phase, kind: EventKind) {
+    fn deliver(&self, _: Option<&str>, _: Phase, kind: EventKind) {
         self.events.lock().unwrap().push(kind);
     }
 }

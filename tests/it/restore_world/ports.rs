@@ -357,7 +357,7 @@ impl Clock for RestoreWorld {
 }
 
 impl EventSink for RestoreWorld {
-    fn send(&self, _phase: Phase, kind: EventKind) {
+    fn deliver(&self, _runner: Option<&str>, _phase: Phase, kind: EventKind) {
         match kind {
             EventKind::Warned { message } => self.lock().warnings.push(message),
             EventKind::Step { message } => self.lock().steps.push(message),

@@ -211,13 +211,13 @@ impl Runner for SimRunner {
             // What a runner tells whose store hangs: for ever the same.
             self.world.lock().now += 60;
             let kind = EventKind::Progress { done_bytes: 1, total_bytes: 2, written_bytes: 1 };
-            let (schema, seq, time, phase) = (EVENT_SCHEMA, 1, self.world.now(), Phase::Store);
-            return Ok(RunnerNews::Event(Event { schema, seq, time, phase, kind }));
+            let (schema, time, phase) = (EVENT_SCHEMA, self.world.now(), Phase::Store);
+            return Ok(RunnerNews::Event(Event { schema, seq: 1, time, phase, runner: None, kind }));
         }
         if self.owes_ready() {
             let time = self.world.now();
             let kind = EventKind::Ready;
-            let event = Event { schema: EVENT_SCHEMA, seq: 1, time, phase: Phase::Isolate, kind };
+            let event = Event { schema: EVENT_SCHEMA, seq: 1, time, phase: Phase::Isolate, runner: None, kind };
             return self.world.effect("hear that the runner is ready", |_| Ok(RunnerNews::Event(event)));
         }
         loop {
@@ -291,7 +291,7 @@ impl Clock for World {
 }
 
 impl EventSink for World {
-    fn send(&self, _phase: Phase, kind: EventKind) {
+    fn deliver(&self, _runner: Option<&str>, _phase: Phase, kind: EventKind) {
         match kind {
             EventKind::Warned { message } => self.lock().warnings.push(message),
             EventKind::Step { message } => self.lock().steps.push(message),

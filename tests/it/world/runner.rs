@@ -131,7 +131,7 @@ impl World {
 
     fn tell(&self, name: &str, heard: &'static str, kind: EventKind) {
         let time = self.time();
-        let event = Event { schema: EVENT_SCHEMA, seq: 1, time, phase: Phase::Copy, kind };
+        let event = Event { schema: EVENT_SCHEMA, seq: 1, time, phase: Phase::Copy, runner: None, kind };
         if let Some(runner) = self.lock().runners.get_mut(name) {
             runner.news.push_back((heard, RunnerNews::Event(event)));
         }
