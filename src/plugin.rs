@@ -163,7 +163,7 @@ fn carry_out(
             _ = tokio::signal::ctrl_c() => Ok(ExitCode::Interrupted),
         }
     });
-    screen.clear_gauge();
+    screen.clear_gauges();
     // A name that is still being looked up must not hold the program back.
     runtime.shutdown_background();
     result.unwrap_or_else(|failure| {

@@ -94,7 +94,7 @@ pub(crate) async fn follow(
         () = reached(deadline) => Err(ExitCode::StillRunning),
         _ = tokio::signal::ctrl_c() => Err(ExitCode::Interrupted),
     };
-    screen.clear_gauge();
+    screen.clear_gauges();
     match ended {
         Ok(ended) => Ok(Followed::Ended(Box::new(ended))),
         Err(code) => {
@@ -127,13 +127,13 @@ async fn to_the_end(
         Reason::TimedOut | Reason::Other => still_ordered(failed(error), job, namespace),
         _ => failed(error),
     };
-    screen.gauge(&Gauge { label: "order".to_owned(), text: format!("waiting for the pod of {job}"), share: None });
+    screen.gauge(Gauge::new("order", &format!("waiting for the pod of {job}")));
     let orders = Orders::new(connection.client.clone(), namespace);
     let pod = orders.pod_of(job, wishes.start_timeout).await.map_err(not_started)?;
     let mut follower = PodFollower::new(connection.client.clone(), namespace, &pod, CONDUCTOR_CONTAINER);
-    screen.gauge(&Gauge { label: "order".to_owned(), text: format!("waiting for pod {pod} to start"), share: None });
+    screen.gauge(Gauge::new("order", &format!("waiting for pod {pod} to start")));
     follower.wait_until_started(wishes.start_timeout).await.map_err(not_started)?;
-    let mut view = View::new(wishes.reports);
+    let mut view = View::new(job, wishes.reports);
     loop {
         let news = tokio::select! {
             news = follower.next() => news.map_err(failed)?,
@@ -185,8 +185,8 @@ struct View {
     reports: Reports,
     warned: BTreeSet<String>,
     found: Vec<FoundBackup>,
-    /// The progress line written last.
-    shown: Option<(Instant, String)>,
+    /// When progress was written last, and what.
+    shown: Option<(Instant, Vec<String>)>,
     /// Whether the reader was told that nothing new can be seen at present.
     cut_off: bool,
     /// What kept reports from being read, as it was told.
@@ -194,8 +194,8 @@ struct View {
 }
 
 impl View {
-    fn new(reports: Reports) -> Self {
-        let picture = Picture::default();
+    fn new(job: &str, reports: Reports) -> Self {
+        let picture = Picture::of(job);
         Self { picture, reports, warned: BTreeSet::new(), found: vec![], shown: None, cut_off: false, trouble: None }
     }
 
@@ -228,9 +228,8 @@ impl View {
             self.found.push((**found).clone());
         }
         let line = self.picture.take(event);
-        if let Some(Line::Warning(text)) = &line {
-            let message = text.split_once(": ").map_or(text.as_str(), |(_, message)| message);
-            self.warned.insert(message.to_owned());
+        if let EventKind::Warned { message } = &event.kind {
+            self.warned.insert(message.clone());
         }
         match (line, self.reports) {
             (None, _) | (Some(_), Reports::Json) | (Some(Line::Step(_)), Reports::Quiet) => {}
@@ -239,9 +238,7 @@ impl View {
             (Some(Line::Step(text)), Reports::Lines) => screen.line(&text),
             (Some(Line::Warning(text)), Reports::Lines) => screen.line(&format!("Warning: {text}")),
         }
-        if let Some(gauge) = self.picture.gauge() {
-            screen.gauge(&gauge);
-        }
+        screen.gauges(self.picture.gauges());
         self.tick(screen);
     }
 
@@ -250,16 +247,19 @@ impl View {
         if screen.is_live() || matches!(self.reports, Reports::Json | Reports::Quiet) {
             return;
         }
-        let Some(line) = self.picture.progress_line() else { return };
-        let is_due = self.shown.as_ref().is_none_or(|(at, text)| at.elapsed() >= PROGRESS_EVERY && *text != line);
-        if is_due {
+        let lines = self.picture.progress_lines();
+        let was = self.shown.as_ref();
+        if lines.is_empty() || was.is_some_and(|(at, was)| at.elapsed() < PROGRESS_EVERY || *was == lines) {
+            return;
+        }
+        for line in &lines {
             match self.reports {
-                Reports::Aside => screen.note(&line),
-                Reports::Lines => screen.line(&line),
+                Reports::Aside => screen.note(line),
+                Reports::Lines => screen.line(line),
                 Reports::Json | Reports::Quiet => {}
             }
-            self.shown = Some((Instant::now(), line));
         }
+        self.shown = Some((Instant::now(), lines));
     }
 }
 

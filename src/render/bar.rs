@@ -1,66 +1,105 @@
-//! The line that moves, fitted to the terminal: what of it is shown, and in which order it gives way.
+//! The lines that move, fitted to the terminal: what of them is shown, and in which order it gives way.
 
 use super::screen::Gauge;
 use super::table::harmless;
+use super::terminal::Size;
 
 /// Columns left free at the right: a terminal writes `^C` there, and wraps the line where there is no room.
-pub(super) const FREE: usize = 3;
+const FREE: usize = 3;
 
 /// A bar shorter than this tells nothing.
 const LEAST_BAR: usize = 8;
 
-/// A line as the drawing library wants it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fitted {
-    pub(super) template: String,
-    pub(super) label: String,
-    pub(super) text: String,
+/// What turns in front of each line as long as the program lives.
+const SPINNER: [char; 4] = ['|', '/', '-', '\\'];
+
+/// Writes the lines: the bars give way first, then the ends of the texts. More than fit on the terminal are counted.
+pub(super) fn lines(gauges: &[Gauge], size: Size, frame: usize) -> Vec<String> {
+    let room = size.rows.saturating_sub(1).max(1);
+    let shown = if gauges.len() > room { room - 1 } else { gauges.len() };
+    let labels: Vec<String> = gauges.iter().map(label).collect();
+    let widest = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
+    let columns = size.columns.saturating_sub(FREE);
+    let spinner = SPINNER[frame % SPINNER.len()];
+    let line = |(gauge, label): (&Gauge, &String)| {
+        let begin = format!("{spinner} {label:<widest$} ");
+        let line = format!("{begin}{}", behind(gauge, columns.saturating_sub(begin.chars().count())));
+        line.chars().take(columns).collect::<String>().trim_end().to_owned()
+    };
+    let more = (gauges.len() > shown).then(|| {
+        let text = format!("{spinner} and {} more", gauges.len() - shown);
+        text.chars().take(columns).collect()
+    });
+    gauges.iter().zip(&labels).take(shown).map(line).chain(more).collect()
 }
 
-/// Fits a line into a terminal of that many columns: the bar gives way first, then the end of the text.
-pub(super) fn fitted(gauge: &Gauge, columns: usize) -> Fitted {
-    let (label, text) = (harmless(&gauge.label), harmless(&gauge.text).replace(['\n', '\t'], " "));
-    // The spinner, the label, and a space behind each.
-    let taken = 3 + label.chars().count();
-    let room = columns.saturating_sub(FREE + taken);
-    let bar = room.saturating_sub(text.chars().count() + "[] ".len());
-    let template = if gauge.share.is_some() && bar >= LEAST_BAR {
-        format!("{{spinner}} {{prefix}} [{{bar:{bar}}}] {{msg}}")
-    } else {
-        "{spinner} {prefix} {msg}".to_owned()
-    };
-    Fitted { template, label, text: text.chars().take(room).collect() }
+fn label(gauge: &Gauge) -> String {
+    let who = gauge.who.as_deref().map(|who| format!(" {who}")).unwrap_or_default();
+    harmless(&format!("{}{who}", gauge.label))
+}
+
+/// What stands behind the label, where there is so much room.
+fn behind(gauge: &Gauge, room: usize) -> String {
+    let text = harmless(&gauge.text).replace(['\n', '\t'], " ");
+    let length = room.saturating_sub(text.chars().count() + "[] ".len());
+    match gauge.share {
+        Some(share) if length >= LEAST_BAR => format!("[{}] {text}", bar(share, length)),
+        _ => text,
+    }
+}
+
+fn bar((done, total): (u64, u64), length: usize) -> String {
+    let filled = u128::from(done.min(total)) * length as u128 / u128::from(total.max(1));
+    let filled = usize::try_from(filled).unwrap_or(length);
+    let head = if filled < length { ">" } else { "" };
+    format!("{:<length$}", format!("{}{head}", "=".repeat(filled)))
 }
 
 #[cfg(test)]
 mod tests {
-    use indicatif::ProgressStyle;
-
     use super::*;
 
-    fn gauge(text: &str, share: Option<(u64, u64)>) -> Gauge {
-        Gauge { label: "copy".to_owned(), text: text.to_owned(), share }
+    const TEXT: &str = "400MiB/0.98GiB 100MiB/s ETA 6s (100MiB stored)";
+
+    fn copy(share: Option<(u64, u64)>) -> Gauge {
+        Gauge { share, ..Gauge::new("copy", TEXT) }
+    }
+
+    fn fitted(gauges: &[Gauge], columns: usize) -> Vec<String> {
+        lines(gauges, Size { columns, rows: 24 }, 0)
     }
 
     #[test]
     fn the_bar_takes_what_is_left_and_gives_way_first() {
-        let text = "400MiB/0.98GiB 100MiB/s ETA 6s (100MiB stored)";
-        let measured = |columns| fitted(&gauge(text, Some((4, 10))), columns);
-        // Beside what is written there stand the brackets and a space.
-        assert_eq!(measured(80).template, "{spinner} {prefix} [{bar:21}] {msg}");
-        assert_eq!(measured(60).template, "{spinner} {prefix} {msg}");
-        assert_eq!((measured(60).text.as_str(), measured(30).text.as_str()), (text, "400MiB/0.98GiB 100Mi"));
-        assert_eq!(fitted(&gauge("waiting", None), 200).template, "{spinner} {prefix} {msg}");
+        let measured = |columns| fitted(&[copy(Some((4, 10)))], columns).remove(0);
+        assert_eq!(measured(80), format!("| copy [========>            ] {TEXT}"));
+        assert_eq!(measured(60), format!("| copy {TEXT}"));
+        assert_eq!(measured(30), "| copy 400MiB/0.98GiB 100Mi");
+        assert_eq!(fitted(&[Gauge::new("order", "waiting")], 200), ["| order waiting"]);
     }
 
     #[test]
-    fn every_line_is_understood_and_leaves_room_for_an_interrupt() {
+    fn the_lines_of_several_runners_stand_below_each_other() {
+        let gauges = [copy(Some((10, 10))).of("fill-3"), copy(Some((0, 10))).of("fill-11")];
+        let bars = ["==================", ">                 "];
+        let lines = ["fill-3 ", "fill-11"].into_iter().zip(bars);
+        let expected: Vec<_> = lines.map(|(who, bar)| format!("| copy {who} [{bar}] {TEXT}")).collect();
+        assert_eq!(fitted(&gauges, 85), expected);
+    }
+
+    #[test]
+    fn more_lines_than_the_terminal_has_are_counted() {
+        let gauges: Vec<_> = (0..9).map(|number| Gauge::new("copy", "1MiB").of(&format!("fill-{number}"))).collect();
+        let lines = lines(&gauges, Size { columns: 80, rows: 4 }, 1);
+        assert_eq!(lines, ["/ copy fill-0 1MiB", "/ copy fill-1 1MiB", "/ and 7 more"]);
+    }
+
+    #[test]
+    fn every_line_leaves_room_for_an_interrupt() {
         for columns in 0..200 {
-            let line = fitted(&gauge("400MiB/0.98GiB", Some((4, 10))), columns);
-            assert!(ProgressStyle::with_template(&line.template).is_ok(), "{}", line.template);
-            let bar = line.template.split(|c: char| !c.is_ascii_digit()).find_map(|digits| digits.parse().ok());
-            let bar: usize = bar.map_or(0, |bar: usize| bar + 3);
-            assert!(7 + bar + line.text.len() + FREE <= columns.max(7 + FREE), "{columns}: {line:?}");
+            let gauges = [copy(Some((4, 10))), copy(Some((0, 0))).of("fill-3"), copy(None)];
+            let widest = fitted(&gauges, columns).iter().map(|line| line.chars().count()).max().unwrap();
+            assert!(widest + FREE <= columns.max(FREE), "{columns}: {widest}");
         }
     }
 }

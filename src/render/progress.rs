@@ -1,34 +1,24 @@
-//! A run's reports as a picture: lines to keep, and one line that moves.
+//! A run's reports as a picture: lines to keep, and lines that move, one for each runner at work.
 //!
 //! The picture depends on the reports alone, not on when they arrive: a run that is attached to
-//! again, or read from its log afterwards, looks the same.
+//! again, or read from its log afterwards, looks the same. A runner is named only where it is not
+//! the only one: alone, the phase says enough.
 
-use std::collections::VecDeque;
-use std::time::Duration;
-
-use jiff::{SignedDuration, Timestamp};
+mod track;
 
 use super::screen::Gauge;
-use super::{age, bytes};
 use crate::model::event::{Event, EventKind, Phase};
-
-/// The rate is that of the last so many seconds: it follows a change, but does not dance.
-const RATE_WINDOW: SignedDuration = SignedDuration::from_secs(10);
+use track::Track;
 
 /// What is known from the reports so far.
 #[derive(Clone, Debug, Default)]
 pub struct Picture {
-    phase: Option<Phase>,
-    step: String,
-    amounts: Option<Amounts>,
-    samples: VecDeque<(Timestamp, u64)>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Amounts {
-    done: u64,
-    total: u64,
-    written: u64,
+    /// With what the names of the run's runners begin.
+    run: String,
+    /// The conductor, and every step that was taken last.
+    own: Track,
+    /// The runners at work, in the order in which they were first heard of.
+    runners: Vec<(String, Track)>,
 }
 
 /// A line to keep.
@@ -41,91 +31,75 @@ pub enum Line {
 }
 
 impl Picture {
+    /// The picture of the run of a Job, before its first report.
+    #[must_use]
+    pub fn of(job: &str) -> Self {
+        Self { run: format!("{job}-"), ..Self::default() }
+    }
+
     /// Takes in a report; returns the line it is worth.
     pub fn take(&mut self, event: &Event) -> Option<Line> {
-        if self.phase != Some(event.phase) {
-            (self.phase, self.amounts) = (Some(event.phase), None);
-            self.samples.clear();
-            self.step.clear();
+        match &event.runner {
+            None => {
+                // A phase takes its runners with it, also those whose end nobody could tell.
+                if matches!(event.kind, EventKind::Started | EventKind::Finished | EventKind::Failed { .. }) {
+                    self.runners.clear();
+                }
+                self.own.take(event);
+            }
+            Some(runner) => self.take_of(runner, event),
         }
+        let phase = word(event.phase);
+        let before = self.named(event.runner.as_deref()).map_or(phase.to_owned(), |who| format!("{phase}: {who}"));
         match &event.kind {
-            EventKind::Step { message } => {
-                self.step.clone_from(message);
-                Some(Line::Step(format!("{}: {message}", word(event.phase))))
-            }
-            EventKind::Warned { message } => Some(Line::Warning(format!("{}: {message}", word(event.phase)))),
-            EventKind::Progress { done_bytes, total_bytes, written_bytes } => {
-                self.amounts = Some(Amounts { done: *done_bytes, total: *total_bytes, written: *written_bytes });
-                self.sample(event.time, *done_bytes);
-                None
-            }
-            EventKind::Finished => {
-                self.amounts = None;
-                None
-            }
-            EventKind::Started
-            | EventKind::Ready
-            | EventKind::Published { .. }
-            | EventKind::Found { .. }
-            | EventKind::Failed { .. }
-            | EventKind::Unknown => None,
+            EventKind::Step { message } => Some(Line::Step(format!("{before}: {message}"))),
+            EventKind::Warned { message } => Some(Line::Warning(format!("{before}: {message}"))),
+            _ => None,
         }
     }
 
-    fn sample(&mut self, time: Timestamp, done: u64) {
-        self.samples.push_back((time, done));
-        while self.samples.len() > 2
-            && self.samples.front().is_some_and(|(at, _)| time.duration_since(*at) > RATE_WINDOW)
-        {
-            self.samples.pop_front();
+    fn take_of(&mut self, runner: &str, event: &Event) {
+        let there = self.runners.iter().position(|(name, _)| name == runner);
+        if matches!(event.kind, EventKind::Finished | EventKind::Failed { .. }) {
+            if let Some(there) = there {
+                self.runners.remove(there);
+            }
+            return;
+        }
+        let there = there.unwrap_or_else(|| {
+            self.runners.push((runner.to_owned(), Track::default()));
+            self.runners.len() - 1
+        });
+        self.runners[there].1.take(event);
+        if matches!(event.kind, EventKind::Step { .. }) {
+            self.own.take(event);
         }
     }
 
-    /// Bytes per second of late.
-    fn rate(&self) -> Option<u64> {
-        let ((from, before), (to, after)) = (self.samples.front()?, self.samples.back()?);
-        let millis = u128::try_from(to.duration_since(*from).as_millis()).ok().filter(|millis| *millis > 0)?;
-        u64::try_from(u128::from(after.saturating_sub(*before)) * 1000 / millis).ok()
+    /// How a runner is called where it has to be told from others.
+    fn named<'a>(&self, runner: Option<&'a str>) -> Option<&'a str> {
+        let runner = runner.filter(|_| self.runners.len() > 1)?;
+        Some(runner.strip_prefix(&self.run).unwrap_or(runner))
     }
 
-    /// The line that moves; `None` before the first report.
+    /// The lines that move: one, or one for each runner where several are at work.
     #[must_use]
-    pub fn gauge(&self) -> Option<Gauge> {
-        let label = word(self.phase?).to_owned();
-        let Some(amounts) = self.amounts else { return Some(Gauge { label, text: self.step.clone(), share: None }) };
-        Some(Gauge { label, text: self.amounts_text(amounts), share: Some((amounts.done, amounts.total)) })
+    pub fn gauges(&self) -> Vec<Gauge> {
+        match self.runners.as_slice() {
+            [(_, only)] if only.measures() => only.gauge(None).into_iter().collect(),
+            [] | [_] => self.own.gauge(None).into_iter().collect(),
+            several => several.iter().filter_map(|(name, track)| track.gauge(self.named(Some(name)))).collect(),
+        }
     }
 
-    /// The moving line where nothing can move: amounts, rate and time left, while bytes go by.
+    /// The moving lines where nothing can move: amounts, rate and time left, while bytes go by.
     #[must_use]
-    pub fn progress_line(&self) -> Option<String> {
-        let amounts = self.amounts?;
-        Some(format!("{}: {}", word(self.phase?), self.amounts_text(amounts)))
-    }
-
-    fn amounts_text(&self, amounts: Amounts) -> String {
-        let Amounts { done, total, written } = amounts;
-        // The total is an estimate; once passed, it says nothing any more.
-        let left = total.saturating_sub(done);
-        let mut parts = vec![bytes::human(done)];
-        if left > 0 {
-            parts = vec![format!("{}/{}", bytes::human(done), bytes::human(total))];
-        }
-        if let Some(rate) = self.rate() {
-            parts.push(format!("{}/s", bytes::human(rate)));
-            if rate > 0 && left > 0 {
-                parts.push(format!("ETA {}", age::human(Duration::from_secs(left.div_ceil(rate)))));
-            }
-        }
-        if written > 0 {
-            let what = match self.phase {
-                Some(Phase::Prove) => "unpacked",
-                Some(Phase::Refill) => "copied",
-                _ => "stored",
-            };
-            parts.push(format!("({} {what})", bytes::human(written)));
-        }
-        parts.join(" ")
+    pub fn progress_lines(&self) -> Vec<String> {
+        let line = |gauge: Gauge| {
+            let who = gauge.who.map(|who| format!(": {who}")).unwrap_or_default();
+            format!("{}{who}: {}", gauge.label, gauge.text)
+        };
+        self.gauges().into_iter().filter(|gauge| gauge.measures).map(line).collect()
     }
 }
 
@@ -149,11 +123,21 @@ pub fn word(phase: Phase) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     fn event(seq: u64, second: i64, phase: Phase, kind: EventKind) -> Event {
         let time = Timestamp::from_second(1_700_000_000 + second).unwrap();
         Event { schema: 1, seq, time, phase, runner: None, kind }
+    }
+
+    fn of(runner: &str, event: Event) -> Event {
+        Event { runner: Some(format!("job-x-{runner}")), ..event }
+    }
+
+    fn step(message: &str) -> EventKind {
+        EventKind::Step { message: message.to_owned() }
     }
 
     fn progress(done: u64, total: u64) -> EventKind {
@@ -163,33 +147,31 @@ mod tests {
     #[test]
     fn steps_become_lines_and_bytes_become_a_gauge() {
         let mut picture = Picture::default();
-        let step = EventKind::Step { message: "3 replicas are Synced".to_owned() };
-        let line = picture.take(&event(1, 0, Phase::Isolate, step));
+        let line = picture.take(&event(1, 0, Phase::Isolate, step("3 replicas are Synced")));
         assert_eq!(line, Some(Line::Step("isolate: 3 replicas are Synced".to_owned())));
-        assert_eq!(picture.progress_line(), None);
+        assert_eq!(picture.progress_lines(), [""; 0]);
         for second in 0..=4 {
             let report = progress(100 * u64::try_from(second).unwrap(), 1000);
             assert_eq!(picture.take(&event(2, second, Phase::Copy, report)), None);
         }
-        let line = picture.progress_line().unwrap();
-        assert_eq!(line, "copy: 400MiB/0.98GiB 100MiB/s ETA 6s (100MiB stored)");
-        assert_eq!(picture.gauge().unwrap().share, Some((400 << 20, 1000 << 20)));
+        assert_eq!(picture.progress_lines(), ["copy: 400MiB/0.98GiB 100MiB/s ETA 6s (100MiB stored)"]);
+        assert_eq!(picture.gauges()[0].share, Some((400 << 20, 1000 << 20)));
     }
 
     #[test]
     fn what_is_written_of_a_backup_that_is_proven_is_not_stored() {
         let mut picture = Picture::default();
         picture.take(&event(1, 0, Phase::Prove, progress(100, 100)));
-        assert_eq!(picture.progress_line().unwrap(), "prove: 100MiB (25MiB unpacked)");
+        assert_eq!(picture.progress_lines(), ["prove: 100MiB (25MiB unpacked)"]);
     }
 
     #[test]
     fn an_estimate_that_was_too_small_is_dropped_and_a_new_phase_starts_clean() {
         let mut picture = Picture::default();
         picture.take(&event(1, 0, Phase::Copy, progress(1100, 1000)));
-        assert_eq!(picture.progress_line().unwrap(), "copy: 1.07GiB (275MiB stored)");
+        assert_eq!(picture.progress_lines(), ["copy: 1.07GiB (275MiB stored)"]);
         picture.take(&event(2, 1, Phase::Record, EventKind::Started));
-        assert_eq!(picture.progress_line(), None);
+        assert_eq!(picture.progress_lines(), [""; 0]);
     }
 
     #[test]
@@ -200,16 +182,36 @@ mod tests {
             |done: u64| EventKind::Progress { done_bytes: done << 20, total_bytes: 250 << 20, written_bytes: 0 };
         picture.take(&event(2, 1, Phase::Store, upload(200)));
         picture.take(&event(3, 2, Phase::Store, upload(210)));
-        assert_eq!(picture.progress_line().unwrap(), "store: 210MiB/250MiB 10MiB/s ETA 4s");
+        assert_eq!(picture.progress_lines(), ["store: 210MiB/250MiB 10MiB/s ETA 4s"]);
     }
 
     #[test]
-    fn the_rate_follows_a_change_within_seconds() {
-        let mut picture = Picture::default();
-        for second in 0..60u64 {
-            let done = if second < 30 { second * 100 } else { 3000 + (second - 30) * 10 };
-            picture.take(&event(second, i64::try_from(second).unwrap(), Phase::Copy, progress(done, 10_000)));
-        }
-        assert_eq!(picture.rate(), Some(10 << 20));
+    fn each_runner_at_work_has_a_line_of_its_own_until_it_ends() {
+        let mut picture = Picture::of("job-x");
+        let refill = |seq, kind| event(seq, i64::try_from(seq).unwrap(), Phase::Refill, kind);
+        picture.take(&event(1, 1, Phase::Start, step("copying to the other volumes: 2")));
+        picture.take(&of("fill-3", refill(2, progress(100, 0))));
+        assert_eq!(picture.progress_lines(), ["refill: 100MiB (25MiB copied)"], "alone, it needs no name");
+        picture.take(&of("fill-5", refill(3, progress(300, 600))));
+        picture.take(&of("fill-3", refill(4, progress(140, 0))));
+        let two = ["refill: fill-3: 140MiB 20MiB/s (35MiB copied)", "refill: fill-5: 300MiB/600MiB (75MiB copied)"];
+        assert_eq!(picture.progress_lines(), two);
+        assert_eq!(picture.gauges()[0].share, None, "of what nobody knows the whole of there is no share");
+        let line = picture.take(&of("fill-5", refill(5, step("wrote grastate.dat"))));
+        assert_eq!(line, Some(Line::Step("refill: fill-5: wrote grastate.dat".to_owned())));
+        picture.take(&of("fill-3", refill(6, EventKind::Finished)));
+        assert_eq!(picture.progress_lines(), ["refill: 300MiB/600MiB (75MiB copied)"]);
+        picture.take(&of("fill-5", refill(7, EventKind::Failed { message: "killed".to_owned() })));
+        assert_eq!(picture.progress_lines(), [""; 0]);
+    }
+
+    #[test]
+    fn what_the_conductor_does_meanwhile_takes_no_runners_line_away() {
+        let mut picture = Picture::of("job-x");
+        picture.take(&of("runner", event(1, 0, Phase::Store, progress(100, 200))));
+        picture.take(&event(2, 1, Phase::Copy, step("one-2 is Ready again")));
+        assert_eq!(picture.progress_lines(), ["store: 100MiB/200MiB (25MiB stored)"]);
+        picture.take(&event(3, 2, Phase::Copy, EventKind::Finished));
+        assert_eq!(picture.progress_lines(), [""; 0], "a phase that is over has nobody at work");
     }
 }

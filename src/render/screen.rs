@@ -1,44 +1,92 @@
-//! Where output goes: data to stdout, everything else to stderr, and one bar at the bottom of a terminal.
+//! Where output goes: data to stdout, everything else to stderr, and lines that move at the bottom of a terminal.
 //!
-//! Every line passes through here, so that a line and the bar never tear each other apart.
+//! Every line passes through here, so that lines that stay and lines that move never tear each other apart.
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-use super::bar::fitted;
 use super::error;
 use super::style::Style;
 use super::table::harmless;
-use super::terminal::{self, Narrowed, width_or_usual};
+use super::terminal::{Terminal, ignore_closed, size, told_size};
 use super::wrap::wrapped;
 use crate::model::outcome::Failure;
 
 /// The program's outputs.
 pub struct Screen {
     stdout: Box<dyn Write + Send>,
-    stderr: Box<dyn Write + Send>,
+    stderr: Arc<Mutex<Terminal>>,
     style: Style,
     stderr_is_terminal: bool,
     stdout_is_terminal: bool,
     has_drawn: bool,
-    bar: Option<ProgressBar>,
+    ticker: Option<Ticker>,
 }
 
-/// What the bar shows.
+/// What a line that moves shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gauge {
     /// The phase.
     pub label: String,
-    /// Amounts, rate and time left.
+    /// Who is at work, where that has to be said.
+    pub who: Option<String>,
+    /// Amounts, rate and time left, or what is done.
     pub text: String,
-    /// Done and expected; `None` while there is nothing to measure.
+    /// Done and expected; `None` where nobody knows.
     pub share: Option<(u64, u64)>,
+    /// Whether the text tells amounts.
+    pub measures: bool,
 }
 
-/// How often the moving line is drawn at most, in one second.
-const FRAMES: u8 = 20;
+impl Gauge {
+    /// A line about something that is not measured.
+    #[must_use]
+    pub fn new(label: &str, text: &str) -> Self {
+        Self { label: label.to_owned(), who: None, text: text.to_owned(), share: None, measures: false }
+    }
+
+    /// The same, of somebody.
+    #[must_use]
+    pub fn of(self, who: &str) -> Self {
+        Self { who: Some(who.to_owned()), ..self }
+    }
+}
+
+/// How often the lines that move are drawn.
+const FRAME: Duration = Duration::from_millis(100);
+
+/// Draws what moves, also while nothing is reported: so it is seen that the program lives.
+struct Ticker {
+    /// Let go of to end it.
+    end: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Ticker {
+    fn start(terminal: Arc<Mutex<Terminal>>) -> Self {
+        let (end, ended) = channel();
+        let thread = thread::spawn(move || {
+            while ended.recv_timeout(FRAME) == Err(RecvTimeoutError::Timeout) {
+                locked(&terminal).draw();
+            }
+        });
+        Self { end, thread }
+    }
+
+    fn stop(self) {
+        drop(self.end);
+        if self.thread.join().is_err() {
+            tracing::debug!("what moves was not drawn to its end");
+        }
+    }
+}
+
+fn locked(terminal: &Mutex<Terminal>) -> MutexGuard<'_, Terminal> {
+    terminal.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Screen {
     /// Makes a screen over two outputs.
@@ -49,7 +97,8 @@ impl Screen {
         style: Style,
         stderr_is_terminal: bool,
     ) -> Self {
-        Self { stdout, stderr, style, stderr_is_terminal, stdout_is_terminal: false, has_drawn: false, bar: None }
+        let stderr = Arc::new(Mutex::new(Terminal::new(stderr, size)));
+        Self { stdout, stderr, style, stderr_is_terminal, stdout_is_terminal: false, has_drawn: false, ticker: None }
     }
 
     /// The same screen, whose stdout is a terminal.
@@ -89,10 +138,15 @@ impl Screen {
 
     /// Writes data, which must end with its own line break.
     pub fn data(&mut self, text: &str) {
-        let write = |out: &mut Box<dyn Write + Send>| out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        match &self.bar {
-            Some(bar) => bar.suspend(|| ignore_closed(write(&mut self.stdout))),
-            None => ignore_closed(write(&mut self.stdout)),
+        // On the same terminal, what moves stands where the data goes.
+        let shares = self.ticker.is_some() && self.stdout_is_terminal;
+        let mut terminal = locked(&self.stderr);
+        if shares {
+            terminal.wipe();
+        }
+        ignore_closed(self.stdout.write_all(text.as_bytes()).and_then(|()| self.stdout.flush()));
+        if shares {
+            terminal.draw();
         }
     }
 
@@ -126,61 +180,37 @@ impl Screen {
         self.stderr(&error::failure(failure, self.style));
     }
 
-    /// The terminal's width; a pipe has none.
-    fn width(&self) -> Option<usize> {
-        if self.stderr_is_terminal { terminal::width() } else { None }
-    }
-
     fn stderr(&mut self, text: &str) {
-        let text = match self.width() {
-            Some(width) => wrapped(text, width),
-            None => text.to_owned(),
-        };
-        let write = |out: &mut Box<dyn Write + Send>| out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        match &self.bar {
-            Some(bar) => bar.suspend(|| ignore_closed(write(&mut self.stderr))),
-            None => ignore_closed(write(&mut self.stderr)),
+        match told_size().filter(|_| self.stderr_is_terminal) {
+            Some(size) => locked(&self.stderr).write(&wrapped(text, size.columns)),
+            None => locked(&self.stderr).write(text),
         }
     }
 
-    /// Shows or moves the bar; nothing where there is no terminal.
-    pub fn gauge(&mut self, gauge: &Gauge) {
+    /// Shows what moves, in place of what moved before; nothing where there is no terminal.
+    pub fn gauges(&mut self, gauges: Vec<Gauge>) {
         if !self.stderr_is_terminal {
             return;
         }
-        let line = fitted(gauge, width_or_usual());
-        let bar = self.bar.get_or_insert_with(|| {
-            let bar = ProgressBar::with_draw_target(
-                None,
-                ProgressDrawTarget::term_like_with_hz(Box::<Narrowed>::default(), FRAMES),
-            );
-            bar.enable_steady_tick(Duration::from_millis(150));
-            bar
-        });
-        let style = ProgressStyle::with_template(&line.template).expect("every line is tested where it is made");
-        bar.set_style(style.progress_chars("=> ").tick_chars("|/-\\ "));
-        if let Some((done, total)) = gauge.share {
-            bar.set_length(total.max(1));
-            bar.set_position(done.min(total));
-        }
-        bar.set_prefix(line.label);
-        bar.set_message(line.text);
-    }
-
-    /// Takes the bar away.
-    pub fn clear_gauge(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
+        locked(&self.stderr).show(gauges);
+        if self.ticker.is_none() {
+            locked(&self.stderr).draw();
+            self.ticker = Some(Ticker::start(Arc::clone(&self.stderr)));
         }
     }
-}
 
-/// A reader that has seen enough (`list | head`) is no error of ours; anything else on the way to a
-/// terminal or a pipe has nobody left to be told to.
-fn ignore_closed(result: std::io::Result<()>) {
-    if let Err(error) = result
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        tracing::debug!(%error, "output not written");
+    /// Shows one line that moves.
+    pub fn gauge(&mut self, gauge: Gauge) {
+        self.gauges(vec![gauge]);
+    }
+
+    /// Takes away what moves.
+    pub fn clear_gauges(&mut self) {
+        if let Some(ticker) = self.ticker.take() {
+            ticker.stop();
+        }
+        let mut terminal = locked(&self.stderr);
+        terminal.show(vec![]);
+        terminal.wipe();
     }
 }

@@ -1,94 +1,121 @@
-//! The terminal as the moving line sees it: a few columns narrower than it is.
+//! The terminal behind stderr: lines that stay, and below them some that move.
 //!
-//! The drawing library fills the line to its end. A terminal that then writes `^C` wraps, and the line
-//! above would never be cleared; with some columns left there is room for it.
+//! What is drawn goes out in one piece and over what was there, so that nothing flickers. A terminal that was
+//! made narrower since has broken the drawn lines into more rows, and all of them are drawn over. The cursor
+//! stands at the end of the last line and is never hidden: a program that is killed leaves nothing behind.
 
-use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io::{self, ErrorKind, Write};
 
-use indicatif::TermLike;
-
-use super::bar::FREE;
+use super::bar::lines;
+use super::screen::Gauge;
 
 /// What a terminal that does not say so is taken for.
-const USUAL_WIDTH: usize = 80;
+const USUAL: Size = Size { columns: 80, rows: 24 };
 
-/// The terminal behind stderr; what is drawn goes there in one piece, so that nothing flickers.
-#[derive(Debug, Default)]
-pub(super) struct Narrowed {
-    drawn: Mutex<String>,
+/// How much fits on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size {
+    pub(super) columns: usize,
+    pub(super) rows: usize,
 }
 
-/// The width of the terminal behind stderr, where it tells one.
-pub(super) fn width() -> Option<usize> {
+/// Stderr, and what moves at its end.
+pub(super) struct Terminal {
+    out: Box<dyn Write + Send>,
+    size: Box<dyn Fn() -> Size + Send>,
+    gauges: Vec<Gauge>,
+    /// How many columns each line has that stands there now.
+    drawn: Vec<usize>,
+    frame: usize,
+}
+
+/// The size of the terminal behind stderr, where it tells one.
+pub(super) fn told_size() -> Option<Size> {
     let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
-    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
+    let size = Size { columns: usize::from(size.ws_col), rows: usize::from(size.ws_row) };
+    Some(size).filter(|size| size.columns > 0)
 }
 
 /// The same, where one is needed.
-pub(super) fn width_or_usual() -> usize {
-    width().unwrap_or(USUAL_WIDTH)
+pub(super) fn size() -> Size {
+    let Size { columns, rows } = told_size().unwrap_or(USUAL);
+    Size { columns, rows: if rows > 0 { rows } else { USUAL.rows } }
 }
 
-impl Narrowed {
-    fn drawn(&self) -> MutexGuard<'_, String> {
-        self.drawn.lock().unwrap_or_else(PoisonError::into_inner)
+impl Terminal {
+    /// A terminal on which nothing moves.
+    pub(super) fn new(out: Box<dyn Write + Send>, size: impl Fn() -> Size + Send + 'static) -> Self {
+        Self { out, size: Box::new(size), gauges: vec![], drawn: vec![], frame: 0 }
     }
 
-    fn draw(&self, text: &str) {
-        self.drawn().push_str(text);
+    /// Decides what moves; it is seen when it is drawn next.
+    pub(super) fn show(&mut self, gauges: Vec<Gauge>) {
+        self.gauges = gauges;
     }
 
-    fn moved(&self, cells: usize, direction: char) {
-        if cells > 0 {
-            self.draw(&format!("\x1b[{cells}{direction}"));
+    /// Draws what moves, over what was drawn before.
+    pub(super) fn draw(&mut self) {
+        let text = self.moving();
+        self.put(&text);
+    }
+
+    /// Writes text that stays, above what moves.
+    pub(super) fn write(&mut self, text: &str) {
+        let text = format!("{}{text}{}", self.wiped(), self.moving());
+        self.put(&text);
+    }
+
+    /// Takes away what moves, until it is drawn again.
+    pub(super) fn wipe(&mut self) {
+        let text = self.wiped();
+        self.put(&text);
+    }
+
+    fn moving(&mut self) -> String {
+        if self.gauges.is_empty() {
+            return self.wiped();
+        }
+        let lines = lines(&self.gauges, (self.size)(), self.frame);
+        self.frame = self.frame.wrapping_add(1);
+        // What is left of a longer line goes with its own row, what is left of more lines with the last.
+        let text = format!("{}{}\x1b[J", self.to_the_first(), lines.join("\x1b[K\r\n"));
+        self.drawn = lines.iter().map(|line| line.chars().count()).collect();
+        text
+    }
+
+    fn wiped(&mut self) -> String {
+        let text = self.to_the_first();
+        self.drawn.clear();
+        if text.is_empty() { text } else { format!("{text}\x1b[J") }
+    }
+
+    /// Moves to where the drawn lines begin, by the rows that they take up on the terminal as it is now.
+    fn to_the_first(&self) -> String {
+        let columns = (self.size)().columns;
+        let rows: usize = self.drawn.iter().map(|width| width.div_ceil(columns).max(1)).sum();
+        match rows {
+            0 => String::new(),
+            1 => "\r".to_owned(),
+            rows => format!("\r\x1b[{}A", rows - 1),
+        }
+    }
+
+    fn put(&mut self, text: &str) {
+        if !text.is_empty() {
+            ignore_closed(self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()));
         }
     }
 }
 
-impl TermLike for Narrowed {
-    fn width(&self) -> u16 {
-        u16::try_from(width_or_usual().saturating_sub(FREE)).unwrap_or(u16::MAX)
-    }
-
-    fn move_cursor_up(&self, cells: usize) -> io::Result<()> {
-        self.moved(cells, 'A');
-        Ok(())
-    }
-
-    fn move_cursor_down(&self, cells: usize) -> io::Result<()> {
-        self.moved(cells, 'B');
-        Ok(())
-    }
-
-    fn move_cursor_right(&self, cells: usize) -> io::Result<()> {
-        self.moved(cells, 'C');
-        Ok(())
-    }
-
-    fn move_cursor_left(&self, cells: usize) -> io::Result<()> {
-        self.moved(cells, 'D');
-        Ok(())
-    }
-
-    fn write_line(&self, text: &str) -> io::Result<()> {
-        self.draw(text);
-        self.draw("\n");
-        Ok(())
-    }
-
-    fn write_str(&self, text: &str) -> io::Result<()> {
-        self.draw(text);
-        Ok(())
-    }
-
-    fn clear_line(&self) -> io::Result<()> {
-        self.draw("\r\x1b[2K");
-        Ok(())
-    }
-
-    fn flush(&self) -> io::Result<()> {
-        let drawn = std::mem::take(&mut *self.drawn());
-        io::stderr().write_all(drawn.as_bytes())
+/// A reader that has seen enough (`list | head`) is no error of ours; anything else on the way to a
+/// terminal or a pipe has nobody left to be told to.
+pub(super) fn ignore_closed(result: io::Result<()>) {
+    if let Err(error) = result
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        tracing::debug!(%error, "output not written");
     }
 }
+
+#[cfg(test)]
+mod tests;

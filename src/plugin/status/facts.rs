@@ -74,17 +74,22 @@ async fn sight(run: &OrderedRun, place: &Place, session: &Session) -> Result<Run
     let client = session.connection()?.client.clone();
     let reports = newest_reports(client, &place.namespace, &run.job).await;
     let reports = reports.inspect_err(|error| tracing::debug!(%error, "no reports")).unwrap_or_default();
-    let mut picture = Picture::default();
+    let mut picture = Picture::of(&run.job);
     for report in &reports {
         drop(picture.take(report));
     }
-    let gauge = picture.gauge();
+    let gauges = picture.gauges();
+    let each = gauges.iter().filter(|gauge| !gauge.text.is_empty()).map(|gauge| match &gauge.who {
+        Some(who) => format!("{who}: {}", gauge.text),
+        None => gauge.text.clone(),
+    });
+    let doing = each.collect::<Vec<_>>().join("; ");
     Ok(Run {
         job: run.job.clone(),
         task: run.task.clone(),
         since: run.ordered,
-        phase: gauge.as_ref().map(|gauge| gauge.label.clone()),
-        doing: gauge.map(|gauge| gauge.text).filter(|text| !text.is_empty()),
+        phase: gauges.first().map(|gauge| gauge.label.clone()),
+        doing: Some(doing).filter(|doing| !doing.is_empty()),
     })
 }
 
