@@ -6,9 +6,9 @@ use k8s_openapi::api::batch::v1::Job;
 use serde_json::Value;
 
 use super::ask::confirm;
-use super::cli::{CreateFlags, DryRun, ObjectForm};
+use super::cli::{CreateFlags, DryRun, ObjectForm, RunForm};
 use super::connect::Session;
-use super::follow::{Followed, follow_new};
+use super::follow::{FollowWishes, Followed, Reports, follow_new};
 use super::job::{self, job, name, shown};
 use super::order::{order, place};
 use super::report::Wish;
@@ -35,8 +35,8 @@ pub(crate) async fn run(
     screen: &mut Screen,
     asking: Option<Box<dyn BufRead + Send>>,
 ) -> CommandResult {
-    // A document is for `kubectl apply -f`: whoever asks for one orders nothing here.
-    let printed_only = matches!(flags.output, Some(ObjectForm::Json | ObjectForm::Yaml)) && flags.dry_run.is_none();
+    // A manifest is for `kubectl apply -f`: whoever asks for one orders nothing here.
+    let printed_only = flags.output == Some(ObjectForm::Yaml) && flags.dry_run.is_none();
     let planned = match &flags.from_schedule {
         Some(name) => of_schedule(name, flags, session, screen).await?,
         None => of_flags(flags, session, screen).await?,
@@ -67,10 +67,25 @@ pub(crate) async fn run(
         screen.note(&format!("To follow it:\n  {}", session.command(&format!("logs {job}"))));
         return Ok(ExitCode::Done);
     }
-    match follow_new(&job, &flags.wait, planned.settings.start_timeout, session, screen).await? {
+    followed(&job, flags, &planned.settings, session, screen).await
+}
+
+async fn followed(
+    job: &str,
+    flags: &CreateFlags,
+    settings: &Settings,
+    session: &Session,
+    screen: &mut Screen,
+) -> CommandResult {
+    let form = Some(RunForm::Json).filter(|_| flags.output == Some(ObjectForm::Json));
+    let reports = if form.is_some() { Reports::Json } else { Reports::Aside };
+    let wishes = FollowWishes::of(&flags.wait, settings.start_timeout, reports);
+    match follow_new(job, &wishes, session, screen).await? {
         Followed::GoesOn(code) => Ok(code),
-        Followed::Ended(ended) if flags.output.is_some() => Ok(report::name_only(&ended.outcome, screen)),
-        Followed::Ended(ended) => Ok(report::run(&job, &ended.outcome, Wish::default(), screen)),
+        Followed::Ended(ended) if flags.output == Some(ObjectForm::Name) => {
+            Ok(report::name_only(&ended.outcome, screen))
+        }
+        Followed::Ended(ended) => Ok(report::run(job, &ended.outcome, Wish { form, ..Wish::default() }, screen)),
     }
 }
 

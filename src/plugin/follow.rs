@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::cli::WaitFlags;
@@ -19,6 +20,7 @@ use crate::model::outcome::{End, Failure, Outcome};
 use crate::model::report::{FoundBackup, RunReport};
 use crate::ports::conductor::{Runner, RunnerNews};
 use crate::ports::{PortError, Reason};
+use crate::render::age;
 use crate::render::progress::{Line, Picture};
 use crate::render::screen::{Gauge, Screen};
 
@@ -32,7 +34,9 @@ pub(crate) enum Reports {
     Aside,
     /// They are the command's data, for people.
     Lines,
-    /// They are the command's data, as they came.
+    /// The same, each with its time.
+    TimedLines,
+    /// They are the command's data, as they came; the outcome is the last of it.
     Json,
     /// Only warnings are shown: the command is about the answer, not the way to it.
     Quiet,
@@ -65,20 +69,31 @@ pub(crate) struct Ended {
     pub(crate) outcome: Outcome<RunReport>,
     /// The backups it found.
     pub(crate) found: Vec<FoundBackup>,
+    /// When it reported last.
+    pub(crate) newest: Option<Timestamp>,
 }
 
-/// Says that a run was ordered, and follows it as its command's flags wish.
+impl FollowWishes {
+    /// What the flags of a command wish that orders a run.
+    pub(crate) fn of(wait: &WaitFlags, start_timeout: Duration, reports: Reports) -> Self {
+        Self { timeout: limit(wait.timeout), start_timeout, reports }
+    }
+}
+
+/// The limit that a flag sets; 0 sets none.
+pub(crate) fn limit(timeout: Duration) -> Option<Duration> {
+    Some(timeout).filter(|limit| !limit.is_zero())
+}
+
+/// Says that a run was ordered, and follows it.
 pub(crate) async fn follow_new(
     job: &str,
-    wait: &WaitFlags,
-    start_timeout: Duration,
+    wishes: &FollowWishes,
     session: &Session,
     screen: &mut Screen,
 ) -> Result<Followed, Failure> {
     screen.note(&format!("job.batch/{job} created; Ctrl-C stops watching, the run goes on"));
-    let timeout = Some(wait.timeout).filter(|limit| !limit.is_zero());
-    let wishes = FollowWishes { timeout, start_timeout, reports: Reports::Aside };
-    follow(job, &wishes, session, screen).await
+    follow(job, wishes, session, screen).await
 }
 
 /// Follows the run of a Job until it ends or nobody wants to any more.
@@ -98,13 +113,19 @@ pub(crate) async fn follow(
     match ended {
         Ok(ended) => Ok(Followed::Ended(Box::new(ended))),
         Err(code) => {
+            let why = wishes.timeout.filter(|_| code == ExitCode::StillRunning).map(ran_out).unwrap_or_default();
             screen.note(&format!(
-                "The run goes on in the cluster. To see it again, from its start:\n  {}",
+                "{why}The run goes on in the cluster. To see it again, from its start:\n  {}",
                 session.command(&format!("logs {job}"))
             ));
             Ok(Followed::GoesOn(code))
         }
     }
+}
+
+fn ran_out(limit: Duration) -> String {
+    let limit = if limit < Duration::from_secs(1) { format!("{limit:?}") } else { age::human(limit) };
+    format!("The limit of {limit} (--timeout) ran out. ")
 }
 
 async fn reached(deadline: Option<Instant>) {
@@ -155,7 +176,7 @@ async fn to_the_end(
                 for warning in outcome.warnings.iter().filter(|warning| !view.warned.contains(*warning)) {
                     screen.warn(warning);
                 }
-                return Ok(Ended { outcome, found: view.found });
+                return Ok(Ended { outcome, found: view.found, newest: view.newest });
             }
         }
     }
@@ -185,6 +206,8 @@ struct View {
     reports: Reports,
     warned: BTreeSet<String>,
     found: Vec<FoundBackup>,
+    /// When the run reported last, by its own clock.
+    newest: Option<Timestamp>,
     /// When progress was written last, and what.
     shown: Option<(Instant, Vec<String>)>,
     /// Whether the reader was told that nothing new can be seen at present.
@@ -196,7 +219,8 @@ struct View {
 impl View {
     fn new(job: &str, reports: Reports) -> Self {
         let picture = Picture::of(job);
-        Self { picture, reports, warned: BTreeSet::new(), found: vec![], shown: None, cut_off: false, trouble: None }
+        let (warned, found) = (BTreeSet::new(), vec![]);
+        Self { picture, reports, warned, found, newest: None, shown: None, cut_off: false, trouble: None }
     }
 
     /// Tells when the cluster is lost from sight, and when it is back.
@@ -219,7 +243,14 @@ impl View {
         }
     }
 
+    /// Writes a line of the command's data.
+    fn line(&self, text: &str, screen: &mut Screen) {
+        let stamp = self.newest.filter(|_| self.reports == Reports::TimedLines);
+        screen.line(&stamped(stamp, text));
+    }
+
     fn take(&mut self, event: &Event, screen: &mut Screen) {
+        self.newest = Some(event.time);
         if self.reports == Reports::Json {
             let line = serde_json::to_string(event).expect("a report that was read can be written");
             screen.data(&format!("{line}\n"));
@@ -235,10 +266,14 @@ impl View {
             (None, _) | (Some(_), Reports::Json) | (Some(Line::Step(_)), Reports::Quiet) => {}
             (Some(Line::Step(text)), Reports::Aside) => screen.note(&text),
             (Some(Line::Warning(text)), Reports::Aside | Reports::Quiet) => screen.warn(&text),
-            (Some(Line::Step(text)), Reports::Lines) => screen.line(&text),
-            (Some(Line::Warning(text)), Reports::Lines) => screen.line(&format!("Warning: {text}")),
+            (Some(Line::Step(text)), Reports::Lines | Reports::TimedLines) => self.line(&text, screen),
+            (Some(Line::Warning(text)), Reports::Lines | Reports::TimedLines) => {
+                self.line(&format!("Warning: {text}"), screen);
+            }
         }
-        screen.gauges(self.picture.gauges());
+        // Documents show by themselves that the run goes on; whoever reads them may write to this terminal, too.
+        let moving = if self.reports == Reports::Json { vec![] } else { self.picture.gauges() };
+        screen.gauges(moving);
         self.tick(screen);
     }
 
@@ -255,12 +290,17 @@ impl View {
         for line in &lines {
             match self.reports {
                 Reports::Aside => screen.note(line),
-                Reports::Lines => screen.line(line),
+                Reports::Lines | Reports::TimedLines => self.line(line, screen),
                 Reports::Json | Reports::Quiet => {}
             }
         }
         self.shown = Some((Instant::now(), lines));
     }
+}
+
+/// A line with its time in front, where there is one to be shown.
+pub(crate) fn stamped(stamp: Option<Timestamp>, text: &str) -> String {
+    stamp.map_or_else(|| text.to_owned(), |stamp| format!("{stamp} {text}"))
 }
 
 /// Reads a conductor's last word. Without one a run has failed, whatever else seems so.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::cli::LogsFlags;
+use super::cli::{LogForm, LogsFlags, RunForm};
 use super::connect::Session;
-use super::follow::{FollowWishes, Followed, Reports, follow};
+use super::follow::{FollowWishes, Followed, Reports, follow, limit};
 use super::job::is_look;
 use super::{CommandResult, backups, report};
 use crate::adapters::kubernetes::orders::{OrderedRun, Orders};
@@ -21,18 +21,23 @@ const SHOWN: usize = 5;
 pub(crate) async fn run(flags: &LogsFlags, session: &Session, screen: &mut Screen) -> CommandResult {
     let job = match &flags.job {
         Some(job) => known(session, job.trim_start_matches("job.batch/").trim_start_matches("job/")).await?,
-        None => newest(session, flags.statefulset.as_deref(), screen).await?,
+        None => worth_seeing(session, flags.statefulset.as_deref(), screen).await?,
     };
-    let wishes = FollowWishes {
-        timeout: Some(flags.timeout).filter(|limit| !limit.is_zero()),
-        start_timeout: START_LIMIT,
-        reports: if flags.output.is_some() { Reports::Json } else { Reports::Lines },
+    let reports = match flags.output {
+        Some(LogForm::Json) => Reports::Json,
+        None if flags.timestamps => Reports::TimedLines,
+        None => Reports::Lines,
     };
-    match follow(&job, &wishes, session, screen).await? {
-        Followed::GoesOn(code) => Ok(code),
-        Followed::Ended(ended) if wishes.reports == Reports::Json => Ok(report::end(&ended.outcome, screen)),
-        Followed::Ended(ended) => Ok(report::to_its_end(&ended.outcome, screen)),
+    let wishes = FollowWishes { timeout: limit(flags.timeout), start_timeout: START_LIMIT, reports };
+    let ended = match follow(&job, &wishes, session, screen).await? {
+        Followed::GoesOn(code) => return Ok(code),
+        Followed::Ended(ended) => ended,
+    };
+    if flags.output.is_some() {
+        report::tell(&job, &ended.outcome, RunForm::Json, screen);
+        return Ok(report::end(&ended.outcome, screen));
     }
+    Ok(report::to_its_end(&ended.outcome, ended.newest.filter(|_| flags.timestamps), screen))
 }
 
 /// The runs that are remembered, the newest first.
@@ -57,24 +62,85 @@ async fn known(session: &Session, job: &str) -> Result<String, Failure> {
     Err(match backups::nearest(job, &names) {
         Some(near) => failure.with_hint(format!("did you mean {near}?")),
         None if names.is_empty() => failure.with_hint(session.command("list")),
-        None => failure.with_hint(format!("{} shows the newest run", session.command("logs"))),
+        None => failure.with_hint(format!("{} shows the run at work, or the newest", session.command("logs"))),
     })
 }
 
-/// The run that is worth seeing: the one at work, or else the newest.
-///
-/// One that is turned away because another is at work is newer than that one, and has nothing to tell.
-async fn newest(session: &Session, statefulset: Option<&str>, screen: &mut Screen) -> Result<String, Failure> {
-    let is_look = |run: &OrderedRun| run.task.as_deref().is_some_and(is_look);
-    let mut runs = runs(session, statefulset).await?;
-    runs.retain(|run| !is_look(run));
-    let at_work = runs.iter().filter(|run| run.is_running).min_by_key(|run| (run.ordered, &run.job));
-    let Some(run) = at_work.or(runs.first()) else {
+/// Finds the run that is worth seeing, and says which one that is.
+async fn worth_seeing(session: &Session, statefulset: Option<&str>, screen: &mut Screen) -> Result<String, Failure> {
+    let runs = runs(session, statefulset).await?;
+    let Some((run, why)) = choose(&runs) else {
         let what = format!("no run is remembered in namespace {}", session.namespace()?);
         return Err(Failure::new(ExitCode::Error, what)
             .with_cause("runs are forgotten a week after they end")
             .with_hint(session.command("create")));
     };
-    screen.note(&format!("run {}", run.job));
+    screen.note(&format!("run {}, {why}", run.job));
     Ok(run.job.clone())
+}
+
+/// Chooses the run at work, or else the newest that did anything, of those that are given the newest first.
+///
+/// One that is turned away because another is at work is newer than that one, and has nothing to tell. What was
+/// passed over is named: why a run was refused may be what is looked for.
+fn choose(runs: &[OrderedRun]) -> Option<(&OrderedRun, String)> {
+    let runs: Vec<&OrderedRun> = runs.iter().filter(|run| !run.task.as_deref().is_some_and(is_look)).collect();
+    let worked: Vec<&OrderedRun> = runs.iter().filter(|run| !did_nothing(run)).copied().collect();
+    if let Some(run) = worked.iter().filter(|run| run.is_running).min_by_key(|run| (run.ordered, &run.job)) {
+        return Some((run, "which is at work".to_owned()));
+    }
+    let newest = runs.first()?;
+    match worked.first() {
+        None => Some((newest, "the newest; none did anything".to_owned())),
+        Some(run) if run == newest => Some((run, "the newest".to_owned())),
+        Some(run) => Some((run, format!("the newest that did anything; {} was {}", newest.job, nothing(newest)))),
+    }
+}
+
+/// Whether a run was only asked, or turned away before it changed anything.
+fn did_nothing(run: &OrderedRun) -> bool {
+    run.only_asks || matches!(run.failed, Some(ExitCode::Locked | ExitCode::Refused))
+}
+
+fn nothing(run: &OrderedRun) -> &'static str {
+    if run.only_asks { "a dry run" } else { "refused" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(job: &str) -> OrderedRun {
+        let (ordered, task) = (None, Some("backup".to_owned()));
+        OrderedRun { job: job.to_owned(), ordered, task, is_running: false, only_asks: false, failed: None }
+    }
+
+    fn refused(job: &str, code: ExitCode) -> OrderedRun {
+        OrderedRun { failed: Some(code), ..run(job) }
+    }
+
+    fn chosen(runs: &[OrderedRun]) -> Option<String> {
+        choose(runs).map(|(run, why)| format!("{}, {why}", run.job))
+    }
+
+    #[test]
+    fn the_run_at_work_is_seen_before_the_newest() {
+        let at_work = OrderedRun { is_running: true, ..run("b") };
+        let asks = OrderedRun { is_running: true, only_asks: true, ..run("d") };
+        let runs = [asks, refused("c", ExitCode::Locked), at_work, run("a")];
+        assert_eq!(chosen(&runs).unwrap(), "b, which is at work");
+    }
+
+    #[test]
+    fn a_run_that_did_nothing_is_passed_over_and_named() {
+        let asks = OrderedRun { only_asks: true, ..run("c") };
+        let refused = refused("b", ExitCode::Refused);
+        let failed = OrderedRun { failed: Some(ExitCode::FailedInCluster), ..run("a") };
+        let runs = [asks.clone(), refused.clone(), failed.clone()];
+        assert_eq!(chosen(&runs).unwrap(), "a, the newest that did anything; c was a dry run");
+        assert_eq!(chosen(&runs[1..]).unwrap(), "a, the newest that did anything; b was refused");
+        assert_eq!(chosen(&runs[..2]).unwrap(), "c, the newest; none did anything");
+        assert_eq!(chosen(&[failed, asks]).unwrap(), "a, the newest");
+        assert_eq!(chosen(&[OrderedRun { task: Some("status".to_owned()), ..run("x") }]), None);
+    }
 }

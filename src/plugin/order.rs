@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
 
-use super::cli::RunFlags;
+use super::cli::{RunFlags, RunForm};
 use super::connect::Session;
-use super::follow::{FollowWishes, Followed, Reports, follow, follow_new};
+use super::follow::{FollowWishes, Followed, Reports, follow, follow_new, limit};
 use super::job::{job, name};
 use super::{CommandResult, overrides, preflight, report};
 use crate::adapters::kubernetes::orders::Orders;
@@ -41,7 +41,9 @@ pub(crate) async fn see_through(
         screen.note(&format!("To follow it:\n  {}", session.command(&format!("logs {}", placed.job))));
         return Ok(ExitCode::Done);
     }
-    match follow_new(&placed.job, &flags.wait, placed.start_timeout, session, screen).await? {
+    let reports = if flags.output == Some(RunForm::Json) { Reports::Json } else { Reports::Aside };
+    let wishes = FollowWishes::of(&flags.wait, placed.start_timeout, reports);
+    match follow_new(&placed.job, &wishes, session, screen).await? {
         Followed::GoesOn(code) => Ok(code),
         Followed::Ended(ended) => Ok(report::run(&placed.job, &ended.outcome, flags.wish(), screen)),
     }
@@ -57,7 +59,7 @@ pub(crate) async fn ask(
     screen: &mut Screen,
 ) -> Result<(String, Followed), Failure> {
     let placed = send(order, session, screen).await?;
-    let timeout = Some(timeout).filter(|limit| !limit.is_zero());
+    let timeout = limit(timeout);
     let wishes = FollowWishes { timeout, start_timeout: placed.start_timeout, reports: Reports::Quiet };
     let followed = follow(&placed.job, &wishes, session, screen).await?;
     Ok((placed.job, followed))

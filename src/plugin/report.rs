@@ -8,13 +8,15 @@ mod look;
 mod restore;
 mod words;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::cli::DocumentForm;
+use super::cli::RunForm;
+use super::follow::stamped;
 use crate::exit_code::ExitCode;
 use crate::model::outcome::{End, Outcome};
 use crate::model::report::RunReport;
-use crate::render::document::document;
+use crate::render::document::{Form, document};
 use crate::render::screen::Screen;
 pub(crate) use restore::lines as plan_lines;
 
@@ -31,16 +33,16 @@ struct Shown {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wish {
     /// A document instead of lines.
-    pub(crate) form: Option<DocumentForm>,
+    pub(crate) form: Option<RunForm>,
     /// No headers above columns.
     pub(crate) no_headers: bool,
 }
 
-/// Shows how a run ended; with a form, its whole outcome is the data.
+/// Shows how a run ended; with a form, its whole outcome is the data, or the last of it.
 pub(crate) fn run(job: &str, outcome: &Outcome<RunReport>, wish: Wish, screen: &mut Screen) -> ExitCode {
     let Wish { form, no_headers } = wish;
     if let Some(form) = form {
-        screen.data(&document(&whole(job, outcome), form.into()));
+        tell(job, outcome, form, screen);
     }
     if let End::Done(report) = &outcome.end {
         let shown = shown(report);
@@ -58,8 +60,17 @@ pub(crate) fn run(job: &str, outcome: &Outcome<RunReport>, wish: Wish, screen: &
     end(outcome, screen)
 }
 
+/// Writes the outcome for other programs: as JSON on one line, as each report before it was.
+pub(crate) fn tell(job: &str, outcome: &Outcome<RunReport>, form: RunForm, screen: &mut Screen) {
+    let whole = whole(job, outcome);
+    screen.data(&match form {
+        RunForm::Json => format!("{whole}\n"),
+        RunForm::Yaml => document(&whole, Form::Yaml),
+    });
+}
+
 /// Shows how a run ended where that is the data, as everything before it was.
-pub(crate) fn to_its_end(outcome: &Outcome<RunReport>, screen: &mut Screen) -> ExitCode {
+pub(crate) fn to_its_end(outcome: &Outcome<RunReport>, stamp: Option<Timestamp>, screen: &mut Screen) -> ExitCode {
     if let End::Done(report) = &outcome.end {
         let shown = shown(report);
         let warnings = shown.warnings.iter().map(|warning| format!("Warning: {warning}"));
@@ -70,7 +81,7 @@ pub(crate) fn to_its_end(outcome: &Outcome<RunReport>, screen: &mut Screen) -> E
             .chain(warnings)
             .chain(shown.summary.iter().cloned())
         {
-            screen.line(&line);
+            screen.line(&stamped(stamp, &line));
         }
     }
     end(outcome, screen)

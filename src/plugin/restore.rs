@@ -5,7 +5,6 @@
 mod elsewhere;
 
 use std::io::BufRead;
-use std::time::Duration;
 
 use super::ask::confirm_name;
 use super::cli::RestoreFlags;
@@ -98,9 +97,12 @@ enum Seen {
 }
 
 async fn preview(look: &Order, flags: &RestoreFlags, session: &Session, screen: &mut Screen) -> Result<Seen, Failure> {
-    let (job, followed) = ask(look, Duration::ZERO, session, screen).await?;
+    let (job, followed) = ask(look, flags.run.wait.timeout, session, screen).await?;
     let ended = match followed {
-        Followed::GoesOn(code) => return Ok(Seen::Ended(code)),
+        Followed::GoesOn(code) => {
+            screen.note("The plan was not waited for, and nothing is restored.");
+            return Ok(Seen::Ended(code));
+        }
         Followed::Ended(ended) => ended,
     };
     match ended.outcome.end {

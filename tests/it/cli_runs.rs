@@ -3,11 +3,16 @@
 
 use serde_json::{Value, json};
 
-use crate::loopback_api::{Answer, Api, galera, plugin};
+use crate::loopback_api::{Answer, Api, Asked, galera, plugin};
 
 /// A cluster whose every run ends with these reports and this outcome.
 pub(crate) fn cluster(reports: Vec<Value>, outcome: Value) -> Api {
-    Api::start(move |path| match path {
+    Api::start(move |path| answer(path, &reports, &ended_pod(&outcome)))
+}
+
+/// What such a cluster answers: with the run's reports, and the pod of its conductor.
+pub(crate) fn answer(path: &str, reports: &[Value], pod: &Value) -> Answer {
+    match path {
         "/apis/apps/v1/namespaces/db/statefulsets" => Answer::ok(&json!({"metadata": {}, "items": [galera("one")]})),
         "/apis/apps/v1/namespaces/db/statefulsets/one" => Answer::ok(&statefulset()),
         "/api/v1/namespaces/db/configmaps" => Answer::ok(&json!({"metadata": {}, "items": []})),
@@ -23,15 +28,13 @@ pub(crate) fn cluster(reports: Vec<Value>, outcome: Value) -> Api {
             {"metadata": {"name": "run-x"}, "status": {"conditions": [{"type": "Complete", "status": "True"}]}}]})),
         "/apis/batch/v1/namespaces/db/cronjobs" => Answer::ok(&json!({"metadata": {}, "items": [cron_job()]})),
         "/apis/batch/v1/namespaces/db/cronjobs/nightly" => Answer::ok(&cron_job()),
-        "/api/v1/namespaces/db/pods" => {
-            Answer::ok(&json!({"metadata": {"resourceVersion": "1"}, "items": [ended_pod(&outcome)]}))
-        }
-        "/api/v1/namespaces/db/pods/run-x-pod/log" => Answer::lines(&reports),
+        "/api/v1/namespaces/db/pods" => Answer::ok(&json!({"metadata": {"resourceVersion": "1"}, "items": [pod]})),
+        "/api/v1/namespaces/db/pods/run-x-pod/log" => Answer::lines(reports),
         path if path.contains("/secrets/") || path.contains("/serviceaccounts/") => {
             Answer::ok(&json!({"metadata": {"name": "there"}}))
         }
         _ => Answer::status(404, "not found"),
-    })
+    }
 }
 
 fn statefulset() -> Value {
@@ -53,10 +56,14 @@ fn cron_job() -> Value {
 }
 
 fn ended_pod(outcome: &Value) -> Value {
-    let ended = json!({"terminated": {"exitCode": 0, "message": outcome.to_string()}});
+    pod("Succeeded", &json!({"terminated": {"exitCode": 0, "message": outcome.to_string()}}))
+}
+
+/// The pod of the conductor, whose container is in that state.
+pub(crate) fn pod(phase: &str, state: &Value) -> Value {
     json!({"metadata": {"name": "run-x-pod", "uid": "p", "resourceVersion": "1"}, "spec": {"containers": []},
-        "status": {"phase": "Succeeded", "containerStatuses": [{"name": "conductor", "ready": false, "restartCount": 0,
-            "image": "i", "imageID": "i", "state": ended}]}})
+        "status": {"phase": phase, "containerStatuses": [{"name": "conductor", "ready": false, "restartCount": 0,
+            "image": "i", "imageID": "i", "state": state}]}})
 }
 
 pub(crate) fn report(seq: u32, kind: &Value) -> Value {
@@ -92,6 +99,41 @@ fn a_warning_of_the_run_is_told_once_and_ends_with_3() {
     let warned =
         report(1, &json!({"kind": "warned", "message": "backup 2000-01-02_00-00-00 could not be copied: quota"}));
     insta::assert_snapshot!(all(&cluster(vec![warned], outcome), &[&["sync", "--to", "s3"]]));
+}
+
+#[test]
+fn a_run_that_is_followed_as_json_gives_one_report_a_line_and_its_outcome_last() {
+    let step = report(1, &json!({"kind": "step", "message": "2 backups to copy"}));
+    let progress =
+        json!({"kind": "progress", "doneBytes": 5, "totalBytes": 5, "writtenBytes": 5, "runner": "run-x-sync-0"});
+    let outcome = json!({"schema": 1, "done": {"keep": {"uploaded": ["base/2000-01-01_00-00-00"], "uploadedCount": 1,
+        "bytes": 5}}});
+    let server = cluster(vec![step, report(2, &progress)], outcome);
+    let lines: [&[&str]; 5] = [
+        &["sync", "-o", "json"],
+        &["create", "-o", "json"],
+        &["logs", "run-x", "-o", "json"],
+        &["logs", "run-x", "--timestamps"],
+        &["sync", "-o", "yaml"],
+    ];
+    insta::assert_snapshot!(all(&server, &lines));
+}
+
+#[test]
+fn a_limit_that_runs_out_is_named_also_where_only_a_plan_was_asked_for() {
+    let at_work = pod("Running", &json!({"running": {}}));
+    let server = Api::judging(move |asked| answer_at_work(asked, &[], &at_work));
+    let restore = ["restore", "2000-01-01_00-00-00", "--statefulset", "one", "--timeout", "1s", "--dry-run"];
+    insta::assert_snapshot!(all(&server, &[&["prune", "--dry-run", "--timeout", "1s"], &restore]));
+}
+
+/// What a cluster answers whose run is at work: nothing changes there.
+pub(crate) fn answer_at_work(asked: &Asked, reports: &[Value], pod: &Value) -> Answer {
+    if asked.query.contains("watch=") {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        return Answer::lines(&[]);
+    }
+    answer(&asked.path, reports, pod)
 }
 
 #[test]
@@ -154,7 +196,7 @@ fn a_schedule_is_found_by_name_changed_and_run_at_once() {
         &["schedule", "resume", "nightli"],
         &["schedule", "delete", "cronjob.batch/nightly"],
         &["schedule", "create", "weekly", "--schedule", "@weekly", "--dry-run"],
-        &["create", "--from-schedule", "nightly", "-o", "json"],
+        &["create", "--from-schedule", "nightly", "--dry-run", "-o", "json"],
         &["create", "--from-schedule", "nightly", "--keep", "3"],
         &["create", "two", "--from-schedule", "nightly"],
     ];

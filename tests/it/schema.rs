@@ -54,17 +54,16 @@ pub(crate) fn check(printed: &str) {
         let flaws = flaws(document, name);
         assert!(flaws.is_empty(), "docs/schema/{name}.json does not describe\n{printed}\n{}", flaws.join("\n"));
     };
-    if let Ok(document) = serde_json::from_str::<Value>(printed) {
-        let Some((_, name)) = KINDS.iter().find(|(kind, _)| document["kind"] == *kind) else { return };
-        hold(&document, name);
+    let whole = serde_json::from_str::<Value>(printed).map(|document| vec![document]);
+    let each = || printed.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    for document in whole.unwrap_or_else(|_| each()) {
+        if document.get("seq").is_some() {
+            hold(&document, "event");
+        } else if let Some((_, name)) = KINDS.iter().find(|(kind, _)| document["kind"] == *kind) {
+            hold(&document, name);
+        }
         if let Some(plan) = document.pointer("/done/preview") {
             hold(plan, "restore-plan");
-        }
-        return;
-    }
-    for event in printed.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
-        if event.get("seq").is_some() {
-            hold(&event, "event");
         }
     }
 }

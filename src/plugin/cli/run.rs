@@ -64,7 +64,7 @@ pub(crate) struct RecoverFlags {
 /// Flags of `logs`.
 #[derive(Debug, Args)]
 pub(crate) struct LogsFlags {
-    /// Job of the run; the newest run when none is named
+    /// Job of the run; when none is named, the one at work, or else the newest that did anything
     #[arg(value_name = "JOB")]
     pub(crate) job: Option<String>,
     /// Only runs of this StatefulSet
@@ -73,7 +73,10 @@ pub(crate) struct LogsFlags {
     /// Longest time to follow the run; 0 means no limit
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "0")]
     pub(crate) timeout: Duration,
-    /// Form of the output: json is one report a line, as the run wrote it
+    /// Put the time of each line in front of it
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) timestamps: bool,
+    /// Form of the output
     #[arg(short, long, value_enum, value_name = "FORM")]
     pub(crate) output: Option<LogForm>,
 }
@@ -81,6 +84,6 @@ pub(crate) struct LogsFlags {
 /// Forms of a run's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogForm {
-    /// One report a line
+    /// What the run reports, one document a line as it was written, and how it ended on the last
     Json,
 }

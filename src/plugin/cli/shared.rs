@@ -68,7 +68,7 @@ pub(crate) enum DryRun {
 /// Forms of output of `create`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ObjectForm {
-    /// Print the Job as JSON and order nothing
+    /// What the run reports, one document a line, and how it ended on the last; with --dry-run or --no-wait, the Job
     Json,
     /// Print the Job as YAML and order nothing
     Yaml,
@@ -94,6 +94,15 @@ impl From<DocumentForm> for Form {
     }
 }
 
+/// The same of commands that follow a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RunForm {
+    /// What the run reports, one document a line, and how it ended on the last
+    Json,
+    /// How the run ended
+    Yaml,
+}
+
 /// Flags of commands that order a run, follow it and show how it ended.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunFlags {
@@ -101,7 +110,7 @@ pub(crate) struct RunFlags {
     pub(crate) wait: WaitFlags,
     /// Form of the output on stdout
     #[arg(short, long, value_enum, value_name = "FORM")]
-    pub(crate) output: Option<DocumentForm>,
+    pub(crate) output: Option<RunForm>,
     /// Of commands that show columns, by a flag of their own.
     #[arg(skip)]
     pub(crate) no_headers: bool,
