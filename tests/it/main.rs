@@ -40,5 +40,6 @@ mod s3_proxy;
 mod s3_server;
 mod schema;
 mod store_contract;
+mod terminal;
 mod world;
 mod world_runners;

@@ -1,0 +1,159 @@
+//! The real plugin binary on a terminal: what a person sees there, and what Ctrl-C leaves behind.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use serde_json::{Value, json};
+
+use crate::cli_runs::{answer_at_work, cluster, pod, report};
+use crate::loopback_api::Api;
+
+/// How long anything is waited for; it takes this long only where it never comes.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// A program on a terminal of its own.
+struct Terminal {
+    keyboard: File,
+    child: Child,
+    output: Receiver<Vec<u8>>,
+    /// Everything that was written so far.
+    written: String,
+}
+
+impl Terminal {
+    fn run(arguments: &[&str], server: &Api, columns: u16) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        tcsetwinsize(&master, Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+        let name = ptsname(&master, vec![]).unwrap();
+        let there = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let slave = rustix::fs::open(name, there, Mode::empty()).unwrap();
+        let child = start(arguments, server, &slave);
+        // The last end of it is the program's: its end ends the output.
+        drop(slave);
+        let keyboard = File::from(master);
+        let output = listen(keyboard.try_clone().unwrap());
+        Self { keyboard, child, output, written: String::new() }
+    }
+
+    /// Waits until something was written.
+    fn until(&mut self, what: &str) {
+        while !self.written.contains(what) {
+            let Ok(bytes) = self.output.recv_timeout(LIMIT) else { panic!("no {what:?} in {}", self.written) };
+            self.written.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keyboard.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits for the end, and returns the exit code with all that was written.
+    fn end(mut self) -> (Option<i32>, String) {
+        while let Ok(bytes) = self.output.recv_timeout(LIMIT) {
+            self.written.push_str(&String::from_utf8_lossy(&bytes));
+        }
+        (self.child.wait().unwrap().code(), self.written)
+    }
+}
+
+/// Starts the plugin in a session of its own, so that the terminal's Ctrl-C is its.
+fn start(arguments: &[&str], server: &Api, terminal: &OwnedFd) -> Child {
+    let end = || Stdio::from(terminal.try_clone().unwrap());
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "--wait"]).arg(assert_cmd::cargo::cargo_bin("kubectl-mariadb_backup")).args(arguments);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("TERM", "xterm");
+    command.env("HOME", "/nowhere").env("KUBECONFIG", server.kubeconfig());
+    command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap()
+}
+
+fn listen(mut screen: File) -> Receiver<Vec<u8>> {
+    let (heard, output) = channel();
+    thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        // A terminal that nobody has open any more ends with an error.
+        while let Ok(count @ 1..) = screen.read(&mut bytes) {
+            if heard.send(bytes[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    output
+}
+
+/// Every line that was drawn or written, without what only moves the cursor.
+fn drawn(written: &str) -> Vec<String> {
+    written.split(['\r', '\n']).map(without_controls).collect()
+}
+
+fn without_controls(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let rest = parts.map(|part| part.trim_start_matches(|c: char| !c.is_ascii_alphabetic()).chars().skip(1));
+    rest.fold(first, |text, part| text + &part.collect::<String>())
+}
+
+/// A cluster in which two runners send bytes, without end.
+fn at_work() -> Api {
+    let progress = |runner: &str, done: u64| {
+        json!({"kind": "progress", "runner": format!("run-x-{runner}"), "doneBytes": done << 20,
+            "totalBytes": 400 << 20, "writtenBytes": 0})
+    };
+    let reports: Vec<Value> = vec![
+        report(1, &json!({"kind": "step", "message": "2 backups to copy"})),
+        report(2, &progress("sync-0", 100)),
+        report(3, &progress("sync-1", 200)),
+    ];
+    let pod = pod("Running", &json!({"running": {}}));
+    Api::judging(move |asked| answer_at_work(asked, &reports, &pod))
+}
+
+#[test]
+fn a_question_is_seen_with_all_that_it_is_about_and_so_is_the_answer() {
+    let server = cluster(vec![], json!({}));
+    let mut terminal = Terminal::run(&["delete", "2000-01-01_00-00-00", "-n", "db"], &server, 60);
+    terminal.until("Delete them? (y/N)");
+    for line in ["backup/2000-01-01_00-00-00 (full)", "backup/2000-01-02_00-00-00 (incremental, needs"] {
+        assert!(terminal.written.contains(line), "{}", terminal.written);
+    }
+    terminal.press("no\n");
+    let (code, written) = terminal.end();
+    let (_, behind) = written.split_once("(y/N)").unwrap();
+    assert_eq!(code, Some(1));
+    assert_eq!(without_controls(behind), "\r\nno\r\nerror: not confirmed; nothing was ordered\r\n");
+}
+
+#[test]
+fn ctrl_c_while_a_run_is_followed_says_how_to_see_it_again_and_leaves_the_terminal_as_it_was() {
+    let server = at_work();
+    let mut terminal = Terminal::run(&["sync", "-n", "db"], &server, 60);
+    terminal.until("sync-1");
+    terminal.press("\x03");
+    let (code, written) = terminal.end();
+    assert_eq!(code, Some(130), "{written}");
+    assert!(written.ends_with("\r\n  kubectl mariadb-backup logs run-x -n db\r\n"), "{written}");
+    assert!(!written.contains("\x1b[?25l"), "the cursor was hidden");
+}
+
+#[test]
+fn every_runner_at_work_has_a_bar_and_no_line_is_wider_than_the_terminal() {
+    let server = at_work();
+    let mut terminal = Terminal::run(&["sync", "-n", "db"], &server, 60);
+    terminal.until("sync-1");
+    terminal.press("\x03");
+    let (_, written) = terminal.end();
+    let lines = drawn(&written);
+    let has = |begin: &str, end: &str| lines.iter().any(|line| line.contains(begin) && line.ends_with(end));
+    assert!(has("store sync-0 [=====>", "] 100MiB/400MiB"), "{lines:?}");
+    assert!(has("store sync-1 [==========>", "] 200MiB/400MiB"), "{lines:?}");
+    assert!(lines.iter().all(|line| line.chars().count() <= 60), "{lines:?}");
+}
