@@ -112,7 +112,16 @@ mod tests {
 
     fn run(job: &str) -> OrderedRun {
         let (ordered, task) = (None, Some("backup".to_owned()));
-        OrderedRun { job: job.to_owned(), ordered, task, is_running: false, only_asks: false, failed: None }
+        OrderedRun {
+            job: job.to_owned(),
+            ordered,
+            task,
+            is_running: false,
+            order: None,
+            end: None,
+            only_asks: false,
+            failed: None,
+        }
     }
 
     fn refused(job: &str, code: ExitCode) -> OrderedRun {

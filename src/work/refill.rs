@@ -174,6 +174,8 @@ impl Site<'_> {
         }
         let names = self.volume.names(RESTORE_DIRECTORY)?;
         let own_old = self.set_aside();
+        // What cannot be removed keeps nothing else from going.
+        let mut trouble = None;
         for name in &names {
             let path = format!("{RESTORE_DIRECTORY}/{name}");
             let stays = if path == own_old {
@@ -181,11 +183,11 @@ impl Site<'_> {
             } else {
                 name.starts_with("old-") || (keep_failed && name.starts_with("failed-"))
             };
-            if !stays {
-                self.volume.remove(&path)?;
+            if !stays && let Err(error) = self.volume.remove(&path) {
+                trouble.get_or_insert(error);
             }
         }
-        self.forget_place()
+        trouble.map_or_else(|| self.forget_place(), |error| Err(error.into()))
     }
 
     /// Removes the place beside the data when nothing is in it any more.

@@ -75,6 +75,9 @@ impl DataFiles for Mortal {
         self.effect(|| self.files.rename(from, to))
     }
     fn remove(&self, path: &str) -> Result<(), PortError> {
+        if self.files.exists(&format!("{path}/.immutable")).unwrap_or(false) {
+            return Err(PortError::new(Reason::Other, format!("cannot remove {path}/.immutable")));
+        }
         self.effect(|| self.files.remove(path))
     }
     fn copy_file(&self, from: &str, to: &str) -> Result<(), PortError> {
@@ -408,6 +411,22 @@ fn old_data_that_were_kept_by_an_earlier_restore_stay_through_the_next() {
     site.must(&RefillAct::Tidy { scratch: None, keep_old_data: false, keep_failed: false });
     assert!(site.root.join(".mariadb-backup/old-earlier").exists());
     assert!(!site.root.join(".mariadb-backup/old-job").exists());
+}
+
+#[test]
+fn old_data_that_cannot_be_removed_keep_nothing_else_from_going() {
+    let site = Site::new("mysql", false);
+    site.must(&site.switch());
+    let place = site.root.join(".mariadb-backup");
+    fs::write(place.join("old-job/.immutable"), "x").unwrap();
+    for other in ["a", "prepared/base", "z"] {
+        fs::create_dir_all(place.join(other)).unwrap();
+    }
+    let tidy = RefillAct::Tidy { scratch: None, keep_old_data: false, keep_failed: false };
+    let End::Failed(failure) = site.act(&tidy, None).0.end else { panic!("it says that all is removed") };
+    assert!(failure.message.contains(".immutable"), "{failure:?}");
+    let left: Vec<_> = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["old-job"]);
 }
 
 #[test]

@@ -142,6 +142,8 @@ mod tests {
             is_running: false,
             order: None,
             end: Some(RunEnd { is_good, at: Some(at(minute)), how: "Failed (BackoffLimitExceeded)".to_owned() }),
+            only_asks: false,
+            failed: None,
         }
     }
 

@@ -169,6 +169,8 @@ mod tests {
             is_running: false,
             order: None,
             end: None,
+            only_asks: false,
+            failed: None,
         };
         let runs = || vec![run("look", "status"), run("new", "backup"), run("stock", "inventory"), run("old", "prune")];
         assert_eq!(worth_reading(runs(), 2), ["new", "old"]);
