@@ -102,10 +102,7 @@ pub(crate) fn is_look(task: &str) -> bool {
 
 /// Whether a run only looks, or is only asked what would be done.
 pub(crate) fn only_looks(run: &OrderedRun) -> bool {
-    match &run.order {
-        Some(order) => order.task.only_looks(),
-        None => run.task.as_deref().is_some_and(is_look),
-    }
+    run.only_asks || run.task.as_deref().is_some_and(is_look)
 }
 
 /// The longest a conductor may take to settle an obligation: the runner's end, then the replica's way back.

@@ -112,16 +112,7 @@ mod tests {
 
     fn run(job: &str) -> OrderedRun {
         let (ordered, task) = (None, Some("backup".to_owned()));
-        OrderedRun {
-            job: job.to_owned(),
-            ordered,
-            task,
-            is_running: false,
-            order: None,
-            end: None,
-            only_asks: false,
-            failed: None,
-        }
+        OrderedRun { job: job.to_owned(), ordered, task, is_running: false, only_asks: false, failed: None, end: None }
     }
 
     fn refused(job: &str, code: ExitCode) -> OrderedRun {

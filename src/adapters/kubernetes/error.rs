@@ -28,20 +28,14 @@ pub(crate) fn port_error(what: impl Into<String>, error: kube::Error) -> PortErr
         _ => Reason::Other,
     };
     let failed = PortError::new(reason, what);
-    match missing_right(&error) {
-        Some(missing) => {
-            let hint =
-                missing.service_account().filter(|(_, name)| *name == CONDUCTOR_ACCOUNT).map(|(namespace, _)| {
-                    format!("to give the conductor all its rights again: kubectl mariadb-backup setup -n {namespace}")
-                });
-            let failed = failed.caused_by(missing);
-            hint.into_iter().fold(failed, PortError::with_hint)
-        }
-        None => {
-            let failed = failed.caused_by(cause(&error));
-            if reason == Reason::Credentials { failed.with_hint(SIGN_IN) } else { failed }
-        }
-    }
+    let Some(missing) = missing_right(&error) else {
+        let failed = failed.caused_by(cause(&error));
+        return if reason == Reason::Credentials { failed.with_hint(SIGN_IN) } else { failed };
+    };
+    let hint = missing.service_account().filter(|(_, name)| *name == CONDUCTOR_ACCOUNT).map(|(namespace, _)| {
+        format!("to give the conductor all its rights again: kubectl mariadb-backup setup -n {namespace}")
+    });
+    hint.into_iter().fold(failed.caused_by(missing), PortError::with_hint)
 }
 
 /// What is done about a login that has expired, or never was.

@@ -47,8 +47,6 @@ pub struct OrderedRun {
     pub task: Option<String>,
     /// Whether it has not ended yet.
     pub is_running: bool,
-    /// What was ordered, where this version understands it.
-    pub order: Option<Order>,
     /// How its Job ended.
     pub end: Option<RunEnd>,
     /// Whether it is only asked what would be done.
@@ -236,9 +234,8 @@ fn ordered_run(job: &Job, over: Option<&Over>) -> OrderedRun {
         ordered: job.creation_timestamp().map(|time| time.0),
         task: job.labels().get(TASK_LABEL).cloned(),
         is_running: end.is_none() && over.is_none(),
-        only_asks: order.as_ref().is_some_and(|order| order.task.only_asks()),
+        only_asks: order.is_some_and(|order| order.task.only_asks()),
         failed: over.and_then(|over| over.failed),
-        order,
         end,
     }
 }

@@ -258,7 +258,7 @@ mod tests {
         let none = serde_json::json!({});
         let tracked = serde_json::json!({"argocd.argoproj.io/tracking-id": "shop:apps/StatefulSet:db/m"});
         let argo = ("Argo CD application shop".to_owned(), "argocd app set shop --sync-policy none".to_owned());
-        assert_eq!(found(none.clone(), tracked), [argo.clone()]);
+        assert_eq!(found(none.clone(), tracked), std::slice::from_ref(&argo));
         assert_eq!(found(serde_json::json!({"argocd.argoproj.io/instance": "shop"}), none.clone()), [argo]);
         let helm = serde_json::json!({"helm.toolkit.fluxcd.io/name": "m", "helm.toolkit.fluxcd.io/namespace": "db"});
         let flux = ("Flux HelmRelease db/m".to_owned(), "flux suspend helmrelease m -n db".to_owned());

@@ -11,6 +11,7 @@ use crate::model::catalogue::{Checksum, Entry};
 /// Which backup the cluster shall be set back to, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one wish of its own")]
 pub struct RestoreRequest {
     /// The backup.
     pub backup: BackupId,

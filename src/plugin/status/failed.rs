@@ -140,10 +140,9 @@ mod tests {
             ordered: Some(at(minute - 1)),
             task: Some("backup".to_owned()),
             is_running: false,
-            order: None,
-            end: Some(RunEnd { is_good, at: Some(at(minute)), how: "Failed (BackoffLimitExceeded)".to_owned() }),
             only_asks: false,
             failed: None,
+            end: Some(RunEnd { is_good, at: Some(at(minute)), how: "Failed (BackoffLimitExceeded)".to_owned() }),
         }
     }
 

@@ -167,10 +167,9 @@ mod tests {
             ordered: None,
             task: Some(task.to_owned()),
             is_running: false,
-            order: None,
-            end: None,
             only_asks: false,
             failed: None,
+            end: None,
         };
         let runs = || vec![run("look", "status"), run("new", "backup"), run("stock", "inventory"), run("old", "prune")];
         assert_eq!(worth_reading(runs(), 2), ["new", "old"]);
