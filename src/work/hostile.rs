@@ -122,6 +122,16 @@ fn all_inside(paths: &[String]) -> bool {
     paths.iter().all(|path| path.rsplit_once('/').is_some_and(|(directory, name)| directory == FULL && name != ".."))
 }
 
+#[test]
+fn a_manifest_without_the_sum_of_a_file_is_a_finding() {
+    let mut manifest: Value = serde_json::from_slice(&a_manifest()).unwrap();
+    manifest["files"]["mariadb_backup_info"]["sha256"] = json!("");
+    let (store, expected) = world(serde_json::to_vec(&manifest).unwrap());
+    let report = check(&store, &expected);
+    assert_eq!(report.local.0[0], Verdict::Damaged);
+    assert!(report.bad[0].contains("has no sum"), "{:?}", report.bad);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

@@ -42,7 +42,7 @@ fn a_run_is_told_by_events_on_the_statefulset_and_by_figures_for_prometheus() {
     assert_eq!(figure(&cluster, "mariadb_backup_last_run_success", backup), "1");
     let desync: f64 = figure(&cluster, "mariadb_backup_last_copy_desync_seconds", ",type=\"full\"").parse().unwrap();
     assert!(desync > 0.0);
-    assert!(cluster.plugin(&["create", "--required-space-ratio", "1000000"]).code != 0);
+    assert!(cluster.plugin(&["create", "--required-space-ratio", "100"]).code != 0);
     assert_eq!(figure(&cluster, "mariadb_backup_last_run_success", backup), "0");
     assert_eq!(figure(&cluster, "mariadb_backup_last_success_timestamp_seconds", backup), success);
     assert_eq!(figure(&cluster, "mariadb_backup_obligations_open", ""), "0");

@@ -87,6 +87,8 @@ impl List {
                 self.find(&path, "the catalogue and the backup's manifest disagree about it");
             }
             Some(_) => {}
+            // The original has no manifests, and ours have a sum of every file.
+            None if sum.checksum.is_empty() => self.find(&path, "the backup's manifest has no sum of it"),
             None => drop(self.files.insert(path, sum)),
         }
     }
