@@ -1,5 +1,7 @@
 //! How much room a backup needs, and whether it is there.
 
+use super::bytes;
+
 /// Room on a volume, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
@@ -11,7 +13,10 @@ pub struct Room {
 
 /// Not enough room for a backup.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("needs {needed_bytes} bytes free ({data_bytes} bytes of data x {ratio}), found {free_bytes}")]
+#[error(
+    "needs {} free ({} of data x {ratio}), found {}",
+    bytes::human(*.needed_bytes), bytes::human(*.data_bytes), bytes::human(*.free_bytes)
+)]
 pub struct NotEnoughRoom {
     /// What the rule asks for.
     pub needed_bytes: u64,

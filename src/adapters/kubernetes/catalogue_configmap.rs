@@ -45,7 +45,7 @@ impl CatalogueStore for ConfigMapCatalogue {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             PortError::new(Reason::Malformed, self.cannot("understand"))
                 .caused_by(format!("{error}{cause}"))
-                .with_hint(format!("kubectl get configmap {} -n {} -o yaml", self.name, self.namespace))
+                .with_hint(format!("what is in it: kubectl get configmap {} -n {} -o yaml", self.name, self.namespace))
         })?;
         Ok((catalogue, version))
     }

@@ -154,7 +154,11 @@ fn read(wishes: &Wishes) -> Result<(Option<Kubeconfig>, String), PortError> {
         if !all_must_be_there && !file.exists() {
             continue;
         }
-        let cannot = |error| PortError::new(Reason::Other, format!("cannot read {}", file.display())).caused_by(error);
+        let cannot = |error| {
+            PortError::new(Reason::Other, format!("cannot read {}", file.display()))
+                .caused_by(error)
+                .with_hint(format!("is it the right file? kubectl config view --kubeconfig {}", file.display()))
+        };
         let next = Kubeconfig::read_from(&file).map_err(|error| cannot(plain(error)))?;
         merged = Some(match merged {
             None => next,
@@ -272,7 +276,9 @@ fn choose_user(
 }
 
 fn not_there(what: &str, name: &str, source: &str, plural: &str, there: &[&str]) -> PortError {
-    PortError::new(Reason::Missing, format!("{what} \"{name}\" is not in {source}")).caused_by(there_are(plural, there))
+    PortError::new(Reason::Missing, format!("{what} \"{name}\" is not in {source}"))
+        .caused_by(there_are(plural, there))
+        .with_hint("kubectl config get-contexts shows what is in it")
 }
 
 fn there_are(plural: &str, names: &[&str]) -> String {

@@ -63,7 +63,7 @@ impl Bucket {
         }
         PortError::new(Reason::Unreachable, format!("cannot {what}: {} does not answer", self.server))
             .caused_by(cause)
-            .with_hint("check MARIADB_BACKUP_S3_ENDPOINT, and that pods may reach it")
+            .with_hint("does the endpoint fit, and may pods reach it? to change it: kubectl mariadb-backup setup --s3-endpoint URL")
     }
 
     fn refused(&self, what: &str, refusal: &Refusal<'_>) -> PortError {
@@ -71,7 +71,7 @@ impl Bucket {
         let made = |reason, why: String| PortError::new(reason, format!("cannot {what}: {why}"));
         match (refusal.code, refusal.status) {
             ("NoSuchBucket", _) => made(Reason::Missing, format!("there is no bucket {name} on {server}"))
-                .with_hint("create the bucket, or set MARIADB_BACKUP_S3_BUCKET"),
+                .with_hint("create the bucket, or name another: kubectl mariadb-backup setup --s3-bucket NAME"),
             ("InvalidAccessKeyId", _) => {
                 made(Reason::Credentials, format!("{server} does not know the access key")).with_hint(MOUNTED)
             }
@@ -89,10 +89,10 @@ impl Bucket {
                 .with_hint("set the clock of the node"),
             ("PermanentRedirect" | "AuthorizationHeaderMalformed" | "IllegalLocationConstraintException", _) => {
                 made(Reason::Other, format!("bucket {name} is in another region"))
-                    .with_hint("set MARIADB_BACKUP_S3_REGION")
+                    .with_hint("name the region: kubectl mariadb-backup setup --s3-region REGION")
             }
             (code, status) if is_full(code, status) => made(Reason::NoSpace, format!("{server} has no room left"))
-                .with_hint("delete old backups, or ask for a larger quota"),
+                .with_hint("keep fewer: kubectl mariadb-backup prune --keep NUMBER --dry-run says what would go; or ask for a larger quota"),
             ("PreconditionFailed" | "ConditionalRequestConflict" | "OperationAborted", _) | (_, 412) => {
                 made(Reason::Conflict, "somebody else changed it".to_owned())
             }

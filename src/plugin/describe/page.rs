@@ -51,7 +51,7 @@ fn place(described: &Description, store: StoreName) -> String {
 
 fn verified(described: &Description, now: Timestamp) -> String {
     let entry = &described.backup.entry;
-    let at = |time: Timestamp| format!("{time} ({} ago)", age::since(time, now));
+    let at = |time: Timestamp| format!("{time:.0} ({} ago)", age::since(time, now));
     match (entry.damaged, entry.verified) {
         (Some(time), _) => format!("damaged, found at {}", at(time)),
         (None, Some(time)) => format!("{}: every byte was read and is what was recorded", at(time)),

@@ -65,8 +65,9 @@ pub(super) async fn say_what_is_old(session: &Session, screen: &mut Screen, stat
     let Ok(schedules) = schedule::all(session, &namespace, Some(statefulset)).await else { return };
     for one in schedules.iter().filter(|one| one.uses_another(&settings.agent_image)) {
         screen.warn(&format!(
-            "schedule {} keeps the agent image and the limits it was made with; schedule create {} changes them",
-            one.name, one.name
+            "schedule {} keeps the agent image and the limits it was made with; to give it those of now: {}",
+            one.name,
+            session.command(&format!("schedule create {} --schedule 'CRON'", one.name))
         ));
     }
 }

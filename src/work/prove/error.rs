@@ -237,12 +237,19 @@ impl Explain for ProveError {
     }
 
     fn hint(&self) -> Option<String> {
-        let more_room = || Some("give the scratch directory more room".to_owned());
+        let more_room = || {
+            Some("give that volume more room; a drill can unpack on one made for it: --scratch-class CLASS".to_owned())
+        };
         match self {
             Self::Scratch(error) if error.reason == Reason::NoSpace => more_room(),
             Self::Scratch(error) | Self::Start(error) => error.hint(),
             Self::NoRoom { .. } | Self::Full { .. } => more_room(),
             Self::Writing { source, .. } if source.kind() == io::ErrorKind::StorageFull => more_room(),
+            Self::OtherSeries { .. } => Some(
+                "choose a backup made since the servers were upgraded: kubectl mariadb-backup list; or give the StatefulSet \
+                 an image of the series the backup was made by"
+                    .to_owned(),
+            ),
             Self::OfTheOriginal { .. } => Some("restore it by hand, as the original does".to_owned()),
             Self::NoChain { .. } | Self::Damaged { .. } => {
                 Some("see which backups are good: kubectl mariadb-backup verify --deep".to_owned())
@@ -253,7 +260,7 @@ impl Explain for ProveError {
                     .to_owned(),
             ),
             Self::Prepare { .. } | Self::Died { .. } | Self::NoAnswer { .. } => Some(
-                "run the runner in the image of the server the backup was made of; where that is so, choose another \
+                "the image of the StatefulSet has to be of the series the backup was made by; where it is, choose another \
                  backup: kubectl mariadb-backup list"
                     .to_owned(),
             ),
