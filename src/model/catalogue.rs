@@ -289,7 +289,8 @@ impl Catalogue {
             entries: key(data, BACKUPS_KEY)?,
             room: key(data, ROOM_KEY)?,
             owner: data.get(OWNER_KEY).cloned(),
-            drill: key(data, DRILL_KEY)?,
+            // No backup depends on it, whatever a newer version wrote there.
+            drill: key(data, DRILL_KEY).unwrap_or_default(),
         })
     }
 

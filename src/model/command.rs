@@ -61,18 +61,36 @@ fn words(rest: &str) -> usize {
     first
 }
 
-/// Changes every command in a text: from `kubectl` to the next one or the end of its line.
+/// Changes every command in a text.
 fn each(text: &str, change: impl Fn(&str) -> String) -> String {
     let mut done = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        let starts: Vec<_> = line.match_indices(ANY).map(|(at, _)| at).collect();
-        done.push_str(&line[..starts.first().copied().unwrap_or(line.len())]);
-        for (n, start) in starts.iter().enumerate() {
-            let end = starts.get(n + 1).copied().unwrap_or(line.len());
-            done.push_str(&change(&line[*start..end]));
+    let mut rest = text;
+    while let Some(start) = rest.find(ANY) {
+        let (before, from) = rest.split_at(start);
+        let (command, after) = from.split_at(end(from));
+        done.push_str(before);
+        done.push_str(&change(command));
+        rest = after;
+    }
+    done.push_str(rest);
+    done
+}
+
+/// Where a command ends that a text begins with: at the end of its line, or where a sentence goes on outside
+/// of quotes, or at the next command.
+fn end(text: &str) -> usize {
+    let mut quote = None;
+    for (at, c) in text.char_indices() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => quote = Some(c),
+            (_, '\n') | (None, ';' | ')') => return at,
+            (None, ',') if text[at + 1..].starts_with(' ') => return at,
+            (None, 'k') if at > 0 && text[at..].starts_with(ANY) => return at,
+            _ => {}
         }
     }
-    done
+    text.len()
 }
 
 #[cfg(test)]
@@ -101,6 +119,24 @@ mod tests {
         assert_eq!(placed("kubectl cluster-info"), "kubectl cluster-info");
         assert_eq!(placed("one\nkubectl logs p\nlast"), "one\nkubectl -n db logs p\nlast");
         assert_eq!(placed("nothing to type"), "nothing to type");
+        let patch = "kubectl patch statefulset m --type=merge -p '{\"spec\":{\"replicas\":3}}'";
+        assert_eq!(placed(patch), patch.replacen("kubectl", "kubectl -n db", 1));
+    }
+
+    #[test]
+    fn what_is_said_after_a_command_is_not_taken_for_a_part_of_it() {
+        assert_eq!(
+            placed(
+                "for the time: kubectl delete hpa m; Flux would start it (flux suspend helmrelease m -n db)",
+                "db",
+                "m"
+            ),
+            "for the time: kubectl -n db delete hpa m; Flux would start it (flux suspend helmrelease m -n db)"
+        );
+        assert_eq!(
+            placed("see it (kubectl get pods), or kubectl get nodes -n x", "db", "m"),
+            "see it (kubectl -n db get pods), or kubectl get nodes -n x"
+        );
     }
 
     #[test]

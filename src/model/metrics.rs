@@ -33,8 +33,8 @@ pub struct Figures {
     pub running: Option<Running>,
     /// The last ended run of each task, by the task's word.
     pub last: BTreeMap<String, LastRun>,
-    /// The last run that failed, whatever came after it.
-    pub failed: Option<FailedRun>,
+    /// The last run of each task that failed, whatever came after it.
+    pub failures: BTreeMap<String, FailedRun>,
     /// When a run of each task last did what was asked.
     pub success: BTreeMap<String, Timestamp>,
     /// The last copy of each kind.
@@ -230,7 +230,8 @@ impl Figures {
             Err(failure) => {
                 let (job, task) = (run.job.clone(), run.task.to_owned());
                 let (code, why) = (failure.code.number(), failure.in_short());
-                self.failed = Some(FailedRun { job, task, ended: ending.at, code, why });
+                let failed = FailedRun { job, task, ended: ending.at, code, why };
+                self.failures.insert(run.task.to_owned(), failed);
                 self.last.insert(run.task.to_owned(), last);
                 return;
             }

@@ -27,11 +27,22 @@ impl fmt::Display for Table {
 pub struct RowCounts {
     /// Tables that have as many rows on every replica.
     pub equal: usize,
-    /// Tables that were not counted: too large, not readable, gone meanwhile.
+    /// Tables of which it is not known: too large, not readable, gone or changed all the time.
     pub left_out: usize,
     /// Tables that have not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differing: Vec<Differing>,
+    /// Why not everything could be compared, where a replica did not answer as it should.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+impl RowCounts {
+    /// Whether it is in doubt that all replicas have the same rows.
+    #[must_use]
+    pub fn are_in_doubt(&self) -> bool {
+        !self.differing.is_empty() || self.trouble.is_some()
+    }
 }
 
 /// A table that has more rows on one replica than on another.

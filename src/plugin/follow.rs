@@ -168,7 +168,7 @@ async fn to_the_end(
         match news {
             RunnerNews::Event(event) => {
                 view.connection(false, screen);
-                view.take(&event, screen);
+                view.take(&from_here(event, session), screen);
             }
             RunnerNews::Ended { last_word, how } => {
                 view.log_trouble(follower.log_trouble(), screen);
@@ -179,6 +179,16 @@ async fn to_the_end(
                 return Ok(Ended { outcome, found: view.found, newest: view.newest });
             }
         }
+    }
+}
+
+/// A report whose commands lead to the same cluster from here.
+fn from_here(event: Event, session: &Session) -> Event {
+    match event.kind {
+        EventKind::Warned { message } => {
+            Event { kind: EventKind::Warned { message: session.reached(&message) }, ..event }
+        }
+        kind => Event { kind, ..event },
     }
 }
 

@@ -83,6 +83,7 @@ pub(super) async fn run(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<
     let conductor = ports.conductor;
     conductor.events.send(Phase::Prove, EventKind::Started);
     let mut specs = plan.proofs.iter().peekable();
+    let mut fell_back = false;
     let proof = loop {
         let Some(spec) = specs.next() else {
             return Err(Failure::new(ExitCode::Error, "the plan has no proof"));
@@ -95,6 +96,7 @@ pub(super) async fn run(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<
             Err(error) if error.code() == ExitCode::VerificationFailed && specs.peek().is_some() => {
                 let message = format!("{}; trying what lies in the other store", in_full(&error));
                 conductor.events.send(Phase::Prove, EventKind::Warned { message });
+                fell_back = true;
             }
             Err(error) => return Err(error.into_failure()),
         }
@@ -105,7 +107,10 @@ pub(super) async fn run(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<
     };
     let said = format!("the backup boots, in the new history {history}");
     conductor.events.step(Phase::Prove, said);
-    enter(&plan.own, conductor).await;
+    // A backup of which one copy was found damaged is not one to rely on.
+    if !fell_back {
+        enter(&plan.own, conductor).await;
+    }
     conductor.events.send(Phase::Prove, EventKind::Finished);
     Ok(history)
 }

@@ -11,6 +11,7 @@ use crate::model::names::RESTORE_DIRECTORY;
 use crate::model::order::ServerAddress;
 use crate::model::outcome::in_full;
 use crate::model::report::{LastRestore, RestoreReport};
+use crate::model::rows::RowCounts;
 use crate::model::workload::{Replica, Scale, Started};
 use crate::patience::patiently;
 use crate::ports::restore::RestorePorts;
@@ -130,7 +131,7 @@ pub(super) async fn finish(course: &mut Course<'_>) -> Result<RestoreReport, Res
     let leader = course.debt.leader.clone();
     let rows = rows::compare(course).await;
     // Nothing old is given up while it is in doubt what is new.
-    let in_doubt = rows.as_ref().is_some_and(|rows| !rows.differing.is_empty());
+    let in_doubt = rows.as_ref().is_some_and(RowCounts::are_in_doubt);
     let keep_old_data = course.debt.keep_old_data || in_doubt;
     let mut kept_old_data = keep_old_data && course.debt.place.has_siblings();
     match course.tidy(&leader, keep_old_data, false).await {

@@ -1,9 +1,9 @@
 //! Whether all replicas hold the same rows: counted table by table once all have joined.
 //!
 //! Clients write meanwhile, and no two servers are asked at the same moment. So the leader is counted before
-//! and after the others: a replica that agrees has a number from between the two. A table that is written
-//! the other way round at that very moment can fail this by chance, and is counted again; one that differs in
-//! truth fails it every time.
+//! and after the others: a replica that agrees has a number from between the two. A table that is written at
+//! that very moment can fail this by chance, and is counted again; one that differs in truth fails it every
+//! time, and always on the same side.
 
 use std::time::Duration;
 
@@ -42,23 +42,24 @@ pub(super) async fn compare(course: &Course<'_>) -> Option<RowCounts> {
     if course.debt.others.is_empty() {
         return None;
     }
+    let not_compared = |why: &str| course.step(Phase::Start, format!("row counts are not compared: {why}"));
     let counts = match counted(course).await {
         Ok(Some(counts)) => counts,
         Ok(None) => {
-            let how = "the operator account sees no table (GRANT SELECT ON *.* lets it)";
-            course.step(Phase::Start, format!("row counts are not compared: {how}"));
+            not_compared("the operator account sees no table (GRANT SELECT ON *.* lets it)");
             return None;
         }
         Err(error) => {
-            course.step(Phase::Start, format!("row counts are not compared: {}", in_full(&error)));
+            not_compared(&in_full(&error));
             return None;
         }
     };
-    let RowCounts { equal, left_out, differing } = &counts;
-    let left = if *left_out == 0 { String::new() } else { format!(", left out: {left_out}") };
+    let RowCounts { equal, left_out, differing, trouble } = &counts;
+    let left = if *left_out == 0 { String::new() } else { format!(", not known of: {left_out}") };
     course.step(Phase::Start, format!("tables with equal row counts on all replicas: {equal}{left}"));
-    for table in differing {
-        let message = format!("replicas differ: {table}");
+    let differing = differing.iter().map(|table| format!("replicas differ: {table}"));
+    let trouble = trouble.iter().map(|why| format!("the row counts of the replicas could not all be compared: {why}"));
+    for message in differing.chain(trouble) {
         course.ports.conductor.events.send(Phase::Start, EventKind::Warned { message });
     }
     Some(counts)
@@ -71,27 +72,34 @@ async fn counted(course: &Course<'_>) -> Result<Option<RowCounts>, PortError> {
     if tables.is_empty() {
         return Ok(None);
     }
-    let (mut open, left_out) = chosen(tables);
+    let (tables, left_out) = chosen(tables);
     let mut counts = RowCounts { left_out, ..RowCounts::default() };
-    for _ in 0..ROUNDS {
-        counts.differing.clear();
-        let mut differing = Vec::new();
-        for (table, said) in count(course, &servers, open).await? {
-            match judge(&said) {
-                Verdict::Equal => counts.equal += 1,
-                Verdict::Unknown => counts.left_out += 1,
-                Verdict::Differs(rows) => {
-                    let rows = servers.iter().map(|server| server.pod.clone()).zip(rows).collect();
-                    counts.differing.push(Differing { table: table.to_string(), rows });
-                    differing.push(table);
-                }
+    let mut open: Vec<Doubt> = tables.into_iter().map(Doubt::of).collect();
+    for round in 0..ROUNDS {
+        let said = match count(course, &servers, &open).await {
+            Ok(said) => said,
+            // What was seen until here stands.
+            Err(error) => {
+                counts.trouble = Some(in_full(&error));
+                break;
             }
+        };
+        if round == 0 {
+            counts.trouble = silent(&servers, &said);
         }
-        open = differing;
+        let before = open.len();
+        open = open.into_iter().zip(said).filter_map(|(doubt, said)| doubt.hear(&said)).collect();
+        counts.equal += before - open.len();
+        let heard = open.len();
+        open.retain(Doubt::is_seen);
+        counts.left_out += heard - open.len();
         if open.is_empty() {
             break;
         }
     }
+    let pods: Vec<&str> = servers.iter().map(|server| server.pod.as_str()).collect();
+    counts.differing = open.iter().filter(|doubt| doubt.is_difference()).map(|doubt| doubt.told(&pods)).collect();
+    counts.left_out += open.len() - counts.differing.len();
     Ok(Some(counts))
 }
 
@@ -117,12 +125,9 @@ fn chosen(mut tables: Vec<Table>) -> (Vec<Table>, usize) {
 }
 
 /// Rows of each table: the leader's, then the others', then the leader's again.
-async fn count(
-    course: &Course<'_>,
-    servers: &[Server],
-    tables: Vec<Table>,
-) -> Result<Vec<(Table, Vec<Option<u64>>)>, PortError> {
+async fn count(course: &Course<'_>, servers: &[Server], open: &[Doubt]) -> Result<Vec<Vec<Option<u64>>>, PortError> {
     let galera = course.ports.conductor.galera;
+    let tables: Vec<Table> = open.iter().map(|doubt| doubt.table.clone()).collect();
     let (leader, others) = servers.split_first().expect("a cluster has a leader");
     let mut columns = vec![galera.count_rows(&leader.address, &tables, ROUND_LIMIT).await?];
     let rest = others.iter().map(|server| galera.count_rows(&server.address, &tables, ROUND_LIMIT));
@@ -131,48 +136,118 @@ async fn count(
     }
     columns.push(galera.count_rows(&leader.address, &tables, ROUND_LIMIT).await?);
     let row = |n: usize| columns.iter().map(|column| column.get(n).copied().flatten()).collect();
-    Ok(tables.iter().cloned().enumerate().map(|(n, table)| (table, row(n))).collect())
+    Ok((0..tables.len()).map(row).collect())
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Verdict {
-    Equal,
-    Differs(Vec<u64>),
-    /// Not everybody could count it.
-    Unknown,
+/// Names a replica that could count nothing of what the leader could.
+fn silent(servers: &[Server], said: &[Vec<Option<u64>>]) -> Option<String> {
+    let can = |n: usize| said.iter().any(|row| row.get(n).copied().flatten().is_some());
+    let mute = (1..servers.len()).find(|n| can(0) && !can(*n))?;
+    Some(format!("{} counts the rows of no table", servers[mute].pod))
 }
 
-/// Judges what was said of one table: by the leader, the others, and the leader again.
-fn judge(said: &[Option<u64>]) -> Verdict {
-    let Some(rows) = said.iter().copied().collect::<Option<Vec<u64>>>() else { return Verdict::Unknown };
-    let [before, others @ .., after] = rows.as_slice() else { return Verdict::Unknown };
-    let between = *before.min(after)..=*before.max(after);
-    if others.iter().all(|rows| between.contains(rows)) {
-        return Verdict::Equal;
+/// A table on which not all have agreed yet, with what was counted so far.
+struct Doubt {
+    table: Table,
+    /// Every number the leader had.
+    leader: Vec<u64>,
+    /// Of each other replica, its number in each round.
+    others: Vec<Vec<u64>>,
+}
+
+impl Doubt {
+    fn of(table: Table) -> Self {
+        Self { table, leader: Vec::new(), others: Vec::new() }
     }
-    Verdict::Differs(rows[..rows.len() - 1].to_vec())
+
+    /// Takes in what was said in a round, by the leader, the others, and the leader again; `None` when all
+    /// agree. What not everybody could count says nothing.
+    fn hear(mut self, said: &[Option<u64>]) -> Option<Self> {
+        let Some(rows) = said.iter().copied().collect::<Option<Vec<u64>>>() else { return Some(self) };
+        let [before, others @ .., after] = rows.as_slice() else { return Some(self) };
+        let between = *before.min(after)..=*before.max(after);
+        if others.iter().all(|rows| between.contains(rows)) {
+            return None;
+        }
+        self.leader.extend([before, after]);
+        self.others.resize(others.len(), Vec::new());
+        for (all, rows) in self.others.iter_mut().zip(others) {
+            all.push(*rows);
+        }
+        Some(self)
+    }
+
+    fn is_seen(&self) -> bool {
+        !self.leader.is_empty()
+    }
+
+    /// Whether a replica was beyond everything the leader ever had, always on the same side: numbers that go
+    /// up and down meet by chance, and then nothing is known.
+    fn is_difference(&self) -> bool {
+        let (Some(low), Some(high)) = (self.leader.iter().min(), self.leader.iter().max()) else { return false };
+        self.others.iter().any(|all| all.iter().all(|rows| rows < low) || all.iter().all(|rows| rows > high))
+    }
+
+    fn told(&self, pods: &[&str]) -> Differing {
+        let last = self.leader.last().into_iter().chain(self.others.iter().filter_map(|all| all.last()));
+        let rows = pods.iter().map(|pod| (*pod).to_owned()).zip(last.copied()).collect();
+        Differing { table: self.table.to_string(), rows }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_replica_agrees_that_counts_what_the_leader_had_meanwhile() {
-        assert_eq!(judge(&[Some(7), Some(7), Some(7), Some(7)]), Verdict::Equal);
-        assert_eq!(judge(&[Some(7), Some(8), Some(9)]), Verdict::Equal);
-        assert_eq!(judge(&[Some(9), Some(8), Some(7)]), Verdict::Equal, "rows are deleted, too");
-        assert_eq!(judge(&[Some(7), Some(7), Some(6), Some(7)]), Verdict::Differs(vec![7, 7, 6]));
+    fn table(about_rows: u64) -> Table {
+        Table { schema: "s".to_owned(), name: format!("t{about_rows}"), about_rows }
+    }
+
+    fn heard(rounds: &[[u64; 3]]) -> Option<Doubt> {
+        let hear = |doubt: Option<Doubt>, said: &[u64; 3]| doubt?.hear(&said.map(Some));
+        rounds.iter().fold(Some(Doubt::of(table(1))), hear)
     }
 
     #[test]
-    fn what_somebody_could_not_count_is_no_difference() {
-        assert_eq!(judge(&[Some(7), None, Some(7)]), Verdict::Unknown);
+    fn a_replica_agrees_that_counts_what_the_leader_had_meanwhile() {
+        for agreed in [[7, 7, 7], [7, 8, 9], [9, 8, 7]] {
+            assert!(heard(&[agreed]).is_none(), "{agreed:?}");
+        }
+        assert!(heard(&[[7, 6, 7], [9, 9, 9]]).is_none(), "the second time");
+    }
+
+    #[test]
+    fn a_replica_differs_that_is_beyond_the_leader_every_time() {
+        let doubt = heard(&[[7, 6, 7], [9, 6, 9]]).unwrap();
+        assert!(doubt.is_difference());
+        let rows = vec![("db-0".to_owned(), 9), ("db-1".to_owned(), 6)];
+        assert_eq!(doubt.told(&["db-0", "db-1"]), Differing { table: "s.t1".to_owned(), rows });
+    }
+
+    #[test]
+    fn a_table_that_goes_up_and_down_is_no_difference() {
+        assert!(!heard(&[[7, 6, 7], [5, 9, 5]]).unwrap().is_difference());
+    }
+
+    #[test]
+    fn a_difference_that_was_seen_is_not_forgotten_when_it_cannot_be_counted_again() {
+        let doubt = heard(&[[7, 6, 7]]).unwrap().hear(&[Some(7), None, Some(7)]).unwrap();
+        assert!(doubt.is_seen() && doubt.is_difference());
+        let unknown = Doubt::of(table(1)).hear(&[Some(7), None, Some(7)]).unwrap();
+        assert!(!unknown.is_seen() && !unknown.is_difference());
+    }
+
+    #[test]
+    fn a_replica_that_counts_nothing_is_named() {
+        let address = ServerAddress { host: "h".to_owned(), port: 1 };
+        let servers = ["db-0", "db-1"].map(|pod| Server { pod: pod.to_owned(), address: address.clone() });
+        let said = [vec![Some(1), None, Some(1)], vec![None, None, None]];
+        assert_eq!(silent(&servers, &said).as_deref(), Some("db-1 counts the rows of no table"));
+        assert_eq!(silent(&servers, &[vec![None, None, None]]), None, "nobody may read it");
     }
 
     #[test]
     fn small_tables_are_counted_first_and_huge_ones_not_at_all() {
-        let table = |about_rows| Table { schema: "s".to_owned(), name: format!("t{about_rows}"), about_rows };
         let (chosen, left_out) = chosen(vec![table(LARGEST + 1), table(9), table(2)]);
         assert_eq!((chosen, left_out), (vec![table(2), table(9)], 1));
     }

@@ -183,10 +183,20 @@ fn a_status_that_is_watched_says_when_nothing_can_be_seen_and_when_it_can_again(
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+    let pid = rustix::process::Pid::from_child(&watching);
+    let (ended, waits) = std::sync::mpsc::channel::<()>();
+    // One that says nothing goes on for ever, and the test with it.
+    let guard = std::thread::spawn(move || {
+        if waits.recv_timeout(Duration::from_mins(1)).is_err() {
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+        }
+    });
     let lines = BufReader::new(watching.stderr.take().unwrap()).lines();
     let told = lines.map_while(Result::ok).filter(|line| line.starts_with("the API server "));
     let told: Vec<String> = told.take(2).collect();
-    rustix::process::kill_process(rustix::process::Pid::from_child(&watching), rustix::process::Signal::INT).unwrap();
+    ended.send(()).ok();
+    guard.join().unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).ok();
     assert_eq!(
         told,
         ["the API server does not answer, so what is shown may be old; trying again", "the API server answers again"]

@@ -425,8 +425,9 @@ impl State {
         if !serves || histories.contains(&None) {
             found.push(format!("not all serve one history: {:?}", self.pods));
         }
+        let are_kept = self.last.as_ref().is_some_and(|last| last.report.kept_in.is_some());
         for (n, volume) in &self.volumes {
-            if volume.old.is_some() {
+            if volume.old.is_some() && !are_kept {
                 found.push(format!("old data are left on volume {n}"));
             }
         }

@@ -135,9 +135,14 @@ impl Changes {
         self.signals.push(signals.boxed());
     }
 
-    /// Whether the API server answers: a watch breaks off for lesser reasons, too.
+    /// Whether the API server answers, be it with a refusal: a watch breaks off for lesser reasons, too.
     pub async fn are_in_reach(&self) -> bool {
-        timeout(ANSWER_LIMIT, self.client.apiserver_version()).await.is_ok_and(|answer| answer.is_ok())
+        let answer = timeout(ANSWER_LIMIT, self.client.apiserver_version()).await;
+        answer.is_ok_and(|answer| match answer {
+            Ok(_) => true,
+            Err(kube::Error::Api(status)) => status.code < 500,
+            Err(_) => false,
+        })
     }
 
     /// Waits until the API server answers.

@@ -135,7 +135,13 @@ impl Cluster for KubernetesCluster {
     async fn claim(&self, name: &str) -> Result<ClaimView, PortError> {
         let what = format!("cannot read PersistentVolumeClaim {}/{name}", self.namespace);
         let claim = self.api::<PersistentVolumeClaim>().get(name).await.map_err(|error| {
-            port_error(what, error).with_hint(format!("kubectl mariadb-backup setup {} makes it", self.statefulset))
+            let error = port_error(what, error);
+            let is_missing = error.reason == Reason::Missing;
+            if is_missing {
+                error.with_hint("to make that of the local store: kubectl mariadb-backup setup")
+            } else {
+                error
+            }
         })?;
         let nodes = self.nodes_of(&claim).await;
         let bound = claim.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Bound");

@@ -19,6 +19,7 @@ use super::workload_view::{self as view, Use};
 use crate::model::cluster::ClaimView;
 use crate::model::names::{MANAGER, MANAGER_LABEL};
 use crate::model::obligation::{OBLIGATION_ANNOTATION, Obligation};
+use crate::model::outcome::in_full;
 use crate::model::report::{LAST_RESTORE_ANNOTATION, LastRestore};
 use crate::model::workload::{ClaimUser, Flavour, Replica, Scale, Started, Workload};
 use crate::ports::conductor::Cluster;
@@ -119,9 +120,8 @@ impl<'a> KubernetesWorkload<'a> {
         let Some(state_config_map) = flavour.state_config_map() else { return Ok(Vec::new()) };
         match self.tell(state_config_map, "live", None, PatchParams::default().dry_run()).await {
             Err(error) if [Reason::Forbidden, Reason::Missing].contains(&error.reason) => Ok(vec![format!(
-                "{error}, by which the servers are told who starts the cluster; kubectl mariadb-backup setup {} gives \
-                 the right for it",
-                self.statefulset
+                "{}, by which the servers are told who starts the cluster; for the right to it: kubectl mariadb-backup setup",
+                in_full(&error)
             )]),
             Err(error) => Err(error),
             Ok(()) => Ok(Vec::new()),

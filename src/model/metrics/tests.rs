@@ -114,7 +114,7 @@ fn a_failed_run_is_remembered_with_why_until_another_one_fails() {
     let why = Failure::new(ExitCode::FailedInCluster, "the copy failed").with_cause("no space\nleft");
     figures.end(&run("backup", "one", "2026-01-31T23:00:00Z"), &ended(&Err(why), "2026-01-31T23:00:04Z"));
     figures.end(&run("backup", "two", "2026-02-01T23:00:00Z"), &ended(&Ok(copy()), "2026-02-01T23:03:21Z"));
-    let failed = figures.failed.unwrap();
+    let failed = figures.failures["backup"].clone();
     assert_eq!((failed.job.as_str(), failed.code, failed.why.as_str()), ("one", 4, "the copy failed: no space left"));
 }
 

@@ -34,7 +34,8 @@ pub struct RestoreRequest {
     #[serde(default)]
     pub no_rollback: bool,
     /// Go on although a GitOps tool keeps the StatefulSet: it has been paused.
-    #[serde(default)]
+    // Left out where it says nothing new: an agent of before does not know it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gitops_paused: bool,
     /// Say what would be done, and do nothing.
     #[serde(default)]

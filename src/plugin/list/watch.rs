@@ -1,6 +1,9 @@
 //! `list --watch`: a row for every backup that comes or changes, as kubectl writes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::shape::{Backup, BackupList, names, table};
 use super::{columns, read_several, show};
@@ -17,6 +20,9 @@ use crate::plugin::connect::Session;
 use crate::ports::Clock;
 use crate::render::output::ListOutput;
 use crate::render::screen::Screen;
+
+/// The pause before a catalogue that could not be read is read again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Shows the list, and what becomes of it until somebody presses Ctrl-C.
 pub(super) async fn run(
@@ -35,17 +41,27 @@ pub(super) async fn run(
         None | Some(ListOutput::Wide) if !list.items.is_empty() => view.rows(&list.items, flags, screen),
         _ => show(&list, flags, session, screen)?,
     }
+    // Clusters whose catalogue has changed and was not read yet.
+    let mut behind = BTreeSet::new();
     loop {
-        let change = changes.next().await.map_err(|error| session.failure(&error))?;
-        let Change::ConfigMap(number) = change else { continue };
-        let (read, code) = read_several(&places[number..=number], session, screen).await;
-        if code != ExitCode::Done {
-            // What could not be read is not gone: it is told as it was when it can be read again.
-            continue;
+        tokio::select! {
+            change = changes.next() => match change.map_err(|error| session.failure(&error))? {
+                Change::ConfigMap(number) => drop(behind.insert(number)),
+                _ => continue,
+            },
+            () = sleep(AGAIN), if !behind.is_empty() => {}
         }
-        let now = list.with(&places[number], read.items, places);
-        view.differences(&list, &now, flags, session, screen)?;
-        list = now;
+        for number in behind.clone() {
+            let (read, code) = read_several(&places[number..=number], session, screen).await;
+            if code != ExitCode::Done {
+                // What could not be read is not gone: it is told as it was until it can be read again.
+                continue;
+            }
+            behind.remove(&number);
+            let now = list.with(&places[number], read.items, places);
+            view.differences(&list, &now, flags, session, screen)?;
+            list = now;
+        }
     }
 }
 

@@ -78,11 +78,14 @@ pub(super) fn shown(report: &RestoreReport) -> Shown {
     let serve = count(report.replicas, "replica");
     let mut summary = vec![format!("{serve} serve in the new history {}", report.history)];
     if let Some(rows) = &report.rows {
-        let left = if rows.left_out == 0 { String::new() } else { format!(" ({} not counted)", rows.left_out) };
+        let left = if rows.left_out == 0 { String::new() } else { format!(" (not known of {})", rows.left_out) };
         summary.push(format!("tables with as many rows on every replica: {}{left}", rows.equal));
     }
     if let Some(kept) = &report.kept_in {
-        summary.push(format!("the old data stay on the volume of {}, in {kept}", report.leader));
+        summary.push(format!(
+            "the old data stay on the volume of {}, in {kept}; remove that when nobody needs it any more",
+            report.leader
+        ));
     }
     let (outage, full) = (millis(report.outage_millis), millis(report.full_strength_millis));
     let by = if report.resumed { ", by two runs" } else { "" };
@@ -181,13 +184,13 @@ mod tests {
             outage_millis: 9_400,
             full_strength_millis: 71_000,
             kept_in: Some(".mariadb-backup/old-run".to_owned()),
-            rows: Some(RowCounts { equal: 12, left_out: 1, differing: Vec::new() }),
+            rows: Some(RowCounts { equal: 12, left_out: 1, ..RowCounts::default() }),
             resumed: false,
         };
         insta::assert_snapshot!(shown(&report).summary.join("\n"), @r"
         3 replicas serve in the new history h
-        tables with as many rows on every replica: 12 (1 not counted)
-        the old data stay on the volume of db-2, in .mariadb-backup/old-run
+        tables with as many rows on every replica: 12 (not known of 1)
+        the old data stay on the volume of db-2, in .mariadb-backup/old-run; remove that when nobody needs it any more
         restored backup 2026-01-01_00-00-00: outage 9.4s, full strength after 71s; the next backup is a full one
         ");
     }

@@ -43,52 +43,72 @@ pub(super) struct Failed {
 impl Failed {
     /// What a person should do about it, if anything.
     pub(super) fn act(&self) -> Option<Act> {
-        let harmless = [ExitCode::Usage, ExitCode::NotFound, ExitCode::Interrupted].map(ExitCode::number);
-        let is_missed = MISSED.contains(&self.task.as_str()) && !self.code.is_some_and(|code| harmless.contains(&code));
+        let is_missed = MISSED.contains(&self.task.as_str()) && !self.is_harmless();
         let why = || format!("the last {} failed, and none went well since: {}", self.task, self.why);
         (is_missed && !self.good_since).then(|| Act { why: why(), command: self.command.clone() })
     }
+
+    /// Whether nothing is missed by its failure.
+    fn is_harmless(&self) -> bool {
+        // A backup is wanted whatever kept it from being made; of a name that was mistyped, and of a run that
+        // another one kept out, whoever typed it was told.
+        let harmless: &[ExitCode] = match self.task.as_str() {
+            "backup" => &[ExitCode::Interrupted],
+            "verify" | "drill" => &[ExitCode::Interrupted, ExitCode::Locked, ExitCode::Usage, ExitCode::NotFound],
+            _ => &[ExitCode::Interrupted, ExitCode::Locked],
+        };
+        self.code.is_some_and(|code| harmless.iter().any(|one| one.number() == code))
+    }
 }
 
-/// Finds the last run that failed, among those that are remembered and what was written down.
+/// Finds the last run that failed, among those that are remembered and what was written down; one that calls
+/// for a person before all others.
 pub(super) async fn last(place: &Place, runs: &[OrderedRun], session: &Session) -> Result<Option<Failed>, Failure> {
     let client = session.connection()?.client.clone();
     let board = KubernetesBoard::new(client.clone(), &place.namespace, &place.statefulset);
     let (figures, _) = board.figures().await.map_err(|error| session.failure(&error))?;
     let orders = Orders::new(client, &place.namespace);
-    let mut found = None;
+    let mut found: Vec<_> = figures.failures.values().map(|failed| (failed.clone(), Some(failed.code))).collect();
     for run in unrecorded(runs, &figures) {
         let ending = orders.ending(&run.job).await.map_err(|error| session.failure(&error))?;
-        found = judged(run, ending);
-        if found.is_some() {
-            break;
-        }
+        found.extend(judged(run, ending));
     }
-    let Some((failed, code)) = found.or_else(|| recorded(&figures)) else { return Ok(None) };
-    let is_remembered = runs.iter().any(|run| run.job == failed.job);
-    let command = is_remembered.then(|| session.command_in(&place.namespace, &format!("logs {}", failed.job)));
-    Ok(Some(Failed {
+    let command = |job: &str| {
+        let is_remembered = runs.iter().any(|run| run.job == job);
+        is_remembered.then(|| session.command_in(&place.namespace, &format!("logs {job}")))
+    };
+    let all = found.into_iter().map(|(failed, code)| Failed {
         good_since: is_good_since(&failed, runs, &figures),
+        command: command(&failed.job),
         job: failed.job,
         task: failed.task,
         ended: failed.ended,
         code,
         why: failed.why,
-        command,
-    }))
+    });
+    Ok(worst(all))
 }
 
-fn recorded(figures: &Figures) -> Option<(FailedRun, Option<u8>)> {
-    figures.failed.clone().map(|failed| (failed.clone(), Some(failed.code)))
+/// The one to show: the newest that calls for a person, or else the newest.
+fn worst(all: impl Iterator<Item = Failed>) -> Option<Failed> {
+    all.max_by_key(|failed| (failed.act().is_some(), failed.ended))
 }
 
-/// The Jobs that Kubernetes calls failed and that did not say so themselves, the newest first.
+/// The Jobs that Kubernetes calls failed and that did not say so themselves, the newest first. An agent of
+/// before only wrote down that, and not why.
 fn unrecorded<'a>(runs: &'a [OrderedRun], figures: &'a Figures) -> impl Iterator<Item = &'a OrderedRun> {
-    let is_known = |job: &str| figures.last.values().any(|last| last.job == job);
-    let recorded = figures.failed.as_ref();
-    let is_newer = move |at: Option<Timestamp>| recorded.is_none_or(|failed| at.is_some_and(|at| at > failed.ended));
+    let went_well = |code: u8| [ExitCode::Done, ExitCode::DoneWithWarnings].iter().any(|good| good.number() == code);
+    let is_known = move |job: &str| {
+        figures.failures.values().any(|failed| failed.job == job)
+            || figures.last.values().any(|last| last.job == job && went_well(last.code))
+    };
+    let is_newer = |run: &OrderedRun, at: Option<Timestamp>| {
+        let recorded = run.task.as_ref().and_then(|task| figures.failures.get(task));
+        recorded.is_none_or(|failed| at.is_some_and(|at| at > failed.ended))
+    };
     let has_failed = move |run: &&OrderedRun| {
-        run.end.as_ref().is_some_and(|end| !end.is_good && is_newer(end.at)) && !only_looks(run) && !is_known(&run.job)
+        let newer = run.end.as_ref().is_some_and(|end| !end.is_good && is_newer(run, end.at));
+        newer && !only_looks(run) && !is_known(&run.job)
     };
     runs.iter().filter(has_failed).take(LOOKED_AT)
 }
@@ -157,7 +177,8 @@ mod tests {
 
     #[test]
     fn a_run_that_was_killed_before_it_could_write_is_found_and_one_that_wrote_is_not_looked_for() {
-        let figures = Figures { failed: Some(failed(5)), ..Figures::default() };
+        let failures = [("backup".to_owned(), failed(5))].into();
+        let figures = Figures { failures, ..Figures::default() };
         let runs = [run("killed", false, 9), run("good", true, 7), run("recorded", false, 5), run("older", false, 3)];
         let names: Vec<&str> = unrecorded(&runs, &figures).map(|run| run.job.as_str()).collect();
         assert_eq!(names, ["killed"]);
@@ -200,8 +221,26 @@ mod tests {
         let act = told("backup", 4, false).act().unwrap();
         assert_eq!(act.why, "the last backup failed, and none went well since: no room");
         assert_eq!(act.command.as_deref(), Some("logs x"));
-        for quiet in [told("backup", 4, true), told("restore", 14, false), told("drill", 10, false)] {
+        for quiet in
+            [told("backup", 4, true), told("restore", 14, false), told("drill", 10, false), told("verify", 11, false)]
+        {
             assert_eq!(quiet.act(), None, "{quiet:?}");
         }
+    }
+
+    #[test]
+    fn a_backup_that_is_missed_is_shown_before_a_newer_run_that_nobody_misses() {
+        let told = |task: &str, code, minute| Failed {
+            job: task.to_owned(),
+            task: task.to_owned(),
+            ended: at(minute),
+            code: Some(code),
+            why: "no bucket".to_owned(),
+            good_since: false,
+            command: None,
+        };
+        // A bucket that is gone is told by the code of what was not found.
+        let shown = worst([told("backup", 10, 1), told("drill", 10, 9)].into_iter()).unwrap();
+        assert_eq!((shown.job.as_str(), shown.act().is_some()), ("backup", true));
     }
 }
