@@ -90,9 +90,10 @@ fn listen(mut screen: File) -> Receiver<Vec<u8>> {
     output
 }
 
-/// Every line that was drawn or written, without what only moves the cursor.
+/// Every line that was drawn or written, without what only moves the cursor and what the terminal itself shows
+/// of a pressed Ctrl-C, wherever the cursor is.
 fn drawn(written: &str) -> Vec<String> {
-    written.split(['\r', '\n']).map(without_controls).collect()
+    written.replace("^C", "").split(['\r', '\n']).map(without_controls).collect()
 }
 
 fn without_controls(text: &str) -> String {
