@@ -341,6 +341,14 @@ mod tests {
         };
         assert_eq!(status(true).code(), ExitCode::Done);
         assert_eq!(status(false).code(), ExitCode::Refused);
+        let with_recover = |phase: Option<&str>| {
+            let (task, phase) = (Some("recover".to_owned()), phase.map(str::to_owned));
+            let run = Run { job: "mariadb-phy-recover-x".to_owned(), task, since: None, phase, doing: None };
+            let pods = (0..3).map(|n| pod(n, true)).collect();
+            Status::of(Facts { running: Some(vec![run]), ..facts(pods, Some(owed())) }, Some(told("Synced", &[])))
+        };
+        assert_eq!(with_recover(Some("copy")).code(), ExitCode::Done, "it is being settled");
+        assert_eq!(with_recover(None).code(), ExitCode::Refused, "nobody knows whether that one ever begins");
         let last = text(&status(false), now(), true).lines().rev().take(2).collect::<Vec<_>>().join("\n");
         insta::assert_snapshot!(last, @r"
           kubectl mariadb-backup recover mariadb-server -n db

@@ -154,6 +154,13 @@ pub(super) struct Run {
     pub(super) doing: Option<String>,
 }
 
+impl Run {
+    /// Whether it is at work on what another run owes.
+    fn settles(&self) -> bool {
+        self.phase.is_some() && self.task.as_deref().is_some_and(|task| ["recover", "restore"].contains(&task))
+    }
+}
+
 /// Something a person should do something about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -179,8 +186,8 @@ impl Status {
         let was_asked = told.is_some();
         let StatusReport { replicas, findings } =
             told.unwrap_or_else(|| facts.view.as_ref().map(seen).unwrap_or_default());
-        // What a run that goes on owes it is about to settle itself.
-        let goes_on = |job: &str| facts.running.iter().flatten().any(|run| run.job == job);
+        // What a run that goes on owes it is about to settle itself; or one that was sent to and is at work on it.
+        let goes_on = |job: &str| facts.running.iter().flatten().any(|run| run.job == job || run.settles());
         let settle = match &obligation {
             Fact::Known(owed) if !goes_on(&owed.run) => Some(Act {
                 why: format!("run {} has ended and still owes {}", owed.run, what_is_owed(owed)),
