@@ -18,7 +18,7 @@ fn a_volume_too_small_is_refused_and_one_that_fills_up_fails_cleanly() {
     let cluster = Cluster::with_data();
     let oracle = Oracle::new(&cluster);
     small_claim(&cluster);
-    cluster.plugin(&["create", "--store-claim", "small"]).ends_with(6).says("bytes free");
+    cluster.plugin(&["create", "--store-claim", "small"]).ends_with(6).says(" of data x ");
     ground(&["fault", "volume-fill", "small", "--leave", "8Mi"]);
     let failed = cluster.plugin(&["create", "--store-claim", "small", "--required-space-ratio", "0.01"]).ends_with(4);
     failed.says("No space left on device");
