@@ -17,7 +17,7 @@ use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Checksum;
 use crate::model::event::{EventKind, Phase};
 use crate::model::order::{KeepOrder, StoreName};
-use crate::model::outcome::{Explain, Failure, Outcome};
+use crate::model::outcome::{Explain, Failure, Outcome, in_full};
 use crate::model::report::{KeepReport, Marks};
 use crate::ports::runner::{Store, StorePorts};
 use crate::ports::{EventSink, PortError, Reason};
@@ -112,7 +112,7 @@ impl<'a> Keeper<'a> {
         self.report.bytes = self.pace.read.load(Ordering::Relaxed);
         match self.ports.local.as_ref().map(|volume| volume.room()) {
             Some(Ok(room)) => self.report.room = Some(room),
-            Some(Err(error)) => self.fail(&chain(&error)),
+            Some(Err(error)) => self.fail(&in_full(&error)),
             None => {}
         }
         self.report
@@ -181,8 +181,8 @@ impl<'a> Keeper<'a> {
             self.silent.insert(store);
         }
         match error.hint().filter(|_| error.reason == Reason::Forbidden) {
-            Some(hint) => format!("{}; {hint}", chain(error)),
-            None => chain(error),
+            Some(hint) => format!("{}; {hint}", in_full(error)),
+            None => in_full(error),
         }
     }
 
@@ -242,7 +242,7 @@ impl<'a> Keeper<'a> {
             }
             // Only the bucket is ever far away.
             Ok(Err(TransferError::Port(error))) | Err(error) => return Err(self.heard(StoreName::S3, &error)),
-            Ok(Err(error)) => return Err(chain(&error)),
+            Ok(Err(error)) => return Err(in_full(&error)),
         };
         self.ports.events.step(Phase::Store, message);
         Ok(())
@@ -256,17 +256,6 @@ const STOPPED: &str = "the run was stopped or its time was over; the next one go
 fn builds_on(child: &BackupId, parent: &BackupId) -> bool {
     let same_chain = child.base().is_some_and(|base| base == parent.base().unwrap_or(parent.name()));
     same_chain && child.name() > parent.name()
-}
-
-/// Says an error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]
