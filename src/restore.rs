@@ -13,6 +13,7 @@ use crate::errand;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Catalogue;
 use crate::model::cluster::{ClaimView, ClusterView};
+use crate::model::command;
 use crate::model::galera::Member;
 use crate::model::obligation::{Debt, OBLIGATION_SCHEMA, Obligation, RestoreDebt, ScratchPlace, Stage};
 use crate::model::order::{Refill, RestoreRequest, StoreName};
@@ -103,6 +104,14 @@ impl Observed<'_> {
     }
 }
 
+/// The command that brings the backup from its volume to S3, with the cluster whose it is.
+fn sync_of(chain: &Chain, request: &RestoreRequest) -> Option<String> {
+    let command = "kubectl mariadb-backup sync --to s3";
+    let place = request.of_another.as_ref().and_then(|foreign| foreign.cluster.split_once('/'));
+    let placed = |(namespace, statefulset)| command::placed(command, namespace, statefulset);
+    chain.uses(StoreName::Local).then(|| place.map_or(command.to_owned(), placed))
+}
+
 /// Decides everything about a restore.
 ///
 /// # Errors
@@ -116,7 +125,8 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
         return Err(RestoreError::Obstacles(obstacles));
     }
     let place = leader::data_place(observed);
-    let leader = leader::choose(observed, &chain, &place, request.leader)?;
+    let leader = leader::choose(observed, &chain, &place, request.leader)
+        .map_err(|reasons| RestoreError::NoLeader { reasons, sync: sync_of(&chain, request) })?;
     let others = leader::others(&observed.workload, &leader.replica);
     let debt = RestoreDebt {
         backup: request.backup.clone(),

@@ -143,7 +143,7 @@ async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) ->
     if !order.task.only_looks() {
         let telling = async {
             let stock = match &settings {
-                Ok(settings) => stock(client, identity, settings).await,
+                Ok(settings) => stock(&catalogue(client, identity, &order, settings)).await,
                 Err(_) => None,
             };
             monitor.ended(&done, events.has_any(), stock).await;
@@ -164,7 +164,7 @@ async fn carry_out(
     let Conductor { client, identity, order, cluster, events, .. } = conductor;
     let view = cluster.view().await.map_err(Explain::into_failure)?;
     let runners = RunnerPods::new(client.clone(), owner(identity, order, settings), view.server.clone());
-    let catalogue = ConfigMapCatalogue::new(client.clone(), &identity.namespace, &settings.hash_config_map);
+    let catalogue = catalogue(client.clone(), identity, order, settings);
     let credentials = Credentials::read(&identity.credentials).map_err(Explain::into_failure)?;
     let galera = GaleraMembers::new(credentials, GATE);
     let ports = ConductorPorts {
@@ -265,10 +265,13 @@ fn run(identity: &Identity, order: &Order) -> Run {
 }
 
 /// What is in the stores now, as far as the catalogue can be read: it is only told to those who watch.
-async fn stock(client: Client, identity: &Identity, settings: &Settings) -> Option<Stock> {
-    let catalogue = ConfigMapCatalogue::new(client, &identity.namespace, &settings.hash_config_map);
+async fn stock(catalogue: &ConfigMapCatalogue) -> Option<Stock> {
     let read = tokio::time::timeout(STOCK_LIMIT, catalogue.read()).await;
     read.ok()?.ok().map(|(catalogue, _)| Stock::of(&catalogue))
+}
+
+fn catalogue(client: Client, identity: &Identity, order: &Order, settings: &Settings) -> ConfigMapCatalogue {
+    ConfigMapCatalogue::new(client, &identity.namespace, &order.statefulset, &settings.hash_config_map)
 }
 
 fn stopped_by(signal: &str) -> Failure {

@@ -248,7 +248,7 @@ pub(super) fn failure_of(last_word: Option<&str>, how: &str) -> Failure {
         || Failure::new(ExitCode::FailedInCluster, format!("the runner ended before it could say why ({how})"));
     match last_word.map(serde_json::from_str::<Outcome<CopyReport>>) {
         Some(Ok(Outcome { end: End::Failed(failure), .. })) => failure,
-        Some(Ok(_)) => Failure::new(ExitCode::FailedInCluster, "the runner ended without waiting for the go-ahead"),
+        Some(Ok(_)) => Failure::new(ExitCode::FailedInCluster, "the runner ended before it was let begin"),
         Some(Err(_)) | None => killed(),
     }
 }

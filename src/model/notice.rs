@@ -116,10 +116,19 @@ impl Run {
         let text = match done {
             Ok(report) if has_warnings => format!("{}; took {took}; for its warnings: {logs}", sentence(report)),
             Ok(report) => format!("{}; took {took}; run {}", sentence(report), self.job),
-            Err(failure) => format!("{}; after {took}; next: {}", reasons(failure), next(failure, &logs)),
+            Err(failure) => failed(failure, &took, &logs),
         };
-        Notice { reason: self.reason(turn), is_warning: turn != Turn::Completed, message: cut(text), at }
+        Notice { reason: self.reason(turn), is_warning: turn != Turn::Completed, message: cut(text, LONGEST_BYTES), at }
     }
+}
+
+/// What failed, why and what to type next, which is whole however long the reasons are.
+fn failed(failure: &Failure, took: &str, logs: &str) -> String {
+    let end = |next: &str| format!("; after {took}; next: {next}");
+    let (reasons, whole) = (reasons(failure), end(&next(failure, logs)));
+    let has_room = whole.len() <= LONGEST_BYTES.saturating_sub(reasons.len()).max(LONGEST_BYTES / 2);
+    let end = if has_room { whole } else { end(logs) };
+    cut(reasons, LONGEST_BYTES - end.len()) + &end
 }
 
 /// What failed and why, the root of it last.
@@ -182,12 +191,12 @@ fn millis(millis: u64) -> String {
     span::human(Duration::from_millis(millis))
 }
 
-/// Cuts a text to what an Event holds, between characters; its beginning says what failed.
-fn cut(text: String) -> String {
-    if text.len() <= LONGEST_BYTES {
+/// Cuts a text to so many bytes, between characters; its beginning says what failed.
+fn cut(text: String, longest: usize) -> String {
+    if text.len() <= longest {
         return text;
     }
-    let end = text.floor_char_boundary(LONGEST_BYTES - '…'.len_utf8());
+    let end = text.floor_char_boundary(longest - '…'.len_utf8());
     format!("{}…", &text[..end])
 }
 

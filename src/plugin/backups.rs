@@ -25,7 +25,11 @@ pub(crate) async fn choose(
     screen: &mut Screen,
 ) -> Result<Chosen, Failure> {
     let catalogue = list::catalogue(session, screen, statefulset).await?;
-    let wanted = named(wanted, &catalogue.listed()).map_err(|failure| match failure.hint {
+    let there = catalogue.listed();
+    let wanted = named(wanted, &there).map_err(|failure| match failure.hint {
+        None if there.is_empty() => {
+            failure.with_hint(format!("it is empty; to look into the stores: {}", session.command("list --live")))
+        }
         None => failure.with_hint(session.command("list")),
         Some(_) => failure,
     })?;

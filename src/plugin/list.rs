@@ -108,6 +108,10 @@ async fn live(flags: &ListFlags, session: &Session, screen: &mut Screen) -> Comm
     for difference in &live.differences {
         screen.warn(difference);
     }
+    if live.has_unlisted {
+        let rebuild = session.command("verify --rebuild-catalogue");
+        screen.note(&format!("To enter what the stores have and the catalogue has not:\n  {rebuild}"));
+    }
     match ended.outcome.code() {
         ExitCode::Done if !live.differences.is_empty() => Ok(ExitCode::DoneWithWarnings),
         code => Ok(code),
@@ -138,7 +142,10 @@ fn show(list: &BackupList, flags: &ListFlags, session: &Session, screen: &mut Sc
 fn none(list: &BackupList, flags: &ListFlags, session: &Session) -> Result<String, Failure> {
     match &list.place {
         Some(Place { namespace, statefulset, .. }) => {
-            Ok(format!("No backups found of {statefulset} in {namespace} namespace."))
+            let none = format!("No backups found of {statefulset} in {namespace} namespace.");
+            // A lost catalogue looks just like this, on a day when nobody wants to read that there is none.
+            let look = || format!(" To look into the stores themselves:\n  {}", session.command("list --live"));
+            Ok(none + &if flags.live { String::new() } else { look() })
         }
         None if list.clusters == 0 => find::none_found(session, &flags.scope),
         None => Ok(format!("No backups found of {} clusters.", list.clusters)),
@@ -148,7 +155,7 @@ fn none(list: &BackupList, flags: &ListFlags, session: &Session) -> Result<Strin
 /// Reads the catalogue of a cluster; empty when there is none yet.
 pub(crate) async fn catalogue(session: &Session, screen: &mut Screen, statefulset: &str) -> Result<Catalogue, Failure> {
     let settings = overrides::settings(session, screen, statefulset, &BTreeMap::new()).await?;
-    read(session, &session.connection()?.target.namespace, &settings).await
+    read(session, &session.connection()?.target.namespace, statefulset, &settings).await
 }
 
 /// The same of a cluster anywhere, whose unknown settings are nobody's concern here.
@@ -167,10 +174,16 @@ pub(crate) async fn catalogue_under(
     let map = Settings::config_map_name(&place.statefulset);
     let settings = Settings::read(&place.statefulset, stored, &BTreeMap::new())
         .map_err(|bad| overrides::not_understood(&bad, &map, &place.namespace))?;
-    read(session, &place.namespace, &settings).await
+    read(session, &place.namespace, &place.statefulset, &settings).await
 }
 
-async fn read(session: &Session, namespace: &str, settings: &Settings) -> Result<Catalogue, Failure> {
-    let store = ConfigMapCatalogue::new(session.connection()?.client.clone(), namespace, &settings.hash_config_map);
+async fn read(
+    session: &Session,
+    namespace: &str,
+    statefulset: &str,
+    settings: &Settings,
+) -> Result<Catalogue, Failure> {
+    let client = session.connection()?.client.clone();
+    let store = ConfigMapCatalogue::new(client, namespace, statefulset, &settings.hash_config_map);
     Ok(store.read().await.map_err(|error| session.failure(&error))?.0)
 }

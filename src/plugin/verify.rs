@@ -12,20 +12,29 @@ use crate::render::screen::Screen;
 
 pub(crate) async fn run(flags: &VerifyFlags, session: &Session, screen: &mut Screen) -> CommandResult {
     let statefulset = find::cluster(session, flags.statefulset.as_deref()).await?;
-    let chosen = backups::choose(&flags.backups, &statefulset, session, screen).await?;
-    if chosen.catalogue.listed().is_empty() && !flags.rebuild_catalogue {
-        screen.note(&format!(
-            "The catalogue has no backups of {statefulset}, so there is nothing to verify. To look into the stores:\n  {}",
-            session.command("verify --rebuild-catalogue")
-        ));
-        return Ok(ExitCode::Done);
+    let mut wanted = Vec::new();
+    // One that is to be made again may be one that nobody can read.
+    if !flags.rebuild_catalogue || !flags.backups.is_empty() {
+        let chosen = backups::choose(&flags.backups, &statefulset, session, screen).await?;
+        if chosen.catalogue.listed().is_empty() && !flags.rebuild_catalogue {
+            screen.note(&nothing(&statefulset, session));
+            return Ok(ExitCode::Done);
+        }
+        wanted = chosen.wanted;
     }
     let request = VerifyRequest {
-        backups: chosen.wanted,
+        backups: wanted,
         deep: flags.deep,
         store: flags.store.map(Into::into),
         rebuild_catalogue: flags.rebuild_catalogue,
     };
     let order = order(&statefulset, Task::Verify(request), BTreeMap::new());
     see_through(&order, &flags.run, session, screen).await
+}
+
+fn nothing(statefulset: &str, session: &Session) -> String {
+    format!(
+        "The catalogue has no backups of {statefulset}, so there is nothing to verify. To look into the stores:\n  {}",
+        session.command("verify --rebuild-catalogue")
+    )
 }

@@ -18,8 +18,13 @@ pub enum RestoreError {
     #[error("the restore was refused: {}", .0.join("; "))]
     Obstacles(Vec<String>),
     /// No replica can be started first with the restored data.
-    #[error("no replica can be started first with the restored data: {}", .0.join("; "))]
-    NoLeader(Vec<String>),
+    #[error("no replica can be started first with the restored data: {}", .reasons.join("; "))]
+    NoLeader {
+        /// Why not, of each.
+        reasons: Vec<String>,
+        /// The command that makes a copy any node can read, where the backup is read from a volume.
+        sync: Option<String>,
+    },
     /// It could not be undone.
     #[error(
         "if the restored data did not start, the old data of {cluster} could not be brought back: its only replica has no room beside its data directory"
@@ -131,7 +136,7 @@ impl Explain for RestoreError {
             Self::Chain(error) => error.code(),
             Self::NoData { .. }
             | Self::Obstacles(_)
-            | Self::NoLeader(_)
+            | Self::NoLeader { .. }
             | Self::NoWayBack { .. }
             | Self::CannotLend(_)
             | Self::NoRoom { .. } => ExitCode::Refused,
@@ -145,23 +150,31 @@ impl Explain for RestoreError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Chain(error) => error.hint(),
-            Self::Obstacles(_) => Some("nothing was changed; clear what stands in the way and order it again".to_owned()),
-            Self::NoLeader(_) => Some(
-                "leave --leader out where it was given; or make a copy that any node can read: kubectl mariadb-backup sync --to s3\nand restore that one, with --store s3"
-                    .to_owned(),
-            ),
+            Self::Obstacles(_) => {
+                Some("nothing was changed; clear what stands in the way and order it again".to_owned())
+            }
+            Self::NoLeader { sync, .. } => {
+                let copy = sync.as_ref().map(|sync| {
+                    format!("; or make a copy that any node can read: {sync}\nand restore that one, with --store s3")
+                });
+                Some(format!("leave --leader out where it was given{}", copy.unwrap_or_default()))
+            }
             Self::NoWayBack { .. } => Some("--no-rollback goes on without a way back".to_owned()),
             Self::CannotLend(_) => {
                 Some("leave --refill out, and the other replicas get everything from the first one".to_owned())
             }
             Self::Look { failure, .. } | Self::NotProven { failure, .. } => failure.hint.clone(),
-            Self::NoData { .. } => {
-                Some("a replica that answers says where its data are: bring one up, or see what is on the volume".to_owned())
+            Self::NoData { .. } => Some(
+                "a replica that answers says where its data are: bring one up, or see what is on the volume".to_owned(),
+            ),
+            Self::NoRoom { .. } => {
+                Some("make its claim larger, or start with a replica that has more room: --leader ORDINAL".to_owned())
             }
-            Self::NoRoom { .. } => Some("make its claim larger, or start with a replica that has more room: --leader ORDINAL".to_owned()),
             Self::NotBegun { source } => source.hint(),
             Self::Interrupted { .. } => Some(format!("to go on with it, or bring the old cluster back: {RECOVER}")),
-            Self::NotJoined { .. } => Some(format!("the pods that did not join: kubectl get pods -o wide\nto go on: {RECOVER}")),
+            Self::NotJoined { .. } => {
+                Some(format!("the pods that did not join: kubectl get pods -o wide\nto go on: {RECOVER}"))
+            }
             Self::RolledBack { .. } => None,
             Self::NeedsPerson { instructions, .. } => Some(instructions.to_string()),
         }

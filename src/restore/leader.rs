@@ -3,7 +3,7 @@
 //! One pod must be able to mount its data volume together with what is restored, and Kubernetes must be
 //! able to start it alone. Never a place from which an empty server could start the cluster first.
 
-use super::{Observed, RestoreError};
+use super::Observed;
 use crate::model::cluster::ClaimView;
 use crate::model::obligation::ScratchPlace;
 use crate::model::order::{DataPlace, StoreName};
@@ -43,20 +43,21 @@ pub(super) fn others(workload: &Workload, leader: &Replica) -> Vec<Replica> {
     there.filter(|replica| *replica != leader).cloned().collect()
 }
 
-/// Chooses the leader: the lowest ordinal where that is possible, else the highest that is.
+/// Chooses the leader: the lowest ordinal where that is possible, else the highest that is; else says of each
+/// why not.
 pub(super) fn choose(
     observed: &Observed<'_>,
     chain: &Chain,
     place: &DataPlace,
     wanted: Option<i32>,
-) -> Result<Leader, RestoreError> {
+) -> Result<Leader, Vec<String>> {
     let replicas = &observed.workload.replicas;
     let lowest = replicas.iter().take(1);
     let candidates: Vec<_> = lowest.chain(replicas.iter().skip(1).rev()).collect();
     if let Some(wanted) = wanted
         && candidates.iter().all(|(replica, _)| replica.ordinal != wanted)
     {
-        return Err(RestoreError::NoLeader(vec![format!("there is no replica with ordinal {wanted}")]));
+        return Err(vec![format!("there is no replica with ordinal {wanted}")]);
     }
     let mut reasons = Vec::new();
     for (replica, claim) in candidates.into_iter().filter(|(of, _)| wanted.is_none_or(|wanted| of.ordinal == wanted)) {
@@ -70,7 +71,7 @@ pub(super) fn choose(
             Err(why) => reasons.push(format!("not {}: {why}", replica.pod)),
         }
     }
-    Err(RestoreError::NoLeader(reasons))
+    Err(reasons)
 }
 
 fn because(observed: &Observed<'_>, replica: &Replica, is_wanted: bool) -> String {

@@ -6,6 +6,6 @@ use crate::ports::{PortError, Reason};
 pub(super) async fn blocking<T: Send + 'static>(
     call: impl FnOnce() -> Result<T, PortError> + Send + 'static,
 ) -> Result<T, PortError> {
-    let broke_off = |_| Err(PortError::new(Reason::Other, "a thread of the store broke off"));
+    let broke_off = |_| Err(PortError::new(Reason::Other, "a thread of the store ended by a fault of this program"));
     tokio::task::spawn_blocking(call).await.unwrap_or_else(broke_off)
 }

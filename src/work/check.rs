@@ -51,7 +51,7 @@ pub enum CheckError {
     #[error("stopped before every file was read")]
     Stopped,
     /// A thread ended without its result.
-    #[error("a thread that reads files broke off")]
+    #[error("a thread that reads files ended by a fault of this program")]
     BrokeOff,
 }
 

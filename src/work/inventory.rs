@@ -29,7 +29,9 @@ pub async fn run(order: &InventoryOrder, ports: &StorePorts, stop: Stop) -> Outc
     ports.events.send(Phase::Store, EventKind::Started);
     let (in_thread, only) = (ports.clone(), order.only.clone());
     let taken = tokio::task::spawn_blocking(move || take(only.as_ref(), &in_thread, &stop)).await;
-    let broke_off = || Failure::new(ExitCode::FailedInCluster, "a thread that looks into the stores broke off");
+    let broke_off = || {
+        Failure::new(ExitCode::FailedInCluster, "a thread that looks into the stores ended by a fault of this program")
+    };
     match taken.unwrap_or_else(|_| Err(broke_off())) {
         Ok((report, warnings)) => {
             ports.events.send(Phase::Store, EventKind::Finished);
@@ -106,7 +108,12 @@ fn tell(only: Option<&BackupId>, side: &Side<'_>, ports: &StorePorts, stop: &Sto
         let found = match found {
             Some(Some(found)) => found,
             Some(None) => break,
-            None => of_files(backup, side, BTreeMap::new(), Some("looking at it broke off".to_owned())),
+            None => of_files(
+                backup,
+                side,
+                BTreeMap::new(),
+                Some("looking at it ended by a fault of this program".to_owned()),
+            ),
         };
         ports.events.send(Phase::Store, EventKind::Found { found: Box::new(found) });
         told += 1;

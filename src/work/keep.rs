@@ -67,7 +67,7 @@ fn ended(report: Option<KeepReport>, events: &dyn EventSink) -> Outcome<KeepRepo
         events.send(Phase::Store, EventKind::Finished);
         return Outcome::done(report, Vec::new());
     }
-    let message = "a thread that copies between the stores broke off";
+    let message = "a thread that copies between the stores ended by a fault of this program";
     events.send(Phase::Store, EventKind::Failed { message: message.to_owned() });
     Outcome::failed(Failure::new(ExitCode::FailedInCluster, message), Vec::new())
 }

@@ -43,7 +43,9 @@ where
         let emptied = empty_all(results, &free, &mut empty);
         // Without this, the filler would wait for a free job for ever when emptying failed.
         drop(free);
-        let all_filled = filler.join().unwrap_or_else(|_| Err(io::Error::other("a thread of the pipeline broke off")));
+        let all_filled = filler
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("a thread of the pipeline ended by a fault of this program")));
         // When emptying failed first, filling ended without an error of its own.
         all_filled.and(emptied)
     })
@@ -94,7 +96,7 @@ fn empty_all<J>(
     empty: &mut impl FnMut(&J) -> io::Result<()>,
 ) -> io::Result<()> {
     for result in results {
-        let broken = |_| io::Error::other("a worker of the pipeline broke off");
+        let broken = |_| io::Error::other("a worker of the pipeline ended by a fault of this program");
         let job = result.recv().map_err(broken)??;
         empty(&job)?;
         // Nobody fills it when the end was reached.

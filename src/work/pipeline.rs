@@ -109,7 +109,7 @@ pub enum PipelineError {
     #[error("cannot make the backup durable")]
     Durable(#[source] PortError),
     /// A thread ended without its result.
-    #[error("the pipeline broke off")]
+    #[error("the pipeline ended by a fault of this program")]
     BrokeOff,
 }
 

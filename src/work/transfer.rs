@@ -15,6 +15,7 @@ use super::check::look::{self, Pace, Side};
 use super::manifest_file::is_plain;
 use super::sums::{self, BLOCK_BYTES, Broken, Sum};
 use crate::model::backup_id::BackupId;
+use crate::model::bytes::human;
 use crate::model::catalogue::{Algorithm, Checksum};
 use crate::model::manifest::MANIFEST_FILE;
 use crate::ports::runner::PendingBackup;
@@ -68,7 +69,7 @@ pub(super) enum TransferError {
         source: io::Error,
     },
     /// The target has not enough room.
-    #[error("{needed_bytes} bytes do not fit into {place}, which has {free_bytes} left")]
+    #[error("{} do not fit into {place}, which has {} left", human(*.needed_bytes), human(*.free_bytes))]
     NoRoom {
         /// The target.
         place: String,

@@ -1,79 +1,19 @@
 //! The ground as the tests use it: real commands, their output and exit code, nothing in between.
 
+mod commands;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use commands::command;
+pub(crate) use commands::{Ran, Started, ground, kubectl, kubectl_json, must, run};
+
 /// How long anything a test waits for may take before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
-
-/// What a command printed and how it ended.
-#[derive(Clone, Debug)]
-pub(crate) struct Ran {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Ran {
-    pub(crate) fn of(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
-
-    /// Fails the test unless the command ended with that code.
-    #[track_caller]
-    pub(crate) fn ends_with(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
-        self
-    }
-
-    /// Fails the test unless the text is in what went to stderr.
-    #[track_caller]
-    pub(crate) fn says(self, text: &str) -> Self {
-        assert!(self.stderr.contains(text), "expected \"{text}\" in:\n{}", self.stderr);
-        self
-    }
-}
-
-fn command(program: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).env("NO_COLOR", "1").env_remove("COLUMNS");
-    command
-}
-
-pub(crate) fn run(program: &str, arguments: &[&str]) -> Ran {
-    Ran::of(command(program, arguments).output().unwrap_or_else(|error| panic!("cannot start {program}: {error}")))
-}
-
-/// Runs a command that must succeed and returns its standard output without the last newline.
-#[track_caller]
-pub(crate) fn must(program: &str, arguments: &[&str]) -> String {
-    run(program, arguments).ends_with(0).stdout.trim_end().to_owned()
-}
-
-#[track_caller]
-pub(crate) fn ground(arguments: &[&str]) -> String {
-    must("ground", arguments)
-}
-
-#[track_caller]
-pub(crate) fn kubectl(arguments: &[&str]) -> String {
-    must("kubectl", arguments)
-}
-
-#[track_caller]
-pub(crate) fn kubectl_json(arguments: &[&str]) -> Value {
-    let all: Vec<_> = arguments.iter().copied().chain(["-o", "json"]).collect();
-    serde_json::from_str(&kubectl(&all)).unwrap()
-}
 
 /// Refuses any cluster but the ground's own: the tests break what they run on.
 pub(crate) fn only_on_the_ground() {
@@ -262,8 +202,8 @@ impl Cluster {
     /// what they do. They hold what they hold until the guard is dropped.
     #[track_caller]
     pub(crate) fn hold(&self, pod: &str, statements: &str) -> Held<'_> {
-        let mut command = command("ground", &["sql", "--namespace", &self.namespace, pod, statements]);
-        let client = Started(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        let command = command("ground", &["sql", "--namespace", &self.namespace, pod, statements]);
+        let client = Started::of(command);
         let held = Held { cluster: self, pod: pod.to_owned(), client: Some(client) };
         self.until_sql_runs(pod, HELD);
         held
@@ -271,8 +211,8 @@ impl Cluster {
 
     /// Starts statements that take a while.
     pub(crate) fn start_sql(&self, pod: &str, statements: &str) -> Started {
-        let mut command = command("ground", &["sql", "--namespace", &self.namespace, pod, statements]);
-        Started(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        let command = command("ground", &["sql", "--namespace", &self.namespace, pod, statements]);
+        Started::of(command)
     }
 
     /// Waits until a statement with that text is at work in a replica.
@@ -300,8 +240,8 @@ impl Cluster {
     /// Starts the plugin and does not wait for it.
     pub(crate) fn start_plugin(&self, arguments: &[&str]) -> Started {
         let all = self.plugin_arguments(arguments);
-        let mut command = command("kubectl", &all.iter().map(String::as_str).collect::<Vec<_>>());
-        Started(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        let command = command("kubectl", &all.iter().map(String::as_str).collect::<Vec<_>>());
+        Started::of(command)
     }
 
     fn plugin_arguments(&self, arguments: &[&str]) -> Vec<String> {
@@ -385,17 +325,6 @@ impl Drop for Cluster {
         }
     }
 }
-
-/// A command that runs beside the test.
-pub(crate) struct Started(Child);
-
-impl Started {
-    /// Waits for its end.
-    pub(crate) fn end(self) -> Ran {
-        Ran::of(self.0.wait_with_output().unwrap())
-    }
-}
-
 /// By this a statement that holds something is found.
 const HELD: &str = "SLEEP(3000)";
 

@@ -137,6 +137,24 @@ pub(crate) fn answer_at_work(asked: &Asked, reports: &[Value], pod: &Value) -> A
 }
 
 #[test]
+fn a_catalogue_that_nobody_can_read_or_that_is_lost_is_answered_with_the_way_to_make_it_again() {
+    let outcome = json!({"schema": 1, "done": {"verify": {"goodCount": 2, "bytes": 10}}});
+    let with = |catalogue: Answer| {
+        let pod = ended_pod(&outcome);
+        Api::start(move |path| match path {
+            "/api/v1/namespaces/db/configmaps/one-backup-hash" => catalogue.clone(),
+            path => answer(path, &[], &pod),
+        })
+    };
+    let unreadable = with(Answer::ok(&json!({"metadata": {}, "data": {"hash_table": "{"}})));
+    let lost = with(Answer::status(404, "not found"));
+    let rebuild = ["verify", "--rebuild-catalogue"];
+    let of_unreadable = all(&unreadable, &[&["list"], &["restore", "2000-01-01_00-00-00", "--yes"], &rebuild]);
+    let of_lost = all(&lost, &[&["list"], &["restore", "2000-01-01_00-00-00", "--yes"], &["verify"], &rebuild]);
+    insta::assert_snapshot!(of_unreadable + "\n" + &of_lost);
+}
+
+#[test]
 fn nothing_owed_and_something_settled() {
     let nothing = cluster(vec![], json!({"schema": 1, "done": {"recover": {"run": null, "what": null}}}));
     let settled = cluster(

@@ -41,6 +41,7 @@ pub(crate) fn kubeconfig(server: &str) -> tempfile::NamedTempFile {
 }
 
 /// An answer of the loopback API server.
+#[derive(Clone)]
 pub(crate) struct Answer {
     code: u16,
     body: String,

@@ -12,22 +12,32 @@ use serde_json::json;
 
 use super::error::port_error;
 use crate::model::catalogue::{Catalogue, LIMIT_BYTES};
-use crate::model::names;
+use crate::model::{command, names};
 use crate::ports::conductor::CatalogueStore;
 use crate::ports::{PortError, Reason};
+
+/// The way out of a catalogue that cannot be read.
+const MADE_AGAIN: &str =
+    "to make it again from what is in the stores: kubectl mariadb-backup verify --rebuild-catalogue";
 
 /// A catalogue in a ConfigMap.
 pub struct ConfigMapCatalogue {
     maps: Api<ConfigMap>,
     namespace: String,
+    statefulset: String,
     name: String,
 }
 
 impl ConfigMapCatalogue {
-    /// The catalogue in that ConfigMap, which need not exist yet.
+    /// The catalogue of that StatefulSet in the ConfigMap `name`, which need not exist yet.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, name: &str) -> Self {
-        Self { maps: Api::namespaced(client, namespace), namespace: namespace.to_owned(), name: name.to_owned() }
+    pub fn new(client: Client, namespace: &str, statefulset: &str, name: &str) -> Self {
+        Self {
+            maps: Api::namespaced(client, namespace),
+            namespace: namespace.to_owned(),
+            statefulset: statefulset.to_owned(),
+            name: name.to_owned(),
+        }
     }
 
     fn cannot(&self, verb: &str) -> String {
@@ -45,7 +55,7 @@ impl CatalogueStore for ConfigMapCatalogue {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             PortError::new(Reason::Malformed, self.cannot("understand"))
                 .caused_by(format!("{error}{cause}"))
-                .with_hint(format!("what is in it: kubectl get configmap {} -n {} -o yaml", self.name, self.namespace))
+                .with_hint(command::placed(MADE_AGAIN, &self.namespace, &self.statefulset))
         })?;
         Ok((catalogue, version))
     }
@@ -64,12 +74,15 @@ impl CatalogueStore for ConfigMapCatalogue {
         }
         let written = if let Some(version) = version {
             // The version in the patch makes the server refuse it when somebody else has written meanwhile.
-            let patch = json!({"metadata": {"resourceVersion": version}, "data": data});
+            // The label is put on those too that were made before there was one.
+            let labels = json!({ names::STATEFULSET_LABEL: self.statefulset });
+            let patch = json!({"metadata": {"resourceVersion": version, "labels": labels}, "data": data});
             self.maps.patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await
         } else {
             let mut map = ConfigMap { data: Some(data), ..ConfigMap::default() };
             map.metadata.name = Some(self.name.clone());
-            map.labels_mut().insert(names::MANAGER_LABEL.to_owned(), names::MANAGER.to_owned());
+            let labels = [(names::MANAGER_LABEL, names::MANAGER), (names::STATEFULSET_LABEL, &self.statefulset)];
+            map.labels_mut().extend(labels.map(|(label, value)| (label.to_owned(), value.to_owned())));
             self.maps.create(&PostParams::default(), &map).await
         };
         written.map(drop).map_err(|error| port_error(self.cannot("write"), error))

@@ -10,7 +10,7 @@ use kube::{Client, ResourceExt};
 use serde::Serialize;
 
 use super::error::port_error;
-use crate::model::names::{MANAGER, MANAGER_LABEL};
+use crate::model::names::{MANAGER, MANAGER_LABEL, STATEFULSET_LABEL};
 use crate::model::settings::Settings;
 use crate::ports::{PortError, Reason};
 
@@ -71,7 +71,7 @@ pub async fn clusters(
 }
 
 /// Finds, in all namespaces, the catalogues of clusters whose StatefulSet is gone, by the usual name of a
-/// catalogue and the label that this product puts on it.
+/// catalogue and the labels that this product puts on it.
 pub async fn remains(client: Client) -> Result<Vec<Place>, PortError> {
     let what = "cannot list ConfigMaps in all namespaces";
     let maps: Api<ConfigMap> = Api::all(client.clone());
@@ -82,13 +82,19 @@ pub async fn remains(client: Client) -> Result<Vec<Place>, PortError> {
     let sets = sets.list_metadata(&ListParams::default()).await.map_err(|error| port_error(what, error))?;
     let there: Vec<Place> =
         sets.items.iter().filter_map(|set| Some(Place::new(set.namespace()?, set.name_any()))).collect();
-    let left = |map: &PartialObjectMeta<ConfigMap>| {
-        Some(Place::new(map.namespace()?, Settings::cluster_of_catalogue(&map.name_any())?))
-    };
-    let gone = maps.items.iter().filter_map(left).filter(|place| !there.contains(place));
+    let gone = maps.items.iter().filter_map(cluster_of).filter(|place| !there.contains(place));
     let mut gone: Vec<Place> = gone.map(|place| Place { is_gone: true, ..place }).collect();
     gone.sort();
+    gone.dedup();
     Ok(gone)
+}
+
+/// Whose catalogue a ConfigMap is. Its name is only a guess: a catalogue can be given any name.
+fn cluster_of(map: &PartialObjectMeta<ConfigMap>) -> Option<Place> {
+    let name = map.name_any();
+    let by_name = Settings::cluster_of_catalogue(&name)?;
+    let cluster = map.labels().get(STATEFULSET_LABEL).map_or(by_name, String::as_str);
+    Some(Place::new(map.namespace()?, cluster))
 }
 
 /// Looks for StatefulSets.
@@ -205,6 +211,18 @@ mod tests {
         for (container, expected) in cases {
             assert_eq!(looks_like_galera(&set(&container)), expected, "{container}");
         }
+    }
+
+    #[test]
+    fn a_catalogue_is_that_of_the_cluster_on_its_label_and_by_its_name_only_without_one() {
+        let map = |name: &str, labels: serde_json::Value| -> Option<Place> {
+            let metadata = serde_json::json!({"name": name, "namespace": "db", "labels": labels});
+            cluster_of(&serde_json::from_value(serde_json::json!({ "metadata": metadata })).unwrap())
+        };
+        assert_eq!(map("one-backup-hash", serde_json::json!({})), Some(Place::new("db", "one")));
+        let named_by_hand = map("two-backup-hash", serde_json::json!({ STATEFULSET_LABEL: "one" }));
+        assert_eq!(named_by_hand, Some(Place::new("db", "one")));
+        assert_eq!(map("one-backup-metrics", serde_json::json!({ STATEFULSET_LABEL: "one" })), None);
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl StoreFile for PartWriter {
         match self.state {
             State::Durable => return Ok(()),
             State::Broken => {
-                let what = format!("the upload of {} broke off", self.bucket.url(&self.key));
+                let what = format!("the upload of {} failed before it was whole", self.bucket.url(&self.key));
                 return Err(PortError::new(Reason::Other, what));
             }
             State::Open => self.state = State::Broken,

@@ -90,9 +90,19 @@ fn a_failure_is_told_with_its_reason_and_the_next_command() {
 }
 
 #[test]
-fn a_text_that_is_too_long_for_an_event_is_cut_between_characters() {
-    let failure = Failure::new(ExitCode::Error, "備".repeat(1000));
+fn a_text_that_is_too_long_for_an_event_is_cut_in_its_reasons_and_never_in_the_command_to_type() {
+    let failure = Failure::new(ExitCode::Error, "備".repeat(1000)).with_hint("to settle it: kubectl x");
     let message = run("backup").ended(&Err(failure), false, at("2026-01-31T23:00:05Z")).message;
     assert!(message.len() <= LONGEST_BYTES && message.len() > LONGEST_BYTES - 4, "{}", message.len());
-    assert!(message.ends_with('…') && message.starts_with('備'));
+    let next =
+        "; next: to settle it: kubectl x; the whole story: kubectl mariadb-backup logs mariadb-phy-backup-x7k2d -n db";
+    assert!(message.starts_with('備') && message.contains("…; after 5s"), "{message}");
+    assert!(message.ends_with(next), "{message}");
+
+    let endless = Failure::new(ExitCode::Error, "no room").with_hint("h".repeat(2000));
+    let message = run("backup").ended(&Err(endless), false, at("2026-01-31T23:00:05Z")).message;
+    assert_eq!(
+        message, "no room; after 5s; next: kubectl mariadb-backup logs mariadb-phy-backup-x7k2d -n db",
+        "a hint without an end gives way to where the whole story is"
+    );
 }

@@ -13,6 +13,8 @@ use crate::model::report::{FoundBackup, InventoryReport};
 pub(super) struct Live {
     pub(super) list: BackupList,
     pub(super) differences: Vec<String>,
+    /// Whether a store has a backup that the catalogue does not know.
+    pub(super) has_unlisted: bool,
 }
 
 /// Compares what was found with the catalogue.
@@ -21,7 +23,8 @@ pub(super) fn list(catalogue: &Catalogue, told: &InventoryReport, found: &[Found
     let mut all: Vec<&BackupId> = known.iter().chain(found.iter().map(|one| &one.backup)).collect();
     all.sort_by(|a, b| (a.name(), a).cmp(&(b.name(), b)));
     all.dedup();
-    let mut live = Live { list: BackupList::of(&Catalogue::default(), place), differences: untold(told, found) };
+    let list = BackupList::of(&Catalogue::default(), place);
+    let mut live = Live { list, differences: untold(told, found), has_unlisted: false };
     for id in all {
         // One on its way out is still found until it is gone.
         if !known.contains(id) && catalogue.entries.contains_key(id) {
@@ -29,6 +32,7 @@ pub(super) fn list(catalogue: &Catalogue, told: &InventoryReport, found: &[Found
         }
         let is_known = known.contains(id);
         let sights = [StoreName::Local, StoreName::S3].map(|store| sight(store, id, told, found));
+        live.has_unlisted |= !is_known && sights.iter().any(Sight::is_whole);
         live.differences.extend(differences(id, &sights, catalogue.entry(id).as_ref(), is_known));
         live.list.items.push(item(id, &sights, catalogue, is_known, place));
     }
@@ -41,6 +45,12 @@ enum Sight<'a> {
     Unseen,
     Nothing,
     Found(&'a FoundBackup),
+}
+
+impl Sight<'_> {
+    fn is_whole(&self) -> bool {
+        matches!(self, Self::Found(found) if found.trouble.is_none())
+    }
 }
 
 fn sight<'a>(store: StoreName, id: &BackupId, told: &InventoryReport, found: &'a [FoundBackup]) -> Sight<'a> {
@@ -197,6 +207,7 @@ mod tests {
         2026-01-03_00-00-00   full   5B     damaged   <none>    <none>     2d
         2026-01-04_00-00-00   full   5B     yes       yes       <none>     24h
         ");
+        assert!(live.has_unlisted, "what is whole in a store can be entered");
         insta::assert_snapshot!(live.differences.join("\n"), @r"
         backup/2026-01-01_00-00-00 is in the catalogue but not in s3
         backup/2026-01-02_00-00-00 is in the catalogue but not in local

@@ -130,7 +130,7 @@ impl<'a> Side<'a> {
 
     /// The same of a thread that broke off while it read.
     pub(in crate::work) fn flaw_of_panic(&self) -> Flaw {
-        self.flaw("reading it broke off".to_owned())
+        self.flaw("reading it ended by a fault of this program".to_owned())
     }
 
     fn flaw(&self, what: String) -> Flaw {

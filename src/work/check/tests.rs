@@ -131,7 +131,7 @@ async fn a_file_that_cannot_be_read_is_a_finding_and_stops_nothing() {
     let stream = format!("{FULL}/backup.mbstream.zst");
     for (fault, what) in [
         (Fault::Breaks, "cannot be read: Input/output error (os error 5)"),
-        (Fault::Panics, "reading it broke off"),
+        (Fault::Panics, "reading it ended by a fault of this program"),
         (Fault::Refused(Reason::Other), "cannot be opened"),
     ] {
         let (store, order) = world();

@@ -1,6 +1,7 @@
 //! Why a copy was refused or failed, and what that means for the replica.
 
 use crate::exit_code::ExitCode;
+use crate::model::bytes::human;
 use crate::model::outcome::{Explain, Failure};
 use crate::model::space::NotEnoughRoom;
 use crate::model::version::Series;
@@ -16,6 +17,8 @@ pub enum Refusal {
     MissingGrants {
         /// Which account.
         account: &'static str,
+        /// Its name, as GRANT spells it.
+        grantee: String,
         /// The privileges, as GRANT spells them.
         missing: String,
     },
@@ -85,7 +88,9 @@ pub enum Refusal {
     SyncDonor,
     /// The copy would be given up at once.
     #[error(
-        "{free_bytes} bytes are free on the data volume, less than the {least_bytes} below which a copy is given up"
+        "{} are free on the data volume, less than the {} below which a copy is given up",
+        human(*.free_bytes),
+        human(*.least_bytes)
     )]
     DataVolume {
         /// What is free.
@@ -101,9 +106,7 @@ pub enum Refusal {
 impl Refusal {
     fn hint(&self) -> String {
         match self {
-            Self::MissingGrants { account, missing } => {
-                format!("in SQL: GRANT {missing} ON *.* TO '<the {account} account>'")
-            }
+            Self::MissingGrants { grantee, missing, .. } => format!("in SQL: GRANT {missing} ON *.* TO {grantee}"),
             Self::OtherSeries { .. } | Self::UnknownVersion { .. } => {
                 "run the runner in the server's own image".to_owned()
             }
@@ -184,7 +187,11 @@ pub enum CopyError {
         secs: u64,
     },
     /// The data volume fills up: what arrives while the replica lags is kept there.
-    #[error("only {free_bytes} bytes are left on the data volume; the copy was given up below {least_bytes}")]
+    #[error(
+        "only {} are left on the data volume; the copy was given up below {}",
+        human(*.free_bytes),
+        human(*.least_bytes)
+    )]
     DataVolumeFull {
         /// What is free.
         free_bytes: u64,
@@ -241,7 +248,7 @@ pub(super) fn told(error: &dyn Explain) -> String {
 fn no_go_ahead(how: GoAhead) -> &'static str {
     match how {
         GoAhead::Abandoned => "the conductor of this run is gone; nothing was changed",
-        GoAhead::TimedOut | GoAhead::Given => "the conductor gave no go-ahead in time; nothing was changed",
+        GoAhead::TimedOut | GoAhead::Given => "the conductor did not let it begin in time; nothing was changed",
     }
 }
 

@@ -31,9 +31,24 @@ pub(super) fn missing(account: Account, grants: &[String], series: Series) -> Ve
 
 const MONITOR_WORDS: [&str; 2] = ["REPLICATION CLIENT", "BINLOG MONITOR"];
 
+/// Whom a GRANT has to name for the account, which may be another than the one that was logged in with.
+pub(super) fn grantee(account: Account, grants: &[String]) -> String {
+    let named = grants.iter().find_map(|grant| {
+        let (_, rest) = grant.split_once(EVERYWHERE)?;
+        let end = AFTER_GRANTEE.iter().filter_map(|word| rest.find(word)).min().unwrap_or(rest.len());
+        Some(rest[..end].to_owned())
+    });
+    named.unwrap_or_else(|| format!("'<the {} account>'", name(account)))
+}
+
+const EVERYWHERE: &str = " ON *.* TO ";
+
+/// What can follow an account's name in a line of `SHOW GRANTS`.
+const AFTER_GRANTEE: [&str; 3] = [" IDENTIFIED ", " REQUIRE ", " WITH "];
+
 /// The privileges of one line of `SHOW GRANTS` that hold everywhere.
 fn global_privileges(grant: &str) -> Vec<&str> {
-    let list = grant.strip_prefix("GRANT ").and_then(|rest| rest.split_once(" ON *.* TO "));
+    let list = grant.strip_prefix("GRANT ").and_then(|rest| rest.split_once(EVERYWHERE));
     list.map(|(list, _)| list.split(',').map(str::trim).collect()).unwrap_or_default()
 }
 
@@ -57,6 +72,19 @@ mod tests {
         ];
         for (account, grant, series, expected) in cases {
             assert_eq!(missing(account, &[grant.to_owned()], series), expected, "{grant}");
+        }
+    }
+
+    #[test]
+    fn the_grant_to_type_names_the_account_as_the_server_knows_it() {
+        let cases = [
+            ("GRANT USAGE ON *.* TO `o`@`%`", "`o`@`%`"),
+            ("GRANT USAGE ON *.* TO `o p`@`10.%` IDENTIFIED BY PASSWORD '*5' REQUIRE SSL", "`o p`@`10.%`"),
+            ("GRANT RELOAD ON *.* TO 'o'@'%' WITH MAX_USER_CONNECTIONS 5", "'o'@'%'"),
+            ("GRANT `role` TO `o`@`%`", "'<the operator account>'"),
+        ];
+        for (grant, expected) in cases {
+            assert_eq!(grantee(Account::Operator, &[grant.to_owned()]), expected, "{grant}");
         }
     }
 }

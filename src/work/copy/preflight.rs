@@ -155,7 +155,11 @@ fn check_grants(found: &Observed, series: Series) -> Result<(), Refusal> {
     for (account, held) in [(Account::Operator, &found.operator_grants), (Account::Backup, &found.backup_grants)] {
         let missing = grants::missing(account, held, series);
         if !missing.is_empty() {
-            return Err(Refusal::MissingGrants { account: grants::name(account), missing: missing.join(", ") });
+            return Err(Refusal::MissingGrants {
+                account: grants::name(account),
+                grantee: grants::grantee(account, held),
+                missing: missing.join(", "),
+            });
         }
     }
     Ok(())
@@ -233,7 +237,11 @@ mod tests {
             refused(|found| found.free_bytes = Some(1199)),
         ];
         let series = |minor, major| Series { major, minor };
-        let missing = |account, missing: &str| Refusal::MissingGrants { account, missing: missing.to_owned() };
+        let missing = |account, missing: &str| Refusal::MissingGrants {
+            account,
+            grantee: format!("'<the {account} account>'"),
+            missing: missing.to_owned(),
+        };
         let room = Room { free_bytes: 1199, data_bytes: 1000 };
         let expected = [
             Refusal::OtherSeries { tool: series(8, 11), server: series(11, 10) },

@@ -115,7 +115,10 @@ async fn wait(
 }
 
 fn broke_off() -> NotFollowed {
-    NotFollowed { begun: true, error: PortError::new(Reason::Other, "the thread that sends it broke off") }
+    NotFollowed {
+        begun: true,
+        error: PortError::new(Reason::Other, "the thread that sends it ended by a fault of this program"),
+    }
 }
 
 fn warn(message: String, ports: &RunnerPorts, warnings: &mut Vec<String>) {

@@ -101,7 +101,7 @@ async fn what_is_wrong_with_a_backup_is_told_with_it() {
         move |store: &Memory| store.inside().faults.extend([(path.clone(), fault)])
     };
     assert_eq!(trouble(&fault(Fault::Breaks)).await, "manifest.json cannot be read: Input/output error (os error 5)");
-    assert_eq!(trouble(&fault(Fault::Panics)).await, "looking at it broke off");
+    assert_eq!(trouble(&fault(Fault::Panics)).await, "looking at it ended by a fault of this program");
     assert_eq!(trouble(&|store| store.take(&stream)).await, "backup.mbstream.zst is missing");
     assert_eq!(trouble(&|store| store.put(&stream, "short")).await, "backup.mbstream.zst is 5 bytes long, not 6");
     let no_stream = |store: &Memory| store.put(&path, manifest(FULL, &[]));

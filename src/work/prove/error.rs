@@ -4,6 +4,7 @@ use std::io;
 
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
+use crate::model::bytes::human;
 use crate::model::outcome::Explain;
 use crate::ports::{PortError, Reason};
 use crate::work::check::flaw::Flaw;
@@ -59,7 +60,7 @@ pub(super) enum ProveError {
     #[error(transparent)]
     Scratch(PortError),
     /// There is not enough room to unpack.
-    #[error("{needed_bytes} bytes do not fit into {place}, which has {free_bytes} left")]
+    #[error("{} do not fit into {place}, which has {} left", human(*.needed_bytes), human(*.free_bytes))]
     NoRoom {
         /// The scratch directory.
         place: String,
@@ -77,7 +78,7 @@ pub(super) enum ProveError {
         source: io::Error,
     },
     /// The room was used up meanwhile, of which the programs tell in many ways.
-    #[error("only {free_bytes} bytes are left in {place}")]
+    #[error("only {} are left in {place}", human(*.free_bytes))]
     Full {
         /// The scratch directory.
         place: String,
@@ -178,7 +179,7 @@ pub(super) enum ProveError {
     #[error("stopped before the backup was proven")]
     Stopped,
     /// A thread ended without its result.
-    #[error("a thread that unpacks broke off")]
+    #[error("a thread that unpacks ended by a fault of this program")]
     BrokeOff,
 }
 

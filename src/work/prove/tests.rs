@@ -258,7 +258,7 @@ fn programs_that_hang_fail_or_die_are_told_and_ended() {
 fn a_program_that_fails_without_room_is_told_with_that_cause() {
     for mood in [Mood::ToolFails, Mood::ServerDies] {
         let ran = run_with(|state| (state.mood, state.fills_up) = (mood, true));
-        assert_eq!(failure(&ran), (ExitCode::FailedInCluster, "only 7 bytes are left in /scratch"), "{mood:?}");
+        assert_eq!(failure(&ran), (ExitCode::FailedInCluster, "only 7B are left in /scratch"), "{mood:?}");
         let End::Failed(failure) = &ran.outcome.end else { panic!("it failed") };
         assert!(failure.causes[0].contains("[ERROR] why"), "{failure:?}");
         assert!(failure.hint.as_ref().unwrap().contains("more room"), "{failure:?}");

@@ -1,6 +1,7 @@
 //! Why a data volume could not be changed.
 
 use crate::exit_code::ExitCode;
+use crate::model::bytes::human;
 use crate::model::outcome::Explain;
 use crate::ports::PortError;
 
@@ -25,7 +26,7 @@ pub(super) enum RefillError {
         place: String,
     },
     /// There is no room for another copy.
-    #[error("the copy takes {needed_bytes} bytes, and {place} has {free_bytes} left; nothing was copied")]
+    #[error("the copy takes {}, and {place} has {} left; nothing was copied", human(*.needed_bytes), human(*.free_bytes))]
     NoRoom {
         /// Where it should go.
         place: String,
@@ -41,7 +42,7 @@ pub(super) enum RefillError {
     #[error("stopped; what was begun can be done again")]
     Stopped,
     /// The thread that did it broke off.
-    #[error("the work on the volume broke off")]
+    #[error("the work on the volume ended by a fault of this program")]
     BrokeOff,
 }
 

@@ -131,6 +131,6 @@ fn a_target_without_room_is_told_before_or_while_it_fills() {
     let (from, to, expected) = world();
     to.inside().room = Some((1000, 2000));
     let error = copy((&from, &to), StoreName::Local, FULL, &expected).unwrap_err().to_string();
-    assert_eq!(error, "3145732 bytes do not fit into memory, which has 1000 left");
+    assert_eq!(error, "3MiB do not fit into memory, which has 0.98KiB left");
     assert_eq!(files(&to), BTreeMap::new());
 }

@@ -178,7 +178,7 @@ async fn a_stop_during_the_copy_interrupts_the_tool_and_rejoins() {
 async fn a_copy_is_given_up_before_the_servers_own_volume_is_full() {
     let world = World { engine: Misbehaviour::Hangs, data_volume_fills: true, ..World::default() };
     let (failure, world) = fail_in(world).await;
-    assert_eq!(failure.message, "only 99 bytes are left on the data volume; the copy was given up below 100");
+    assert_eq!(failure.message, "only 99B are left on the data volume; the copy was given up below 100B");
     assert!(failure.hint.is_some() && world.has("interrupt") && world.has("desync off"));
 }
 
