@@ -35,8 +35,9 @@ binaries: prerequisites ## Plugin and agent for release, linked against an old C
 
 include krew/dist.mk
 
+# On a cluster of one's own only by `make demo KUBECONFIG=…`: one that is exported for daily work is none of this.
 demo: prerequisites ground-program ## From nothing: a real cluster, a real backup, verified and booted; leaves the cluster up
-	@tests/demo.sh
+	@OWN_CLUSTER="$(if $(filter command line,$(origin KUBECONFIG)),$(KUBECONFIG))" tests/demo.sh
 
 check: lint ring12 ## The fast loop: format, lints, docs, licences, rings 1 and 2
 

@@ -13,6 +13,7 @@ pub mod mysql;
 pub mod path_links;
 pub mod process;
 pub mod scratch;
+pub mod server_logins;
 pub mod store_local;
 pub mod store_s3;
 pub mod system_clock;

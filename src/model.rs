@@ -3,6 +3,7 @@
 //! Nothing in here waits, reads a clock, touches the world or knows Kubernetes types; whatever is
 //! needed comes in as an argument. That is what makes every decision of the product a table test.
 
+pub mod accounts;
 pub mod backup_id;
 pub mod bytes;
 pub mod catalogue;

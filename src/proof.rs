@@ -132,6 +132,8 @@ impl Chain {
             scratch,
             operator_credentials: Some(CONDUCTOR_CREDENTIALS.to_owned()),
             backup_credentials: Some(BACKUP_CREDENTIALS.to_owned()),
+            server_accounts: inputs.cluster.server.accounts.clone(),
+            server_logins_may_fail: true,
             query: None,
             prepare_memory_bytes: None,
             boot_timeout_secs: BOOT_LIMIT.as_secs(),

@@ -49,6 +49,7 @@ pub use error::RestoreError;
 pub use leader::Leader;
 
 use course::{Course, Limits};
+use phase1_prove::Proven;
 
 /// Everything a restore's plan is made from.
 pub struct Observed<'a> {
@@ -148,18 +149,21 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
         keep_old_data: request.keep_old_data,
         reached: Stage::Proving,
         stopped: None,
+        stopped_at: None,
+        restored_to: None,
         served: None,
         served_lsn: 0,
         why: None,
     };
-    if !request.no_rollback && !has_way_back(&debt) {
+    if !request.no_rollback && !has_way_back(observed, &debt) {
         return Err(RestoreError::NoWayBack { cluster: observed.cluster.statefulset.clone() });
     }
     let mut chains = vec![chain.clone()];
     let other = Chain::of(&inputs, &request.backup, request.store, [StoreName::S3, StoreName::Local])?;
     chains.extend((other != chain && leader::can_read(observed, &other, &leader.replica)).then_some(other));
     let proofs = chains.iter().enumerate();
-    let proofs = proofs.map(|(n, chain)| phase1_prove::runner(observed, chain, &leader, n)).collect();
+    let proofs =
+        proofs.map(|(n, chain)| phase1_prove::runner(observed, chain, &leader, n, request.ignore_logins)).collect();
     let unpacked_bytes = chain.unpacked_bytes(&inputs).ok();
     let remarks = obstacles::remarks(observed);
     let (limits, refill) = (Limits::of(observed.settings), request.refill);
@@ -181,9 +185,11 @@ fn previous(observed: &Observed<'_>) -> Option<String> {
     said.filter(|member| member.cluster_status == "Primary").map(|member| member.state_uuid.clone()).next()
 }
 
-/// Whether the old cluster could come back once the leader's volume was written.
-fn has_way_back(debt: &RestoreDebt) -> bool {
-    debt.place.has_siblings() || !debt.others.is_empty()
+/// Whether the old cluster could come back once the leader's volume was written: from the data set aside, or
+/// from another replica, which must have said that it has them.
+fn has_way_back(observed: &Observed<'_>, debt: &RestoreDebt) -> bool {
+    let has_data = |pod: &str| observed.members.iter().any(|(of, member)| of == pod && member.is_ok());
+    debt.place.has_siblings() || debt.others.iter().any(|other| has_data(&other.pod))
 }
 
 /// Looks at the leader's volume, whose room decides whether the plan can be carried out. Changes nothing.
@@ -226,7 +232,10 @@ pub async fn run(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Res
     record(&obligation, ports).await.map_err(|source| RestoreError::NotBegun { source })?;
     let mut course = Course::new(&obligation, plan.debt.clone(), job, plan.limits.clone(), *ports);
     match phase1_prove::run(plan, ports).await {
-        Ok(history) => course.debt.history = Some(history),
+        Ok(Proven { history, position }) => {
+            course.debt.history = Some(history);
+            course.debt.restored_to = Some(position);
+        }
         Err(failure) => {
             phase1_prove::abandon(&mut course).await;
             return Err(RestoreError::NotProven { backup: plan.debt.backup.clone(), failure: Box::new(failure) });

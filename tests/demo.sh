@@ -2,8 +2,8 @@
 # The whole story on one screen: a real cluster from nothing, real backups under load, and a table that is
 # dropped by mistake and comes back.
 #
-# With KUBECONFIG given by the caller (`make demo KUBECONFIG=…`) it runs on that cluster instead and
-# brings nothing up. The ground is left running either way.
+# With `make demo KUBECONFIG=…`, which makes OWN_CLUSTER of it, it runs on that cluster instead and brings
+# nothing up. The ground is left running either way.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +13,7 @@ chapter() { printf '\n%s== %s%s\n' "$bold" "$*" "$plain"; }
 show() { printf '$ %s\n' "$*"; "$@"; }
 
 namespace=${NAMESPACE:-demo}
-own_cluster=${KUBECONFIG:-}
+own_cluster=${OWN_CLUSTER:-}
 
 if [ -z "$own_cluster" ]; then
   chapter "A Kubernetes with three nodes, a Galera with three replicas, an S3 server: all real, all on this machine"
@@ -28,6 +28,7 @@ if [ -z "$own_cluster" ]; then
   image=(--agent-image "$(ground agent --print)" --bootstrap grastate)
   stores=(--store both --s3-endpoint http://s3.demo:8333 --s3-bucket backups --s3-secret s3-credentials)
 else
+  export KUBECONFIG=$own_cluster
   chapter "Your own cluster, namespace $namespace"
   image=()
   stores=()

@@ -38,7 +38,8 @@ command -v cargo >/dev/null || fail "there is no Rust" "install the toolchain of
 if ! command -v cargo-zigbuild >/dev/null || ! python3 -c 'import ziglang' 2>/dev/null; then
   command -v pip >/dev/null || fail "there is no pip" "apt-get install python3-pip"
   echo "installing cargo-zigbuild and ziglang" >&2
-  pip install --quiet --root-user-action=ignore cargo-zigbuild==0.24.0 ziglang==0.17.1 >&2
+  # Debian 12 calls its Python its own; older pips do not know the variable and need none.
+  PIP_BREAK_SYSTEM_PACKAGES=1 pip install --quiet --root-user-action=ignore cargo-zigbuild==0.24.0 ziglang==0.17.1 >&2
 fi
 
 if ! command -v cargo-deny >/dev/null; then

@@ -25,6 +25,7 @@ pub mod run_sight;
 pub mod runner_pod;
 pub mod runners;
 pub mod schedules;
+mod server_accounts;
 mod view;
 pub mod workload;
 mod workload_view;

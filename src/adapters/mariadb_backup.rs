@@ -149,29 +149,10 @@ impl MariadbBackup {
         Self { options, programs: PROGRAMS.map(str::to_owned).to_vec(), lock_wait: OnceLock::new() }
     }
 
-    /// Runs the tool for what it tells about itself: some series on standard error, others on standard output.
+    /// Runs the tool for what it tells about itself.
     async fn said(&self, arguments: &[OsString]) -> Result<String, PortError> {
         let what = arguments.last().map(|argument| argument.display().to_string()).unwrap_or_default();
-        let failed = |how: String| PortError::new(Reason::Other, format!("mariadb-backup {what} ended with {how}"));
-        let broken = |error: io::Error| failed("an error".to_owned()).caused_by(error);
-        let mut process = self.spawn(arguments)?;
-        let stdout = process.stdout();
-        // Read beside the process: help is longer than a pipe may hold.
-        let reader = tokio::task::spawn_blocking(move || {
-            let mut text = String::new();
-            stdout.map_or(Ok(0), |mut stdout| stdout.read_to_string(&mut text)).map(|_| text)
-        });
-        let status = tokio::time::timeout(VERSION_LIMIT, process.wait())
-            .await
-            .map_err(|_| PortError::new(Reason::TimedOut, format!("mariadb-backup {what} did not end")))?
-            .map_err(broken)?;
-        if !status.success() {
-            return Err(failed(words(status)));
-        }
-        let text = reader.await.map_err(io::Error::other).and_then(|read| read).map_err(broken)?;
-        let mut lines = process.last_lines();
-        lines.push(text);
-        Ok(lines.join("\n"))
+        told(self.spawn(arguments)?, &what).await
     }
 
     /// Finds out what the tool makes of a limit for its locks.
@@ -210,14 +191,43 @@ impl MariadbBackup {
     }
 }
 
+/// What a run of the tool for one of its options tells: some series on standard error, others on standard output.
+async fn told(mut process: Process, what: &str) -> Result<String, PortError> {
+    let failed = |how: String| PortError::new(Reason::Other, format!("mariadb-backup {what} ended with {how}"));
+    let broken = |error: io::Error| failed("an error".to_owned()).caused_by(error);
+    let stdout = process.stdout();
+    // Read beside the process: help is longer than a pipe may hold.
+    let reader = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        stdout.map_or(Ok(0), |mut stdout| stdout.read_to_string(&mut text)).map(|_| text)
+    });
+    let status = tokio::time::timeout(VERSION_LIMIT, process.wait())
+        .await
+        .map_err(|_| PortError::new(Reason::TimedOut, format!("mariadb-backup {what} did not end")))?
+        .map_err(broken)?;
+    if !status.success() {
+        return Err(failed(words(status)));
+    }
+    let text = reader.await.map_err(io::Error::other).and_then(|read| read).map_err(broken)?;
+    let mut lines = process.last_lines();
+    lines.push(text);
+    Ok(lines.join("\n"))
+}
+
+/// The sentence with the tool's version.
+async fn version(process: Process) -> Result<String, PortError> {
+    let text = told(process, "--version").await?;
+    let sentence = text.lines().find(|line| line.contains("based on")).or_else(|| text.lines().next());
+    Ok(sentence.unwrap_or_default().trim().to_owned())
+}
+
 #[async_trait]
 impl Engine for MariadbBackup {
     async fn version(&self) -> Result<String, PortError> {
-        let text = self.said(&["--version".into()]).await?;
+        let said = version(self.spawn(&["--version".into()])?).await?;
         // Outside the desync window, where there is time for it.
         self.lock_wait().await?;
-        let sentence = text.lines().find(|line| line.contains("based on")).or_else(|| text.lines().next());
-        Ok(sentence.unwrap_or_default().trim().to_owned())
+        Ok(said)
     }
 
     async fn start(&self, since: Option<u64>) -> Result<Box<dyn EngineRun>, PortError> {

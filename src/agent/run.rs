@@ -20,8 +20,10 @@ use crate::adapters::mysql::proof::SocketSql;
 use crate::adapters::mysql::server::ServerBeside;
 use crate::adapters::mysql::session::Credentials;
 use crate::adapters::scratch::ScratchDirectory;
+use crate::adapters::server_logins;
 use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
+use crate::model::names::SERVER_SECRETS_PATH;
 use crate::model::order::{CopyOrder, ORDER_VERSION, ProveOrder, RefillOrder, RunnerOrder, RunnerTask};
 use crate::model::outcome::{Explain, Failure, Outcome};
 use crate::model::report::{CheckReport, CopyReport, InventoryReport, KeepReport, ProveReport, VolumeReport};
@@ -113,11 +115,12 @@ fn prove_ports(order: &ProveOrder, events: Arc<dyn EventSink>) -> Result<ProvePo
     let scratch = Path::new(&order.scratch);
     let door = Door::new(scratch).map_err(Explain::into_failure)?;
     let own = Credentials::new(ACCOUNT, &door.password);
+    let servers = server_logins::read(&order.server_accounts, Path::new(SERVER_SECRETS_PATH));
     Ok(ProvePorts {
         stores: stores::ports(&order.stores, events),
         scratch: Arc::new(ScratchDirectory::new(scratch)),
         preparer: Arc::new(MariadbPrepare::new(scratch)),
-        sql: Arc::new(SocketSql::new(&door.socket, own, operator, backup)),
+        sql: Arc::new(SocketSql::new(&door.socket, own, operator, backup, servers)),
         throwaway: Arc::new(ThrowawayServer::new(scratch, door)),
     })
 }

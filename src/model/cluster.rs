@@ -1,5 +1,6 @@
 //! Our own view of a cluster as Kubernetes holds it: only what decisions need.
 
+use super::accounts::AccountSource;
 use super::obligation::Obligation;
 use super::report::LastRestore;
 
@@ -93,6 +94,8 @@ pub struct ServerSpec {
     pub run_as_group: Option<i64>,
     /// Group that owns its volumes.
     pub fs_group: Option<i64>,
+    /// Accounts that its pods log in with by themselves.
+    pub accounts: Vec<AccountSource>,
 }
 
 impl ClusterView {

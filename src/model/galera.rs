@@ -144,6 +144,12 @@ pub struct Member {
 pub const SYNCED: &str = "Synced";
 
 impl Member {
+    /// Where it stands.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position { uuid: self.state_uuid.clone(), seqno: self.last_committed }
+    }
+
     /// Reads a member from its status and variables, by name.
     ///
     /// What is missing reads as "not": a server without Galera is then neither ready nor Synced.

@@ -44,6 +44,9 @@ pub const CONDUCTOR_CREDENTIALS: &str = "/etc/mariadb-backup/operator";
 /// Where a runner finds those of the account mariadb-backup uses.
 pub const BACKUP_CREDENTIALS: &str = "/etc/mariadb-backup/backup";
 
+/// Where a runner finds the Secrets that the server's own container has, each in a directory of its name.
+pub const SERVER_SECRETS_PATH: &str = "/etc/mariadb-backup/server";
+
 /// Labels with which operators of Galera mark the replica that clients write to, and the value they use.
 pub const ROLE_LABELS: [&str; 2] = ["mariadb_role", "k8s.mariadb.com/role"];
 

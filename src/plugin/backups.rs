@@ -27,9 +27,8 @@ pub(crate) async fn choose(
     let catalogue = list::catalogue(session, screen, statefulset).await?;
     let there = catalogue.listed();
     let wanted = named(wanted, &there).map_err(|failure| match failure.hint {
-        None if there.is_empty() => {
-            failure.with_hint(format!("it is empty; to look into the stores: {}", session.command("list --live")))
-        }
+        None if there.is_empty() => failure
+            .with_hint(format!("the catalogue is empty; to look into the stores: {}", session.command("list --live"))),
         None => failure.with_hint(session.command("list")),
         Some(_) => failure,
     })?;

@@ -61,6 +61,7 @@ pub(crate) async fn run(
         keep_old_data: flags.keep_old_data,
         no_rollback: flags.no_rollback,
         gitops_paused: flags.gitops_paused,
+        ignore_logins: flags.ignore_logins,
         dry_run: true,
         of_another: foreign.map(|foreign| Box::new(foreign.backup)),
     };

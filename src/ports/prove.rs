@@ -81,6 +81,9 @@ pub trait Preparer: Send + Sync {
     /// Returns the memory this container may use; `None` when it has no limit.
     fn memory_limit(&self) -> Option<u64>;
 
+    /// Returns the sentence with its version, which is that of the image's server.
+    async fn version(&self) -> Result<String, PortError>;
+
     /// Begins to prepare a full backup, or to apply an increment to a prepared one.
     async fn start(&self, step: &Preparation) -> Result<Box<dyn PrepareRun>, PortError>;
 }
@@ -156,6 +159,9 @@ pub trait ProofSql: Send + Sync {
     /// Logs in with an account, the way its Secret says.
     async fn log_in(&self, account: Account) -> Result<LogIn, PortError>;
 
+    /// Logs in with every account that the servers' own pods use.
+    async fn log_in_as_servers(&self) -> Vec<ServerLogIn>;
+
     /// Returns the schemas that are not the server's own.
     async fn schemas(&self) -> Result<Vec<String>, PortError>;
 
@@ -188,6 +194,17 @@ pub struct LogIn {
     pub username: String,
     /// `None` when it was accepted; otherwise the accounts of that name which the data know.
     pub refused: Option<Vec<KnownAccount>>,
+}
+
+/// What came of the login of an account that the servers' own pods use.
+#[derive(Debug)]
+pub struct ServerLogIn {
+    /// The account's name.
+    pub username: String,
+    /// Where its password stands, in words.
+    pub from: String,
+    /// `None` when it was accepted; otherwise the accounts of that name which the data know.
+    pub refused: Result<Option<Vec<KnownAccount>>, PortError>,
 }
 
 /// An account as the data know it.

@@ -27,7 +27,7 @@ pub enum RestoreError {
     },
     /// It could not be undone.
     #[error(
-        "if the restored data did not start, the old data of {cluster} could not be brought back: its only replica has no room beside its data directory"
+        "if the restored data did not start, the old data of {cluster} could not be brought back: nothing can be set aside beside a data directory that is the root of its volume, and no other replica answers that would still have them"
     )]
     NoWayBack {
         /// The cluster.

@@ -30,6 +30,12 @@ pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest) -> Vec<Strin
     found.extend(bootstrap(observed));
     for (replica, claim) in &workload.replicas {
         let Some(claim) = claim else { continue };
+        if claim.phase != "Bound" {
+            let (name, pod, phase) = (&replica.claim, &replica.pod, &claim.phase);
+            found.push(format!(
+                "claim {name} is {phase}, so {pod} could not join; why: kubectl describe persistentvolumeclaim {name}; one that is deleted with its pod is made anew"
+            ));
+        }
         if claim.access_modes.iter().any(|mode| mode == "ReadWriteOncePod") {
             found.push(format!("claim {} is ReadWriteOncePod, so no runner can be given its volume", replica.claim));
         }

@@ -8,6 +8,7 @@ use crate::errand;
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::event::{EventKind, Phase};
+use crate::model::galera::Position;
 use crate::model::obligation::ScratchPlace;
 use crate::model::order::{ORDER_VERSION, ProveOrder, RunnerOrder, RunnerTask, StoreName};
 use crate::model::outcome::{Explain, Failure, in_full};
@@ -22,11 +23,18 @@ use crate::stores;
 const GROWTH_BYTES: u64 = 64 << 20;
 
 /// Plans the runner that proves a chain on the leader's volume, or on that of backups.
-pub(super) fn runner(observed: &Observed<'_>, chain: &Chain, leader: &Leader, number: usize) -> RunnerSpec {
+pub(super) fn runner(
+    observed: &Observed<'_>,
+    chain: &Chain,
+    leader: &Leader,
+    number: usize,
+    ignore_logins: bool,
+) -> RunnerSpec {
     let settings = observed.settings;
     let is_beside = leader.scratch == ScratchPlace::Beside;
     let order = ProveOrder {
         reserve_bytes: if is_beside { settings.data_free_bytes } else { 0 },
+        server_logins_may_fail: ignore_logins,
         ..chain.order(&observed.inputs(), volume::scratch_path(&leader.scratch))
     };
     let data = DataVolume { claim: leader.replica.claim.clone(), beside: leader.pod.clone() };
@@ -78,8 +86,16 @@ impl RestorePlan {
     }
 }
 
-/// Has the backup booted, and returns the history it began.
-pub(super) async fn run(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<String, Failure> {
+/// What a proof showed.
+pub(super) struct Proven {
+    /// The history that was begun.
+    pub history: String,
+    /// Where the backup stands.
+    pub position: Position,
+}
+
+/// Has the backup booted.
+pub(super) async fn run(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<Proven, Failure> {
     let conductor = ports.conductor;
     conductor.events.send(Phase::Prove, EventKind::Started);
     let mut specs = plan.proofs.iter().peekable();
@@ -112,7 +128,7 @@ pub(super) async fn run(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<
         enter(&plan.own, conductor).await;
     }
     conductor.events.send(Phase::Prove, EventKind::Finished);
-    Ok(history)
+    Ok(Proven { history, position: proof.position })
 }
 
 /// Enters that every byte of the chain was read and is as recorded; a restore does not depend on it.

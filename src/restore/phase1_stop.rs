@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use futures::future::try_join_all;
+
 use super::course::{Course, StepError};
+use super::phase3_start;
 use crate::model::event::{EventKind, Phase};
+use crate::model::galera::Position;
 use crate::model::workload::ClaimUser;
 use crate::patience::patiently;
 
@@ -14,6 +18,7 @@ pub(super) async fn run(course: &mut Course<'_>) -> Result<(), StepError> {
     let events = course.ports.conductor.events;
     events.send(Phase::Stop, EventKind::Started);
     if course.debt.stopped.is_none() {
+        course.debt.stopped_at = stands_at(course).await?;
         course.debt.stopped = Some(course.ports.conductor.clock.now());
         course.record().await?;
     }
@@ -22,6 +27,14 @@ pub(super) async fn run(course: &mut Course<'_>) -> Result<(), StepError> {
     course.step(Phase::Stop, "no pod holds any of its volumes");
     events.send(Phase::Stop, EventKind::Finished);
     Ok(())
+}
+
+/// Where the cluster stands, by the word of the replica that is furthest of those in its majority.
+async fn stands_at(course: &Course<'_>) -> Result<Option<Position>, StepError> {
+    let ask = |replica| phase3_start::ask(course.ports, replica);
+    let said = try_join_all(course.debt.replicas().map(ask)).await?;
+    let members = said.into_iter().flatten().filter(|member| member.cluster_status == "Primary");
+    Ok(members.max_by_key(|member| member.last_committed).map(|member| member.position()))
 }
 
 /// Stops every replica, and waits until nobody has any of the volumes, nor may still have it.
@@ -45,12 +58,12 @@ pub(super) async fn stop(course: &Course<'_>) -> Result<(), StepError> {
         if left.is_empty() {
             return Ok(());
         }
-        let all_end = left.iter().all(|user| user.terminating);
-        if all_end || clock.elapsed() >= deadline {
+        if clock.elapsed() >= deadline {
             let (who, secs) = (users_text(&left), course.limits.stop.as_secs());
             return Err(StepError::Failed(format!("{who} after {secs} s, so its volume may not be written")));
         }
-        if !std::mem::replace(&mut told, true) {
+        let is_started_again = left.iter().any(|user| !user.terminating);
+        if is_started_again && !std::mem::replace(&mut told, true) {
             course.step(Phase::Stop, format!("{} and does not end; stopping the cluster again", users_text(&left)));
         }
         clock.sleep(AGAIN).await;

@@ -154,6 +154,8 @@ pub(super) async fn finish(course: &mut Course<'_>) -> Result<RestoreReport, Res
         leader: leader.pod.clone(),
         replicas: u32::try_from(debt.saved.replicas).unwrap_or(1),
         history: debt.history.clone().unwrap_or_default(),
+        stopped_at: debt.stopped_at.clone(),
+        restored_to: debt.restored_to.clone(),
         outage_millis: millis(debt.served),
         full_strength_millis: millis(Some(full)),
         rows,

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Observed, RestorePlan, has_way_back};
 use crate::model::catalogue::Entry;
-use crate::model::galera::Position;
+use crate::model::galera::{Member, Position};
 use crate::model::obligation::{RestoreDebt, ScratchPlace};
 use crate::model::order::StoreName;
 use crate::model::report::{RestorePreview, VolumePlan, VolumeReport};
@@ -30,7 +30,7 @@ pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>, look: &VolumeRepor
         scratch_free_bytes: (debt.scratch == ScratchPlace::Beside).then_some(look.free_bytes),
         steps: steps(plan),
         outage: outage(plan, look),
-        way_back: way_back(plan),
+        way_back: way_back(plan, observed),
         remarks: plan.remarks.clone(),
     }
 }
@@ -44,8 +44,7 @@ fn holds(debt: &RestoreDebt, entry: &Entry) -> Option<Timestamp> {
 /// The furthest that any replica says it is.
 fn present(observed: &Observed<'_>) -> Option<Position> {
     let said = observed.members.iter().filter_map(|(_, member)| member.as_ref().ok());
-    let furthest = said.max_by_key(|member| member.last_committed)?;
-    Some(Position { uuid: furthest.state_uuid.clone(), seqno: furthest.last_committed })
+    said.max_by_key(|member| member.last_committed).map(Member::position)
 }
 
 fn volumes(plan: &RestorePlan) -> Vec<VolumePlan> {
@@ -92,7 +91,7 @@ fn steps(plan: &RestorePlan) -> Vec<String> {
             from.join(" and "),
             scratch(plan)
         ),
-        prove_step(debt).to_owned(),
+        prove_step(debt),
         match debt.asked().replicas {
             0 => "make sure that no pod holds any of the volumes".to_owned(),
             all => format!("stop all {all} replicas; wait until no pod holds any of their volumes"),
@@ -115,12 +114,11 @@ fn steps(plan: &RestorePlan) -> Vec<String> {
     steps
 }
 
-fn prove_step(debt: &RestoreDebt) -> &'static str {
-    if debt.lent.is_some() && debt.scratch == ScratchPlace::Beside {
-        "boot a server on it without network, log in with today's Secrets, open every table; copy it to the volume of backups, for the other replicas"
-    } else {
-        "boot a server on it without network, log in with today's Secrets, open every table"
-    }
+fn prove_step(debt: &RestoreDebt) -> String {
+    let prove = "boot a server on it without network, log in with today's Secrets, also with those of the servers' own pods, open every table";
+    let is_copied = debt.lent.is_some() && debt.scratch == ScratchPlace::Beside;
+    let copy = if is_copied { "; copy it to the volume of backups, for the other replicas" } else { "" };
+    format!("{prove}{copy}")
 }
 
 fn outage(plan: &RestorePlan, look: &VolumeReport) -> String {
@@ -137,9 +135,9 @@ fn outage(plan: &RestorePlan, look: &VolumeReport) -> String {
     }
 }
 
-fn way_back(plan: &RestorePlan) -> Option<String> {
+fn way_back(plan: &RestorePlan, observed: &Observed<'_>) -> Option<String> {
     let debt = &plan.debt;
-    if !has_way_back(debt) {
+    if !has_way_back(observed, debt) {
         return None;
     }
     let (leader, limit) = (&debt.leader.pod, plan.limits.lead.as_secs());

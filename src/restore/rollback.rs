@@ -122,6 +122,11 @@ async fn put_back(course: &mut Course<'_>) -> Result<(), StepError> {
                 "no other replica holds old data; {leader} keeps the restored ones"
             )));
         }
+        if course.debt.opened {
+            let leader = &course.debt.leader.pod;
+            let lost = "is lost: nothing can be set aside beside a data directory that is the root of its volume";
+            warn(course, format!("what clients wrote to {leader} while it served the restored data {lost}"));
+        }
     }
     let act = RefillAct::PutBack { history: course.debt.history.clone() };
     let leader = course.debt.leader.clone();

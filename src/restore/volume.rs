@@ -1,5 +1,7 @@
 //! Runners on data volumes: what each is, and that no other pod is let near its volume meanwhile.
 
+use std::time::Duration;
+
 use super::RestorePlan;
 use super::course::{Course, StepError, Waiting};
 use super::phase1_stop;
@@ -14,6 +16,9 @@ use crate::model::workload::Replica;
 use crate::patience::patiently;
 use crate::ports::conductor::{DataVolume, Runner, RunnerSpec};
 use crate::ports::{EventSink, PortError};
+
+/// A volume that answers nothing for so long is given up.
+const HUNG: Duration = Duration::from_mins(20);
 
 /// The runner that only looks at the leader's volume, beside its server.
 pub(super) fn look(plan: &RestorePlan, job: &str) -> RunnerSpec {
@@ -159,7 +164,7 @@ impl Course<'_> {
     async fn heard_out(&self, spec: &RunnerSpec, runner: &mut dyn Runner) -> Result<VolumeReport, ErrandError> {
         let events = self.ports.conductor.events;
         let hear = |event| repeat(events, event);
-        errand::hear_out(spec, runner, errand::SILENCE, self.ports.conductor, hear).await
+        errand::hear_out(spec, runner, silence(spec), self.ports.conductor, hear).await
     }
 
     async fn guarded(
@@ -249,6 +254,15 @@ impl Course<'_> {
             // Without the word it ends by itself; whoever writes next looks for users first.
             tracing::debug!(%error, "a runner that was not told is still there");
         }
+    }
+}
+
+/// How long a runner may show no sign of work. The cluster stands still meanwhile, and all but one only give
+/// files other names, or tell how far they are; that one may have a crash to recover from.
+fn silence(spec: &RunnerSpec) -> Duration {
+    match &spec.order.task {
+        RunnerTask::Refill(RefillOrder { act: RefillAct::Position, .. }) => errand::SILENCE,
+        _ => HUNG,
     }
 }
 

@@ -381,7 +381,7 @@ pub(super) fn manifest(backup: &str, files: &[(&str, &[u8])]) -> Vec<u8> {
         server_image: text(),
     };
     let origin = Origin {
-        server_version: text(),
+        server_version: "10.11.9-MariaDB".to_owned(),
         tool_version: text(),
         gcomm_uuid: text(),
         ibdata1_inode: 1,

@@ -93,7 +93,8 @@ async fn prove(
     let mut work = Work { order, ports, stop, gauge: Arc::clone(&gauge) };
     let clock = &ports.stores.clock;
     let begun = clock.elapsed();
-    let links = work.unpack().await?;
+    let version = ports.preparer.version().await.map_err(ProveError::Start)?;
+    let links = work.unpack(version).await?;
     let unpacked = clock.elapsed();
     work.prepare(&links).await?;
     let prepared = clock.elapsed();
@@ -161,11 +162,13 @@ struct Work<'a> {
 
 impl Work<'_> {
     /// Does what moves bytes on threads of its own, and reports how far it is.
-    async fn unpack(&mut self) -> Result<Vec<Link>, ProveError> {
+    async fn unpack(&mut self, version: String) -> Result<Vec<Link>, ProveError> {
         let (stores, scratch) = (self.ports.stores.clone(), Arc::clone(&self.ports.scratch));
         let (order, gauge, stop) = (self.order.clone(), Arc::clone(&self.gauge), self.stop.clone());
         let mut unpacking = tokio::task::spawn_blocking(move || {
             let links = survey::survey(&order, &stores, scratch.as_ref(), &gauge, &stop)?;
+            // Long before a server could say so.
+            plan::check_series(&links, &version)?;
             for link in &links {
                 stores.events.step(Phase::Prove, format!("unpacking {} from {}", link.backup, link.from.word()));
                 unpack::unpack(link, &stores, scratch.as_ref(), &unpack::Pace::new(&gauge, &stop))?;

@@ -58,7 +58,8 @@ fn a_backup_of_one_cluster_is_restored_into_another_of_another_namespace_from_s3
     cluster.plugin(&["sync", "--to", "s3"]).ends_with(0);
     // The accounts in the data are the other one's: with Secrets that do not know them nobody would get in.
     cluster.plugin(&to).ends_with(12).says("the cluster was not touched");
-    for secret in ["mariadb-root", "mariadb-backup-operator", "mariadb-backup", "mariadb-application"] {
+    for secret in ["mariadb-root", "mariadb-config", "mariadb-backup-operator", "mariadb-backup", "mariadb-application"]
+    {
         other.bring_secret(secret);
     }
     cluster.plugin(&to).ends_with(0).says("outage ");

@@ -340,7 +340,13 @@ fn restored_data_that_do_not_serve_are_undone_and_the_old_cluster_is_back() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
     let younger = YoungerPassword::new(&cluster);
-    let failed = cluster.plugin(&["restore", &name, "--yes", "--restore-start-timeout", "20s"]);
+    let before = incarnations(&cluster);
+    let refused = cluster.plugin(&["restore", &name, "--yes"]).ends_with(12).says("the cluster was not touched");
+    assert!(refused.stderr.contains("the password of root that the servers' own pods use today"), "{}", refused.stderr);
+    assert_eq!(incarnations(&cluster), before, "a server was restarted");
+
+    let against_advice = ["restore", &name, "--yes", "--ignore-logins", "--restore-start-timeout", "20s"];
+    let failed = cluster.plugin(&against_advice);
     let failed = failed.ends_with(14).says("the old cluster is back");
     assert!(failed.stderr.contains("is not Ready"), "{}", failed.stderr);
     younger.the_old_cluster_is_back();
@@ -351,7 +357,7 @@ fn a_restore_killed_while_it_is_undone_is_undone_by_the_next() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
     let younger = YoungerPassword::new(&cluster);
-    let run = ordered(&cluster, &name, &["--restore-start-timeout", "20s"]);
+    let run = ordered(&cluster, &name, &["--ignore-logins", "--restore-start-timeout", "20s"]);
     until_in(&cluster, &run, &["rolling-back"]);
     run.signal(Who::Conductor, "", Signal::Kill);
     assert_eq!(run.end().code, 4);

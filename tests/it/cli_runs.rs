@@ -138,7 +138,8 @@ pub(crate) fn answer_at_work(asked: &Asked, reports: &[Value], pod: &Value) -> A
 
 #[test]
 fn a_catalogue_that_nobody_can_read_or_that_is_lost_is_answered_with_the_way_to_make_it_again() {
-    let outcome = json!({"schema": 1, "done": {"verify": {"goodCount": 2, "bytes": 10}}});
+    let outcome = json!({"schema": 1, "done": {"verify": {"good": [], "goodCount": 2, "bad": [], "badCount": 0,
+        "unlisted": [], "bytes": 10}}});
     let with = |catalogue: Answer| {
         let pod = ended_pod(&outcome);
         Api::start(move |path| match path {

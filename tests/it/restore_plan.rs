@@ -3,7 +3,7 @@
 use mariadb_backup::exit_code::ExitCode;
 use mariadb_backup::model::cluster::ClaimView;
 use mariadb_backup::model::obligation::ScratchPlace;
-use mariadb_backup::model::order::{Refill, RestoreRequest};
+use mariadb_backup::model::order::{Refill, RestoreRequest, RunnerTask};
 use mariadb_backup::model::outcome::Explain;
 use mariadb_backup::model::workload::{Flavour, Keeper};
 use mariadb_backup::restore::{self, Observed, RestoreError, RestorePlan};
@@ -81,7 +81,7 @@ fn no_replica_leads_that_cannot_be_started_first_or_alone() {
     let pending = refused(&request(), |observed| {
         observed.workload.replicas[2].1.as_mut().unwrap().phase = "Pending".to_owned();
     });
-    assert!(pending.contains("not db-2: its claim data-db-2 is Pending"), "{pending}");
+    assert!(pending.contains("claim data-db-2 is Pending, so db-2 could not join"), "{pending}");
 }
 
 #[test]
@@ -123,6 +123,42 @@ fn a_data_directory_at_the_root_of_its_volume_is_restored_by_copy_from_the_volum
     let plan = planned(&world, &request(), |_| {}).unwrap();
     assert_eq!(plan.debt.scratch, ScratchPlace::Store(".unfinished/restore_job".to_owned()));
     assert_eq!(plan.proofs[0].data, None, "the live data directory is not even mounted");
+}
+
+#[test]
+fn a_claim_that_is_not_bound_stands_in_the_way_whoever_leads() {
+    let world = RestoreWorld::new(3);
+    let error = planned(&world, &request(), |observed| {
+        observed.workload.replicas[1].1.as_mut().unwrap().phase = "Lost".to_owned();
+    });
+    let error = error.unwrap_err();
+    assert_eq!(error.code(), ExitCode::Refused);
+    assert!(error.to_string().contains("claim data-db-1 is Lost, so db-1 could not join"), "{error}");
+}
+
+#[test]
+fn without_room_for_old_data_a_way_back_is_promised_only_from_replicas_that_say_that_they_have_them() {
+    let world = RestoreWorld::new(3).with(|state| state.has_siblings = false);
+    let silent = |observed: &mut Observed<'_>| {
+        observed.members.iter_mut().skip(1).for_each(|(_, member)| *member = Err("no answer".to_owned()));
+    };
+    let error = planned(&world, &request(), silent).unwrap_err();
+    assert_eq!(error.code(), ExitCode::Refused);
+    assert!(error.to_string().contains("no other replica answers that would still have them"), "{error}");
+    assert!(error.hint().unwrap().contains("--no-rollback"));
+    planned(&world, &RestoreRequest { no_rollback: true, ..request() }, silent).unwrap();
+    planned(&world, &request(), |_| {}).unwrap();
+}
+
+#[test]
+fn the_accounts_of_the_servers_own_pods_are_tried_and_only_by_wish_may_one_be_refused() {
+    let world = RestoreWorld::new(3);
+    let may_fail = |request: &RestoreRequest| match &planned(&world, request, |_| {}).unwrap().proofs[0].order.task {
+        RunnerTask::Prove(order) => order.server_logins_may_fail,
+        other => panic!("{other:?} proves nothing"),
+    };
+    assert!(!may_fail(&request()));
+    assert!(may_fail(&RestoreRequest { ignore_logins: true, ..request() }));
 }
 
 #[test]
@@ -209,7 +245,7 @@ fn a_preview_says_what_is_lost_what_is_done_and_how_it_is_undone_and_changes_not
     assert_eq!((preview.leader.as_str(), preview.volumes.len()), ("db-0", 3));
     insta::assert_snapshot!(preview.steps.join("\n"), @r"
     read every byte of the backup from local and compare it, unpack and prepare it on the volume of db-0, beside its data
-    boot a server on it without network, log in with today's Secrets, open every table
+    boot a server on it without network, log in with today's Secrets, also with those of the servers' own pods, open every table
     stop all 3 replicas; wait until no pod holds any of their volumes
     put the restored data into place on the volume of db-0, by its name alone
     start db-0 alone, in a new history, and look at it

@@ -160,8 +160,9 @@ fn a_cluster_that_was_stopped_is_so_again_when_its_restore_is_undone() {
 #[test]
 fn a_stopped_cluster_whose_old_data_are_on_other_volumes_gets_them_everywhere_before_it_is_stopped_again() {
     let world = stopped(sick(without_siblings(RestoreWorld::new(3))));
-    // A clean stop leaves the position behind, and nobody answers who could tell the history.
-    let failure = world.restore("job").unwrap().unwrap_err();
+    // A clean stop leaves the position behind, and nobody answers who could tell the history, or promise a way back.
+    let wish = RestoreRequest { no_rollback: true, ..request() };
+    let failure = world.restore_as("job", &wish).unwrap().unwrap_err();
     assert_eq!(failure.code, ExitCode::RolledBack, "{failure:?}");
     let state = world.lock();
     assert_eq!((state.scale.replicas, &state.obligation, &state.broken), (0, &None, &vec![]), "{:#?}", state.journal);

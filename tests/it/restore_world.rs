@@ -325,6 +325,7 @@ pub(crate) fn request() -> RestoreRequest {
         keep_old_data: false,
         no_rollback: false,
         gitops_paused: false,
+        ignore_logins: false,
         dry_run: false,
         of_another: None,
     }

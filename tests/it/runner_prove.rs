@@ -62,6 +62,8 @@ fn order(chain: &Chain) -> ProveOrder {
         scratch: "/mnt/scratch/proof".to_owned(),
         operator_credentials: Some("/mnt/operator".to_owned()),
         backup_credentials: Some("/mnt/backup".to_owned()),
+        server_accounts: Vec::new(),
+        server_logins_may_fail: false,
         query: Some("SELECT COUNT(*) FROM shop.orders".to_owned()),
         prepare_memory_bytes: None,
         boot_timeout_secs: 60,

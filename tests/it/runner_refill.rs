@@ -40,6 +40,8 @@ fn proven(server: &RealServer) -> String {
         scratch: "/mnt/.mariadb-backup/prepared".to_owned(),
         operator_credentials: Some("/mnt/operator".to_owned()),
         backup_credentials: Some("/mnt/backup".to_owned()),
+        server_accounts: Vec::new(),
+        server_logins_may_fail: false,
         query: None,
         prepare_memory_bytes: None,
         boot_timeout_secs: 60,

@@ -6,6 +6,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
+use crate::model::accounts::AccountSource;
 use crate::model::cluster::ServerSpec;
 use crate::model::names;
 use crate::model::order::RunnerTask;
@@ -146,6 +147,15 @@ fn secrets(spec: &RunnerSpec) -> Vec<(&'static str, &str, &str)> {
     operator.into_iter().chain(backup).chain(s3).collect()
 }
 
+/// The Secrets of the server's own container that the order has accounts read from, each once.
+fn server_secrets(spec: &RunnerSpec) -> Vec<&str> {
+    let RunnerTask::Prove(order) = &spec.order.task else { return Vec::new() };
+    let mut names: Vec<_> = order.server_accounts.iter().flat_map(AccountSource::secrets).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 fn ca_config_map(spec: &RunnerSpec) -> Option<&str> {
     spec.s3.as_ref()?.ca_config_map.as_deref()
 }
@@ -177,6 +187,11 @@ fn mounts(spec: &RunnerSpec, server: &ServerSpec) -> Vec<Value> {
     }
     mounts
         .extend(secrets(spec).iter().map(|(name, _, path)| json!({"name": name, "mountPath": path, "readOnly": true})));
+    let of_server = server_secrets(spec).into_iter().enumerate().map(|(n, secret)| {
+        let path = format!("{}/{secret}", names::SERVER_SECRETS_PATH);
+        json!({"name": format!("server-{n}"), "mountPath": path, "readOnly": true})
+    });
+    mounts.extend(of_server);
     mounts
 }
 
@@ -204,6 +219,12 @@ fn volumes(spec: &RunnerSpec) -> Vec<Value> {
     }
     volumes
         .extend(secrets(spec).iter().map(|(name, secret, _)| json!({"name": name, "secret": {"secretName": secret}})));
+    // One that is gone must not keep the runner from starting.
+    let of_server = server_secrets(spec)
+        .into_iter()
+        .enumerate()
+        .map(|(n, secret)| json!({"name": format!("server-{n}"), "secret": {"secretName": secret, "optional": true}}));
+    volumes.extend(of_server);
     volumes
 }
 

@@ -5,6 +5,7 @@ use k8s_openapi::api::core::v1::{Container, PersistentVolume, PersistentVolumeCl
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::ResourceExt;
 
+use super::server_accounts;
 use crate::model::cluster::{ClaimView, PodView, ServerSpec};
 use crate::model::names::ROLE_LABELS;
 
@@ -45,6 +46,7 @@ pub(crate) fn server(set: &StatefulSet) -> Result<(ServerSpec, DataMount), Strin
         run_as_user: user(pod, container),
         run_as_group: group(pod, container),
         fs_group: pod.security_context.as_ref().and_then(|context| context.fs_group),
+        accounts: server_accounts::of(pod, container),
     };
     Ok((server, DataMount { volume: mount.name.clone() }))
 }

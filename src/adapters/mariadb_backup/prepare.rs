@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::{PROGRAMS, judge};
+use super::{PROGRAMS, judge, version};
 use crate::adapters::process::{Process, words};
 use crate::ports::prove::{Preparation, PrepareRun, Preparer};
 use crate::ports::runner::EngineEnd;
@@ -30,6 +30,14 @@ impl MariadbPrepare {
     #[must_use]
     pub fn new(scratch: impl Into<PathBuf>) -> Self {
         Self { scratch: scratch.into(), programs: PROGRAMS.map(str::to_owned).to_vec() }
+    }
+
+    fn spawn(&self, arguments: &[OsString]) -> Result<Process, PortError> {
+        let failed = |error| PortError::new(Reason::Other, "cannot start mariadb-backup").caused_by(error);
+        Process::start_first(&self.programs, arguments).map_err(failed)?.ok_or_else(|| {
+            PortError::new(Reason::Missing, "this image has no mariadb-backup")
+                .with_hint("run the runner in a server image that has it, of the backup's own series")
+        })
     }
 
     /// The options of the backup's own server come first: the size of its pages, its keys.
@@ -57,14 +65,12 @@ impl Preparer for MariadbPrepare {
         LIMITS.iter().find_map(|path| limit_of(&fs::read_to_string(path).ok()?))
     }
 
+    async fn version(&self) -> Result<String, PortError> {
+        version(self.spawn(&["--version".into()])?).await
+    }
+
     async fn start(&self, step: &Preparation) -> Result<Box<dyn PrepareRun>, PortError> {
-        let started = Process::start_first(&self.programs, &self.arguments(step));
-        let failed = |error| PortError::new(Reason::Other, "cannot start mariadb-backup").caused_by(error);
-        match started.map_err(failed)? {
-            Some(process) => Ok(Box::new(Run(process))),
-            None => Err(PortError::new(Reason::Missing, "this image has no mariadb-backup")
-                .with_hint("run the runner in a server image that has it, of the backup's own series")),
-        }
+        Ok(Box::new(Run(self.spawn(&self.arguments(step))?)))
     }
 }
 

@@ -11,7 +11,8 @@ use mysql_async::{Conn, Opts, OptsBuilder, Params, Row, Value};
 use tokio::sync::Mutex;
 
 use super::session::{Credentials, sql_error};
-use crate::ports::prove::{Answer, KnownAccount, LogIn, Most, ProofSql, Rows};
+use crate::adapters::server_logins::ServerLogin;
+use crate::ports::prove::{Answer, KnownAccount, LogIn, Most, ProofSql, Rows, ServerLogIn};
 use crate::ports::runner::Account;
 use crate::ports::{PortError, Reason};
 
@@ -33,6 +34,7 @@ pub struct SocketSql {
     own: Credentials,
     operator: Option<Credentials>,
     backup: Option<Credentials>,
+    servers: Vec<ServerLogin>,
     connection: Mutex<Option<Conn>>,
 }
 
@@ -44,8 +46,9 @@ impl SocketSql {
         own: Credentials,
         operator: Option<Credentials>,
         backup: Option<Credentials>,
+        servers: Vec<ServerLogin>,
     ) -> Self {
-        Self { socket: socket.into(), own, operator, backup, connection: Mutex::default() }
+        Self { socket: socket.into(), own, operator, backup, servers, connection: Mutex::default() }
     }
 
     async fn connect(&self, credentials: &Credentials) -> Result<Conn, PortError> {
@@ -81,6 +84,21 @@ impl SocketSql {
         let texts = within(STATEMENT_LIMIT, what, query).await?;
         self.put_back(connection).await;
         Ok(texts)
+    }
+
+    /// Logs in with an account; of one that is refused, says under which hosts the data know it.
+    async fn refused(&self, credentials: &Credentials) -> Result<Option<Vec<KnownAccount>>, PortError> {
+        match self.connect(credentials).await {
+            Ok(connection) => {
+                // It was accepted; how it ends is of no interest.
+                let _ended = connection.disconnect().await;
+                Ok(None)
+            }
+            Err(error) if error.reason == Reason::Credentials => {
+                self.known_accounts(&credentials.username).await.map(Some)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn known_accounts(&self, username: &str) -> Result<Vec<KnownAccount>, PortError> {
@@ -183,19 +201,17 @@ impl ProofSql for SocketSql {
         };
         let missing = || PortError::new(Reason::Missing, "the account to try is not known");
         let credentials = credentials.as_ref().ok_or_else(missing)?;
-        let username = credentials.username.clone();
-        match self.connect(credentials).await {
-            Ok(connection) => {
-                // It was accepted; how it ends is of no interest.
-                let _ended = connection.disconnect().await;
-                Ok(LogIn { username, refused: None })
-            }
-            Err(error) if error.reason == Reason::Credentials => {
-                let known = self.known_accounts(&username).await?;
-                Ok(LogIn { username, refused: Some(known) })
-            }
-            Err(error) => Err(error),
+        let refused = self.refused(credentials).await?;
+        Ok(LogIn { username: credentials.username.clone(), refused })
+    }
+
+    async fn log_in_as_servers(&self) -> Vec<ServerLogIn> {
+        let mut tried = Vec::new();
+        for ServerLogin { from, credentials } in &self.servers {
+            let (username, from) = (credentials.username.clone(), from.clone());
+            tried.push(ServerLogIn { username, from, refused: self.refused(credentials).await });
         }
+        tried
     }
 
     async fn schemas(&self) -> Result<Vec<String>, PortError> {

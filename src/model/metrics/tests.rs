@@ -66,6 +66,8 @@ fn a_good_night_and_a_bad_one_as_prometheus_reads_them() {
     figures.begin(&good);
     figures.end(&good, &ended(&Ok(copy()), "2026-01-31T23:03:21Z"));
     let restored = RunReport::Restore(Box::new(RestoreReport {
+        stopped_at: None,
+        restored_to: None,
         backup: "base/2026-01-31_23-00-02".parse().unwrap(),
         leader: "mariadb-server-0".to_owned(),
         replicas: 3,

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::backup_id::BackupId;
+use crate::model::galera::Position;
 use crate::model::order::DataPlace;
 use crate::model::workload::{Replica, Scale};
 
@@ -67,6 +68,12 @@ pub struct RestoreDebt {
     /// When the cluster was told to stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<Timestamp>,
+    /// Where the cluster stood right before; `None` when no replica answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<Position>,
+    /// Where the backup stands, as its manifest says; `None` before it is proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_to: Option<Position>,
     /// When the leader served the restored data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<Timestamp>,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{StoreName, Stores};
+use crate::model::accounts::AccountSource;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Checksum;
 
@@ -32,6 +33,13 @@ pub struct ProveOrder {
     /// Directory with `username` and `password` of the account mariadb-backup uses, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_credentials: Option<String>,
+    /// Accounts that the servers' own pods log in with, likewise; the Secrets lie below
+    /// [`crate::model::names::SERVER_SECRETS_PATH`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub server_accounts: Vec<AccountSource>,
+    /// Whether it is only a warning when one of these is not let in.
+    #[serde(default)]
+    pub server_logins_may_fail: bool,
     /// One statement to run on the booted server; its rows are in the report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,

@@ -37,6 +37,9 @@ pub struct RestoreRequest {
     // Left out where it says nothing new: an agent of before does not know it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gitops_paused: bool,
+    /// Go on although accounts that the servers' own pods use are not let in by the restored data.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignore_logins: bool,
     /// Say what would be done, and do nothing.
     #[serde(default)]
     pub dry_run: bool,

@@ -80,6 +80,12 @@ pub struct RestoreReport {
     pub replicas: u32,
     /// The history they are in.
     pub history: String,
+    /// Where the cluster stood right before it was stopped; `None` when no replica answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped_at: Option<Position>,
+    /// Where the backup stands: what came between the two is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_to: Option<Position>,
     /// From the order to stop to the leader serving.
     pub outage_millis: u64,
     /// From the order to stop to all replicas serving.

@@ -55,6 +55,10 @@ pub(crate) struct RestoreFlags {
     /// Argo CD or Flux has been told not to set the StatefulSet back for the time
     #[arg(long)]
     pub(crate) gitops_paused: bool,
+    /// Go on although accounts that the servers' own pods use, as their Secrets are today, are not let in by the
+    /// restored data
+    #[arg(long)]
+    pub(crate) ignore_logins: bool,
     /// Do not ask
     #[arg(short, long)]
     pub(crate) yes: bool,

@@ -2,6 +2,7 @@
 
 use super::Shown;
 use super::words::{count, millis};
+use crate::model::galera::Position;
 use crate::model::report::{RestorePreview, RestoreReport};
 use crate::render::{age, bytes};
 
@@ -47,12 +48,7 @@ fn lost(preview: &RestorePreview) -> Vec<String> {
         (Some(present), Some(backup)) if present.uuid == backup.uuid => {
             match present.seqno.saturating_sub(backup.seqno) {
                 ..=0 => lines[0] = format!("nothing: no write-set came in the {span} since {holds:.0}"),
-                number => lines.push(format!(
-                    "{}, from seqno {} to {}",
-                    write_sets(number),
-                    backup.seqno.saturating_add(1),
-                    present.seqno
-                )),
+                number => lines.push(write_sets(number, present)),
             }
         }
         (Some(present), Some(backup)) => {
@@ -70,13 +66,29 @@ fn lost(preview: &RestorePreview) -> Vec<String> {
     lines
 }
 
-fn write_sets(number: i64) -> String {
-    if number == 1 { "1 write-set".to_owned() } else { format!("{number} write-sets") }
+/// So many write-sets, the last of them at a position.
+fn write_sets(number: i64, last: &Position) -> String {
+    let noun = if number == 1 { "write-set" } else { "write-sets" };
+    let first = last.seqno.saturating_sub(number).saturating_add(1);
+    format!("{number} {noun}, from seqno {first} to {}", last.seqno)
+}
+
+/// What was lost in the end, which is more than was planned with: clients wrote while the backup was proven.
+fn was_lost(report: &RestoreReport) -> Option<String> {
+    let (stopped, restored) = report.stopped_at.as_ref().zip(report.restored_to.as_ref())?;
+    if stopped.uuid != restored.uuid {
+        return Some(format!("the cluster was stopped at {stopped}, and the backup holds {restored}"));
+    }
+    match stopped.seqno.saturating_sub(restored.seqno) {
+        ..=0 => Some("nothing was lost: no write-set had come since the backup".to_owned()),
+        number => Some(format!("lost: {}", write_sets(number, stopped))),
+    }
 }
 
 pub(super) fn shown(report: &RestoreReport) -> Shown {
     let serve = count(report.replicas, "replica");
     let mut summary = vec![format!("{serve} serve in the new history {}", report.history)];
+    summary.extend(was_lost(report));
     if let Some(rows) = &report.rows {
         let left = if rows.left_out == 0 { String::new() } else { format!(" (not known of {})", rows.left_out) };
         summary.push(format!("tables with as many rows on every replica: {}{left}", rows.equal));
@@ -181,6 +193,8 @@ mod tests {
             leader: "db-2".to_owned(),
             replicas: 3,
             history: "h".to_owned(),
+            stopped_at: plan().present_position,
+            restored_to: plan().backup_position,
             outage_millis: 9_400,
             full_strength_millis: 71_000,
             kept_in: Some(".mariadb-backup/old-run".to_owned()),
@@ -189,6 +203,7 @@ mod tests {
         };
         insta::assert_snapshot!(shown(&report).summary.join("\n"), @r"
         3 replicas serve in the new history h
+        lost: 42 write-sets, from seqno 101 to 142
         tables with as many rows on every replica: 12 (not known of 1)
         the old data stay on the volume of db-2, in .mariadb-backup/old-run; remove that when nobody needs it any more
         restored backup 2026-01-01_00-00-00: outage 9.4s, full strength after 71s; the next backup is a full one

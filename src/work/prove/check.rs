@@ -8,8 +8,9 @@
 use super::error::ProveError;
 use super::{Work, boot, plan};
 use crate::model::event::{EventKind, Phase};
+use crate::model::outcome::in_full;
 use crate::model::report::{ProvenLogins, QueryResult};
-use crate::ports::prove::{KnownAccount, LogIn, ProofSql, ThrowawayRun};
+use crate::ports::prove::{KnownAccount, LogIn, ProofSql, ServerLogIn, ThrowawayRun};
 use crate::ports::runner::Account;
 
 /// So many tables that do not open are named; all are counted.
@@ -47,6 +48,9 @@ async fn ask(work: &Work<'_>, warnings: &mut Vec<String>) -> Result<Checked, Pro
     if order.backup_credentials.is_some() {
         checked.logins.backup = log_in(work, Account::Backup, warnings).await?;
     }
+    for tried in sql.log_in_as_servers().await {
+        judge_server(work, tried, warnings)?;
+    }
     open_tables(sql, &mut checked).await?;
     let (tables, schemas) = (checked.tables, checked.schemas);
     work.ports.stores.events.step(Phase::Prove, format!("opened tables: {tables}, in schemas: {schemas}"));
@@ -67,14 +71,46 @@ async fn log_in(work: &Work<'_>, account: Account, warnings: &mut Vec<String>) -
     let Some(known) = refused else { return Ok(Some(plan::short(&username))) };
     match judge(&known) {
         Denial::Unreachable(why) => {
-            let message = format!("the login of the {which} account {username} was not tried: {why}");
-            work.ports.stores.events.send(Phase::Prove, EventKind::Warned { message: message.clone() });
-            warnings.push(message);
+            warn(work, format!("the login of the {which} account {username} was not tried: {why}"), warnings);
             Ok(None)
         }
         Denial::Unknown => Err(ProveError::NoAccount { account: which, username }),
         Denial::WrongPassword => Err(ProveError::WrongPassword { account: which, username }),
     }
+}
+
+/// Takes an account that the servers' own pods use for proven or not: without it a probe never lets them be
+/// Ready, or a state transfer never gets through.
+fn judge_server(work: &Work<'_>, tried: ServerLogIn, warnings: &mut Vec<String>) -> Result<(), ProveError> {
+    let ServerLogIn { username, from, refused } = tried;
+    let is_known = match refused {
+        Ok(None) => {
+            work.ports.stores.events.step(Phase::Prove, format!("let in: {username} ({from})"));
+            return Ok(());
+        }
+        Ok(Some(known)) => match judge(&known) {
+            Denial::Unreachable(why) => {
+                warn(work, format!("the login of {username} ({from}) was not tried: {why}"), warnings);
+                return Ok(());
+            }
+            denial => denial == Denial::WrongPassword,
+        },
+        Err(error) => {
+            warn(work, format!("the login of {username} ({from}) was not tried: {}", in_full(&error)), warnings);
+            return Ok(());
+        }
+    };
+    let error = ProveError::ServerAccount { username, from, is_known };
+    if !work.order.server_logins_may_fail {
+        return Err(error);
+    }
+    warn(work, error.to_string(), warnings);
+    Ok(())
+}
+
+fn warn(work: &Work<'_>, message: String, warnings: &mut Vec<String>) {
+    work.ports.stores.events.send(Phase::Prove, EventKind::Warned { message: message.clone() });
+    warnings.push(message);
 }
 
 /// What it means that an account was not let in.

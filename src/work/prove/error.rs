@@ -158,6 +158,16 @@ pub(super) enum ProveError {
         /// Its name.
         username: String,
     },
+    /// An account that the servers' own pods use is not let in.
+    #[error("{}", not_let_in(.username, .from, *.is_known))]
+    ServerAccount {
+        /// Its name.
+        username: String,
+        /// Where its password of today stands, in words.
+        from: String,
+        /// Whether the backup has it, with another password.
+        is_known: bool,
+    },
     /// The server did not answer a question.
     #[error(transparent)]
     Sql(PortError),
@@ -181,6 +191,14 @@ pub(super) enum ProveError {
     /// A thread ended without its result.
     #[error("a thread that unpacks ended by a fault of this program")]
     BrokeOff,
+}
+
+fn not_let_in(username: &str, from: &str, is_known: bool) -> String {
+    if is_known {
+        format!("the password of {username} that the servers' own pods use today ({from}) is not the one in the backup")
+    } else {
+        format!("the backup has no account {username}, which the servers' own pods use today ({from})")
+    }
 }
 
 fn joined(lines: &[String]) -> String {
@@ -217,7 +235,7 @@ impl Explain for ProveError {
             Self::Order(_) => ExitCode::Usage,
             Self::OfTheOriginal { .. } | Self::NoRoom { .. } | Self::OtherSeries { .. } => ExitCode::Refused,
             Self::NoChain { .. } | Self::Damaged { .. } => ExitCode::VerificationFailed,
-            Self::NoAccount { .. } | Self::WrongPassword { .. } => ExitCode::Credentials,
+            Self::NoAccount { .. } | Self::WrongPassword { .. } | Self::ServerAccount { .. } => ExitCode::Credentials,
             Self::Unread { .. }
             | Self::Scratch(_)
             | Self::Writing { .. }
@@ -258,6 +276,12 @@ impl Explain for ProveError {
             Self::NoAccount { .. } | Self::WrongPassword { .. } => Some(
                 "after a restore of this backup nobody gets in with that Secret; compare it with the one of that time, \
                  or choose a backup taken since it was changed: kubectl mariadb-backup list"
+                    .to_owned(),
+            ),
+            Self::ServerAccount { .. } => Some(
+                "their probes or state transfers would fail after a restore; set that Secret back to the password of that \
+                 time, or choose a backup taken since it was changed: kubectl mariadb-backup list\n\
+                 where nothing of them logs in with it: restore --ignore-logins"
                     .to_owned(),
             ),
             Self::Prepare { .. } | Self::Died { .. } | Self::NoAnswer { .. } => Some(

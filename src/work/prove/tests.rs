@@ -12,6 +12,7 @@ use crate::model::catalogue::Checksum;
 use crate::model::manifest::{MANIFEST_FILE, STREAM_FILE};
 use crate::model::order::{StoreName, Stores};
 use crate::model::outcome::End;
+use crate::ports::prove::KnownAccount;
 use crate::work::frames::tests::frames_of;
 use crate::work::memory::{self, Memory, stored};
 use crate::work::stop;
@@ -60,6 +61,8 @@ fn order(expected: BTreeMap<String, Checksum>) -> ProveOrder {
         scratch: "/scratch".to_owned(),
         operator_credentials: Some("/operator".to_owned()),
         backup_credentials: None,
+        server_accounts: Vec::new(),
+        server_logins_may_fail: false,
         query: Some("SELECT 7".to_owned()),
         prepare_memory_bytes: None,
         boot_timeout_secs: 5,
@@ -319,4 +322,37 @@ fn what_was_unpacked_goes_at_the_end_when_that_is_wished_whatever_came_of_it() {
     let failed = run_order(&store, &damaged, |_| {});
     assert_eq!(failure(&failed).0, ExitCode::VerificationFailed);
     assert_eq!((failed.directories, failed.journal.last().map(String::as_str)), (vec![], Some("discard")));
+}
+
+#[test]
+fn an_account_of_the_servers_own_pods_that_is_not_let_in_is_found_before_anything_is_touched() {
+    let host = |host: &str| KnownAccount { host: host.to_owned(), needs_tls: false };
+    let of = |may_fail: bool, refused: Option<Vec<KnownAccount>>| {
+        let store = Memory::default();
+        let order = ProveOrder { server_logins_may_fail: may_fail, ..order(put_chain(&store)) };
+        run_order(&store, &order, |state| state.server_refused = Some(refused))
+    };
+    let said =
+        "the password of root that the servers' own pods use today (key k of Secret s) is not the one in the backup";
+    assert_eq!(failure(&of(false, Some(vec![host("localhost")]))), (ExitCode::Credentials, said));
+    let said = "the backup has no account root, which the servers' own pods use today (key k of Secret s)";
+    assert_eq!(failure(&of(false, Some(vec![]))), (ExitCode::Credentials, said));
+    for (ran, warned) in [
+        (of(true, Some(vec![host("localhost")])), "is not the one in the backup"),
+        (of(false, Some(vec![host("10.%")])), "was not tried: it may only come from 10.%"),
+        (of(false, None), ""),
+    ] {
+        assert!(matches!(ran.outcome.end, End::Done(_)), "{:?}", ran.outcome);
+        assert_eq!(ran.outcome.warnings.len(), usize::from(!warned.is_empty()), "{:?}", ran.outcome.warnings);
+        assert!(ran.outcome.warnings.iter().all(|warning| warning.contains(warned)), "{:?}", ran.outcome.warnings);
+    }
+}
+
+#[test]
+fn a_tool_of_another_series_is_refused_before_anything_is_unpacked() {
+    let ran = run_with(|state| state.is_of_another_series = true);
+    let (code, said) = failure(&ran);
+    assert_eq!(code, ExitCode::Refused);
+    assert!(said.contains("11.4.2-MariaDB"), "{said}");
+    assert_eq!(steps(&ran, "make"), [""; 0]);
 }

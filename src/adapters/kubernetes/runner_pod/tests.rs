@@ -27,6 +27,8 @@ fn prove() -> RunnerTask {
         scratch: "/var/scratch".to_owned(),
         operator_credentials: Some(names::CONDUCTOR_CREDENTIALS.to_owned()),
         backup_credentials: Some(names::BACKUP_CREDENTIALS.to_owned()),
+        server_accounts: Vec::new(),
+        server_logins_may_fail: false,
         query: None,
         prepare_memory_bytes: None,
         boot_timeout_secs: 1,

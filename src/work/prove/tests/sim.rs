@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::ports::prove::{
-    Answer, LogIn, Most, Preparation, PrepareRun, Preparer, ProofSql, Rows, Scratch, ServerEnd, Throwaway,
-    ThrowawayRun, Unpacked,
+    Answer, KnownAccount, LogIn, Most, Preparation, PrepareRun, Preparer, ProofSql, Rows, Scratch, ServerEnd,
+    ServerLogIn, Throwaway, ThrowawayRun, Unpacked,
 };
 use crate::ports::runner::{Account, EngineEnd};
 use crate::ports::{Clock, PortError, Reason};
@@ -46,6 +46,9 @@ pub(super) struct State {
     pub(super) directories: Vec<String>,
     pub(super) millis: u64,
     pub(super) has_galera: bool,
+    pub(super) is_of_another_series: bool,
+    /// What comes of the login of an account that the servers' own pods use, if there is one.
+    pub(super) server_refused: Option<Option<Vec<KnownAccount>>>,
     /// The scratch is full once the tool works in it.
     pub(super) fills_up: bool,
 }
@@ -260,6 +263,12 @@ impl Preparer for Sim {
         None
     }
 
+    async fn version(&self) -> Result<String, PortError> {
+        self.effect("tool version")?;
+        let series = if self.lock().is_of_another_series { "11.4.2" } else { "10.11.9" };
+        Ok(format!("mariadb-backup based on MariaDB server {series}-MariaDB"))
+    }
+
     async fn start(&self, step: &Preparation) -> Result<Box<dyn PrepareRun>, PortError> {
         let what = format!("prepare {}", step.increment.as_ref().unwrap_or(&step.base));
         Ok(SimRun::start(self, &what)?)
@@ -288,6 +297,12 @@ impl ProofSql for Sim {
     async fn log_in(&self, account: Account) -> Result<LogIn, PortError> {
         self.effect(format!("log in {account:?}"))?;
         Ok(LogIn { username: format!("{account:?}"), refused: None })
+    }
+
+    async fn log_in_as_servers(&self) -> Vec<ServerLogIn> {
+        let refused = self.lock().server_refused.clone();
+        let of = |refused| ServerLogIn { username: "root".to_owned(), from: "key k of Secret s".to_owned(), refused };
+        refused.map(|known| of(self.effect("log in as servers").map(|()| known))).into_iter().collect()
     }
 
     async fn schemas(&self) -> Result<Vec<String>, PortError> {
