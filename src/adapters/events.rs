@@ -1,5 +1,6 @@
 //! Reports as JSON lines.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -21,10 +22,18 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// How often a full queue is looked at again.
 const RETRY: Duration = Duration::from_millis(5);
 
+/// So long every progress is told, for bars that move smoothly.
+const SMOOTH: Duration = Duration::from_hours(1);
+
+/// How often afterwards. A kubelet keeps 10 MiB of a log before it begins another file, and only the newest is
+/// shown: at this pace the log of a whole day, from its first line on, is one file.
+const LATER_EVERY: Duration = Duration::from_secs(3);
+
 /// Writes each report as one line, numbered from 1, on a thread of its own.
 ///
 /// A reader who does not read must not hold up a run that owes something to a cluster: progress is
-/// left out while the queue is full, any other report waits for a place, but not for long.
+/// left out while the queue is full, any other report waits for a place, but not for long. Of a run of many hours
+/// progress is told less often.
 /// Dropping it writes what still waits.
 pub struct JsonLines {
     inner: Mutex<Inner>,
@@ -37,6 +46,30 @@ struct Inner {
     lines: Option<SyncSender<Vec<u8>>>,
     /// Nobody has read for a whole limit: no further report waits.
     stuck: bool,
+    pace: Pace,
+}
+
+/// Decides which progress is told.
+struct Pace {
+    begun: Instant,
+    /// When it was told last, by runner.
+    told: BTreeMap<Option<String>, Instant>,
+}
+
+impl Pace {
+    fn new(begun: Instant) -> Self {
+        Self { begun, told: BTreeMap::new() }
+    }
+
+    fn lets(&mut self, runner: Option<&str>, now: Instant) -> bool {
+        let runner = runner.map(str::to_owned);
+        let is_smooth = now.duration_since(self.begun) < SMOOTH;
+        let is_due = self.told.get(&runner).is_none_or(|told| now.duration_since(*told) >= LATER_EVERY);
+        if is_smooth || is_due {
+            self.told.insert(runner, now);
+        }
+        is_smooth || is_due
+    }
 }
 
 impl JsonLines {
@@ -50,7 +83,8 @@ impl JsonLines {
             // Nobody asks for it when the limit is over.
             let _unwanted = end.send(());
         });
-        Self { inner: Mutex::new(Inner { seq: 0, lines: Some(lines), stuck: false }), written: Mutex::new(written) }
+        let inner = Inner { seq: 0, lines: Some(lines), stuck: false, pace: Pace::new(Instant::now()) };
+        Self { inner: Mutex::new(inner), written: Mutex::new(written) }
     }
 }
 
@@ -84,8 +118,12 @@ impl Inner {
 
 impl EventSink for JsonLines {
     fn deliver(&self, runner: Option<&str>, phase: Phase, kind: EventKind) {
-        let limit = if matches!(kind, EventKind::Progress { .. }) { Duration::ZERO } else { PLACE_LIMIT };
+        let is_progress = matches!(kind, EventKind::Progress { .. });
+        let limit = if is_progress { Duration::ZERO } else { PLACE_LIMIT };
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_progress && !inner.pace.lets(runner, Instant::now()) {
+            return;
+        }
         let seq = inner.seq + 1;
         let (time, runner) = (jiff::Timestamp::now(), runner.map(str::to_owned));
         let event = Event { schema: EVENT_SCHEMA, seq, time, phase, runner, kind };
@@ -118,6 +156,21 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+
+    #[test]
+    fn a_run_of_many_hours_tells_its_progress_less_often_each_runner_by_itself() {
+        let begun = Instant::now();
+        let mut pace = Pace::new(begun);
+        let mut told = |runner: Option<&str>, from: Duration, span: Duration| {
+            let ticks = u32::try_from(span.as_millis() / 300).unwrap();
+            (0..ticks).filter(|tick| pace.lets(runner, begun + from + *tick * Duration::from_millis(300))).count()
+        };
+        let (minute, hour) = (Duration::from_mins(1), Duration::from_hours(1));
+        assert_eq!(told(None, Duration::ZERO, minute), 200);
+        assert_eq!(told(None, 2 * hour, minute), 20);
+        assert_eq!(told(Some("one"), 2 * hour, minute), 20);
+        assert_eq!(told(Some("two"), 2 * hour, minute), 20);
+    }
 
     /// A pipe whose reader sleeps until it is let go.
     #[derive(Clone, Default)]

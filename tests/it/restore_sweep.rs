@@ -1,15 +1,17 @@
 //! A fault at every effect of a restore, then whoever comes next.
 //!
 //! For each effect: it fails; it happens but its answer is lost; the conductor dies before it; the
-//! conductor dies after it, while its runners go on. Whatever happens: no volume is written while a pod may
+//! conductor dies after it, while its runners go on. For each runner: it can do nothing, or gets half way, or is
+//! killed there. Whatever happens: no volume is written while a pod may
 //! hold it, nothing is given up before a booted copy is there, no server starts from a half-filled or an
 //! empty volume, and the next `recover` leaves a cluster that serves one history whole, the restored one or
 //! the old one, with nothing owed and nothing left behind.
 
 use mariadb_backup::exit_code::ExitCode;
 use mariadb_backup::model::order::{ForeignBackup, Refill, RestoreRequest};
+use mariadb_backup::ports::Reason;
 
-use crate::restore_world::{Data, NEW, OLD, RestoreWorld, Volume, request};
+use crate::restore_world::{Data, NEW, OLD, RestoreWorld, RunnerFault, Volume, request};
 use crate::world::Fault;
 
 fn recovered(world: &RestoreWorld, case: &str) {
@@ -25,22 +27,55 @@ fn recovered(world: &RestoreWorld, case: &str) {
 }
 
 fn sweep(name: &str, make: impl Fn() -> RestoreWorld) {
+    sweep_with(&Fault::ALL, name, make);
+}
+
+fn sweep_with(faults: &[Fault], name: &str, make: impl Fn() -> RestoreWorld) {
     let quiet = make();
     quiet.restore("first").expect("an undisturbed run does not die").ok();
     let effects = quiet.effects();
     assert!(effects > 10, "the sweep would prove nothing over {effects} effects");
-    for fault in Fault::ALL {
+    for fault in faults.iter().copied() {
         for at in 0..effects {
             let case = format!("{name}, {fault:?} at effect {at}");
             let world = make().with_fault(at, fault);
             let first = world.restore("first");
             recovered(&world, &case);
             world.remove_orphans();
-            let state = world.lock();
+            let mut state = world.lock();
+            if state.failing != Reason::Unreachable {
+                // What could not be removed from the volume of backups goes with the sweep of the next run there.
+                state.lent = false;
+            }
             assert_eq!(state.unfinished(), [""; 0], "{case}: {:#?}", state.journal);
             let history = state.history().unwrap();
             assert!([OLD, NEW].contains(&history.as_str()), "{case}: {history}");
             if matches!(first, Some(Ok(_))) {
+                assert_eq!(history, NEW, "{case}: it said that it had restored: {:#?}", state.journal);
+            }
+        }
+    }
+}
+
+/// The same for the runners: each in turn does not end its work.
+fn sweep_runners(name: &str, make: impl Fn() -> RestoreWorld) {
+    let quiet = make();
+    quiet.restore("first").expect("an undisturbed run does not die").ok();
+    let runs = quiet.lock().runner_runs;
+    assert!(runs > 3, "the sweep would prove nothing over {runs} runners");
+    for fault in RunnerFault::ALL {
+        for at in 0..runs {
+            let case = format!("{name}, {fault:?} of runner {at}");
+            let world = make().with(|state| state.runner_fault = Some((at, fault)));
+            let first = world.restore("first").expect("its conductor lives");
+            recovered(&world, &case);
+            let mut state = world.lock();
+            // What could not be removed from the volume of backups goes with the sweep of the next run there.
+            state.lent = false;
+            assert_eq!(state.unfinished(), [""; 0], "{case}: {:#?}", state.journal);
+            let history = state.history().unwrap();
+            assert!([OLD, NEW].contains(&history.as_str()), "{case}: {history}");
+            if first.is_ok() {
                 assert_eq!(history, NEW, "{case}: it said that it had restored: {:#?}", state.journal);
             }
         }
@@ -69,6 +104,18 @@ fn without_siblings(world: RestoreWorld) -> RestoreWorld {
 }
 
 #[test]
+fn no_runner_that_does_not_end_its_work_leaves_anything_but_one_whole_cluster() {
+    sweep_runners("siblings", || RestoreWorld::new(3));
+    sweep_runners("no siblings", || without_siblings(RestoreWorld::new(3)));
+    sweep_runners("shared", || shared(RestoreWorld::new(3)));
+    sweep_runners("shared, no siblings", || shared(without_siblings(RestoreWorld::new(3))));
+    sweep_runners("deaf", || RestoreWorld::new(3).with(|state| state.deaf = true));
+    sweep_runners("sick", || sick(RestoreWorld::new(3)));
+    sweep_runners("sick, no siblings", || sick(without_siblings(RestoreWorld::new(3))));
+    sweep_runners("sick, alone", || sick(RestoreWorld::new(1)));
+}
+
+#[test]
 fn an_undisturbed_restore_ends_with_all_replicas_in_the_new_history_and_nothing_left() {
     for replicas in [1, 2, 3, 5] {
         let world = RestoreWorld::new(replicas);
@@ -84,6 +131,15 @@ fn an_undisturbed_restore_ends_with_all_replicas_in_the_new_history_and_nothing_
 fn no_single_fault_of_a_restore_leaves_anything_but_one_whole_cluster() {
     sweep("three replicas", || RestoreWorld::new(3));
     sweep("two replicas", || RestoreWorld::new(2));
+}
+
+#[test]
+fn no_single_refusal_of_kubernetes_that_no_patience_helps_against_does() {
+    let forbidden = |world: RestoreWorld| world.with(|state| state.failing = Reason::Forbidden);
+    sweep_with(&[Fault::Fail], "forbidden", || forbidden(RestoreWorld::new(3)));
+    sweep_with(&[Fault::Fail], "forbidden, shared", || forbidden(shared(RestoreWorld::new(3))));
+    sweep_with(&[Fault::Fail], "forbidden, no siblings", || forbidden(without_siblings(RestoreWorld::new(3))));
+    sweep_with(&[Fault::Fail], "forbidden, sick", || forbidden(sick(RestoreWorld::new(3))));
 }
 
 #[test]

@@ -28,7 +28,7 @@ mod ports;
 mod servers;
 mod volumes;
 
-pub(crate) use volumes::{Data, Volume};
+pub(crate) use volumes::{Data, RunnerFault, Volume};
 
 /// The history the cluster is in before.
 pub(crate) const OLD: &str = "01d00000-f1d0-11ef-8a4c-0242ac110002";
@@ -82,6 +82,12 @@ pub(crate) struct State {
     pub(crate) restored_is_sick: bool,
     /// The backup is damaged in the store it is taken from first.
     pub(crate) first_copy_is_damaged: bool,
+    /// What an effect that fails fails with.
+    pub(crate) failing: Reason,
+    /// How many runners have begun their work.
+    pub(crate) runner_runs: usize,
+    /// Which of them comes to grief, and how.
+    pub(crate) runner_fault: Option<(usize, RunnerFault)>,
     /// Somebody starts a pod in the middle of writing, so often.
     pub(crate) intruders: u32,
     /// Whether the data directory has room beside it.
@@ -144,6 +150,9 @@ impl RestoreWorld {
             tables_are_closed: false,
             restored_is_sick: false,
             first_copy_is_damaged: false,
+            failing: Reason::Unreachable,
+            runner_runs: 0,
+            runner_fault: None,
             intruders: 0,
             has_siblings: true,
             deaf: false,
@@ -177,7 +186,8 @@ impl RestoreWorld {
         let number = state.effects;
         state.effects += 1;
         let due = state.fault.filter(|(at, _)| *at == number).map(|(_, fault)| fault);
-        let failed = || PortError::new(Reason::Unreachable, format!("{name}: injected"));
+        let reason = state.failing;
+        let failed = || PortError::new(reason, format!("{name}: injected"));
         if due == Some(Fault::Fail) {
             state.journal.push(format!("{name} FAILED"));
             return Err(failed());

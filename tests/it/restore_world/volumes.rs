@@ -21,6 +21,21 @@ pub(crate) enum Data {
     },
 }
 
+/// How a runner comes to grief.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunnerFault {
+    /// It can do nothing, and says so.
+    Refuses,
+    /// It gets half way, and says so.
+    Fails,
+    /// It gets half way, and is killed before it can say anything.
+    Dies,
+}
+
+impl RunnerFault {
+    pub(crate) const ALL: [Self; 3] = [Self::Refuses, Self::Fails, Self::Dies];
+}
+
 /// One data volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Volume {
@@ -39,6 +54,12 @@ impl RestoreWorld {
             return Some(serde_json::to_string(&Outcome::<VolumeReport>::failed(failure, vec![])).unwrap());
         }
         let claim = state.claims_of.get(&format!("of {name}")).copied();
+        let number = state.runner_runs;
+        state.runner_runs += 1;
+        if let Some((_, fault)) = state.runner_fault.filter(|(at, _)| *at == number) {
+            state.journal.push(format!("{name}: {fault:?}"));
+            return state.come_to_grief(&task, claim, fault);
+        }
         Some(match task {
             RunnerTask::Prove(order) => serde_json::to_string(&state.prove(&order, claim)).unwrap(),
             RunnerTask::Refill(order) if state.no_room_to_lend && matches!(order.act, RefillAct::Lend { .. }) => {
@@ -55,6 +76,35 @@ impl RestoreWorld {
 }
 
 impl State {
+    /// What a runner leaves that does not end its work, and its last word.
+    fn come_to_grief(&mut self, task: &RunnerTask, claim: Option<i32>, fault: RunnerFault) -> Option<String> {
+        if let (RunnerTask::Refill(order), Some(n), true) = (task, claim, fault != RunnerFault::Refuses) {
+            self.half(&order.act, n);
+        }
+        let failure = Failure::new(ExitCode::FailedInCluster, "Input/output error");
+        let word = serde_json::to_string(&Outcome::<VolumeReport>::failed(failure, vec![])).unwrap();
+        (fault != RunnerFault::Dies).then_some(word)
+    }
+
+    /// The first half of an act. What only gives a directory another name has none.
+    fn half(&mut self, act: &RefillAct, n: i32) {
+        let volume = self.volumes.get_mut(&n).unwrap();
+        let is_new = matches!(&volume.data, Data::Whole { history, .. } if history == NEW);
+        match act {
+            RefillAct::Switch { .. } if self.proven.is_some() && !is_new => {
+                if self.has_siblings {
+                    volume.old = Some(volume.data.clone());
+                }
+                volume.data = if self.has_siblings { Data::Empty } else { Data::Half };
+            }
+            RefillAct::Fill { .. } if !is_new => volume.data = Data::Half,
+            RefillAct::Empty { history } if !is_new || history.is_none() => volume.data = Data::Half,
+            RefillAct::PutBack { .. } if volume.old.is_some() => volume.data = Data::Empty,
+            RefillAct::PutBack { .. } if is_new => volume.data = Data::Half,
+            _ => {}
+        }
+    }
+
     fn prove(&mut self, order: &ProveOrder, claim: Option<i32>) -> Outcome<ProveReport> {
         if self.first_copy_is_damaged && order.from.contains(&StoreName::Local) {
             let failure = Failure::new(ExitCode::VerificationFailed, "backup.mbstream.zst is not what was recorded");
@@ -94,7 +144,8 @@ impl State {
                     self.broken.push("data were given up and no booted copy is there".to_owned());
                 } else {
                     if self.has_siblings {
-                        volume.old = Some(volume.data.clone());
+                        // Set aside once: what lies there by then is no longer the old data.
+                        volume.old.get_or_insert(volume.data.clone());
                         self.proven = None;
                     }
                     volume.data = Data::Whole { history: NEW.to_owned(), seqno: 3, safe: true };
