@@ -121,7 +121,8 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
     let inputs = observed.inputs();
     let nearest = [StoreName::Local, StoreName::S3];
     let chain = Chain::of(&inputs, &request.backup, request.store, nearest)?;
-    let obstacles = obstacles::of(observed, request);
+    let unpacked_bytes = chain.unpacked_bytes(&inputs).ok();
+    let obstacles = obstacles::of(observed, request, unpacked_bytes);
     if !obstacles.is_empty() {
         return Err(RestoreError::Obstacles(obstacles));
     }
@@ -164,7 +165,6 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
     let proofs = chains.iter().enumerate();
     let proofs =
         proofs.map(|(n, chain)| phase1_prove::runner(observed, chain, &leader, n, request.ignore_logins)).collect();
-    let unpacked_bytes = chain.unpacked_bytes(&inputs).ok();
     let remarks = obstacles::remarks(observed);
     let (limits, refill) = (Limits::of(observed.settings), request.refill);
     // A backup of another cluster may have the name of one of ours.

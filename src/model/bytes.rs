@@ -25,9 +25,40 @@ pub fn human(bytes: u64) -> String {
     format!("{number}{}", UNITS[unit])
 }
 
+/// Reads a number of bytes in Kubernetes' notation: whole, with a decimal or a binary unit.
+#[must_use]
+pub fn of_quantity(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().ok()?;
+    let unit = match &text[digits..] {
+        "" => 1,
+        "k" | "K" => 1000,
+        "M" => 1_000_000,
+        "G" => 1_000_000_000,
+        "T" => 1_000_000_000_000,
+        "Ki" => 1 << 10,
+        "Mi" => 1 << 20,
+        "Gi" => 1 << 30,
+        "Ti" => 1 << 40,
+        _ => return None,
+    };
+    number.checked_mul(unit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read_as_kubernetes_writes_them_and_what_is_not_one_is_none() {
+        let cases = [("5", 5), ("2k", 2000), ("50Gi", 50 << 30), ("3T", 3_000_000_000_000), ("1Ti", 1 << 40)];
+        for (text, bytes) in cases {
+            assert_eq!(of_quantity(text), Some(bytes), "{text}");
+        }
+        for text in ["", "Gi", "1.5Gi", "-1", "5GiB", "99999999999Ti"] {
+            assert_eq!(of_quantity(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn amounts_have_three_digits_at_most() {

@@ -59,6 +59,8 @@ pub struct ClaimView {
     pub phase: String,
     /// Access modes as Kubernetes writes them.
     pub access_modes: Vec<String>,
+    /// Size of its volume in bytes, once it is bound.
+    pub capacity_bytes: Option<u64>,
     /// Nodes its volume can be mounted on; `None` when any will do or it is not bound yet.
     pub nodes: Option<Vec<String>>,
     /// Whether an unbound claim waits for its first pod, as it should under `WaitForFirstConsumer`.

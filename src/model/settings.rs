@@ -4,10 +4,11 @@
 //! and a second operator agree. Keys are named as the original's environment where it has the
 //! setting. An order may override any of them for one run, with the same keys and the same texts.
 
-use super::order::StoreName;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::bytes::of_quantity;
+use super::order::StoreName;
 use super::order::{Bootstrap, Depth, OnCorrupt};
 
 /// Where a setting was wrong.
@@ -362,23 +363,6 @@ impl Settings {
     }
 }
 
-/// Reads a number of bytes in Kubernetes' notation: whole, with a decimal or a binary unit.
-fn parse_bytes(text: &str) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().ok()?;
-    let unit = match &text[digits..] {
-        "" => 1,
-        "k" | "K" => 1000,
-        "M" => 1_000_000,
-        "G" => 1_000_000_000,
-        "Ki" => 1 << 10,
-        "Mi" => 1 << 20,
-        "Gi" => 1 << 30,
-        _ => return None,
-    };
-    number.checked_mul(unit)
-}
-
 struct Texts<'a> {
     statefulset: &'a str,
     stored: &'a BTreeMap<String, String>,
@@ -440,7 +424,7 @@ impl Texts<'_> {
     }
 
     fn bytes(&self, key: &str) -> Result<u64, BadSetting> {
-        self.parse(key, "a number of bytes, such as 1048576, 50M or 50Mi", parse_bytes)
+        self.parse(key, "a number of bytes, such as 1048576, 50M or 50Mi", of_quantity)
     }
 
     fn level(&self, key: &str) -> Result<i32, BadSetting> {

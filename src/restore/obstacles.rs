@@ -1,11 +1,12 @@
 //! What stands in the way of a restore, all of it at once, before anything is touched.
 
 use super::Observed;
+use crate::model::bytes::human;
 use crate::model::order::RestoreRequest;
 use crate::model::workload::{Flavour, Keeper, Workload};
 
 /// Returns whatever makes a restore impossible or dangerous now.
-pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest) -> Vec<String> {
+pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest, unpacked_bytes: Option<u64>) -> Vec<String> {
     let workload = &observed.workload;
     let name = &observed.cluster.statefulset;
     let mut found = of_workload(workload);
@@ -35,6 +36,12 @@ pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest) -> Vec<Strin
             found.push(format!(
                 "claim {name} is {phase}, so {pod} could not join; why: kubectl describe persistentvolumeclaim {name}; one that is deleted with its pod is made anew"
             ));
+        }
+        if let Some((size, unpacked)) =
+            claim.capacity_bytes.zip(unpacked_bytes).filter(|(size, unpacked)| size < unpacked)
+        {
+            let (size, unpacked) = (human(size), human(unpacked));
+            found.push(format!("claim {} has {size} in all, and the restored data take {unpacked}", replica.claim));
         }
         if claim.access_modes.iter().any(|mode| mode == "ReadWriteOncePod") {
             found.push(format!("claim {} is ReadWriteOncePod, so no runner can be given its volume", replica.claim));

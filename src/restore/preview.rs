@@ -1,5 +1,7 @@
 //! What a restore would do, in words, for a person who has to say yes.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Observed, RestorePlan, has_way_back};
@@ -8,6 +10,8 @@ use crate::model::galera::{Member, Position};
 use crate::model::obligation::{RestoreDebt, ScratchPlace};
 use crate::model::order::StoreName;
 use crate::model::report::{RestorePreview, VolumePlan, VolumeReport};
+use crate::model::span;
+use crate::model::workload::Replica;
 
 /// Writes it from a plan and what was seen.
 pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>, look: &VolumeReport) -> RestorePreview {
@@ -24,12 +28,12 @@ pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>, look: &VolumeRepor
         flavour: observed.workload.flavour.words().to_owned(),
         leader: debt.leader.pod.clone(),
         leader_because: plan.leader.because.clone(),
-        volumes: volumes(plan),
+        volumes: volumes(plan, observed),
         scratch: scratch(plan),
         scratch_bytes: plan.unpacked_bytes.unwrap_or_default(),
         scratch_free_bytes: (debt.scratch == ScratchPlace::Beside).then_some(look.free_bytes),
         steps: steps(plan),
-        outage: outage(plan, look),
+        outage: outage(plan, observed, look),
         way_back: way_back(plan, observed),
         remarks: plan.remarks.clone(),
     }
@@ -47,23 +51,27 @@ fn present(observed: &Observed<'_>) -> Option<Position> {
     said.max_by_key(|member| member.last_committed).map(Member::position)
 }
 
-fn volumes(plan: &RestorePlan) -> Vec<VolumePlan> {
+fn volumes(plan: &RestorePlan, observed: &Observed<'_>) -> Vec<VolumePlan> {
     let debt = &plan.debt;
     let aside = match (debt.place.has_siblings(), debt.keep_old_data) {
         (true, true) => "gets the restored data; the old ones are set aside on it and kept",
         (true, false) => "gets the restored data; the old ones are set aside on it until all replicas serve",
         (false, _) => "is emptied and gets the restored data",
     };
-    let leader = VolumePlan { pod: debt.leader.pod.clone(), claim: debt.leader.claim.clone(), what: aside.to_owned() };
-    let other = |replica: &crate::model::workload::Replica| VolumePlan {
-        pod: replica.pod.clone(),
-        claim: replica.claim.clone(),
-        what: match &debt.lent {
+    let plan_of = |replica: &Replica, what: String| {
+        let claim =
+            observed.workload.replicas.iter().find(|(of, _)| of == replica).and_then(|(_, claim)| claim.as_ref());
+        let size_bytes = claim.and_then(|claim| claim.capacity_bytes);
+        VolumePlan { pod: replica.pod.clone(), claim: replica.claim.clone(), size_bytes, what }
+    };
+    let other = |replica: &Replica| {
+        let what = match &debt.lent {
             Some(_) => format!("gets a copy of the restored data once {} serves", debt.leader.pod),
             None => format!("is emptied once {} serves, and gets everything from it", debt.leader.pod),
-        },
+        };
+        plan_of(replica, what)
     };
-    std::iter::once(leader).chain(debt.others.iter().map(other)).collect()
+    std::iter::once(plan_of(&debt.leader, aside.to_owned())).chain(debt.others.iter().map(other)).collect()
 }
 
 fn scratch(plan: &RestorePlan) -> String {
@@ -121,9 +129,9 @@ fn prove_step(debt: &RestoreDebt) -> String {
     format!("{prove}{copy}")
 }
 
-fn outage(plan: &RestorePlan, look: &VolumeReport) -> String {
+fn outage(plan: &RestorePlan, observed: &Observed<'_>, look: &VolumeReport) -> String {
     let copied = plan.unpacked_bytes.unwrap_or(look.data_bytes);
-    match plan.debt.scratch {
+    let how_long = match plan.debt.scratch {
         _ if plan.debt.stood_at_zero => "it is there already, and ends with step 5".to_owned(),
         ScratchPlace::Beside => {
             "from step 3 to step 5: as long as the servers take to stop and one to start".to_owned()
@@ -132,7 +140,12 @@ fn outage(plan: &RestorePlan, look: &VolumeReport) -> String {
             "from step 3 to step 5: as long as the servers take to stop, {} MiB to be copied, and one server to start",
             copied >> 20
         ),
-    }
+    };
+    let before = observed.cluster.last_restore.as_ref().map(|last| {
+        let took = span::human(Duration::from_millis(last.report.outage_millis));
+        format!(" (the last one took {took})")
+    });
+    how_long + &before.unwrap_or_default()
 }
 
 fn way_back(plan: &RestorePlan, observed: &Observed<'_>) -> Option<String> {

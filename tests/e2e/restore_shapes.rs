@@ -1,7 +1,7 @@
 //! Restores of clusters of every shape: flavours, policies, numbers of replicas, stores.
 
 use crate::ground::{Cluster, run, until};
-use crate::restores::{backed_up_and_lost, is_back, nothing_is_left, pods};
+use crate::restores::{YoungerPassword, backed_up_and_lost, is_back, nothing_is_left, pods};
 
 /// Waits until every replica is a Synced member among that many.
 #[track_caller]
@@ -93,6 +93,16 @@ fn a_cluster_of_five_comes_back() {
 fn a_cluster_in_the_way_of_openstack_helm_comes_back_by_copy_into_the_root_of_its_volume() {
     let cluster = Cluster::new("shape-mosk", &["--flavour", "mosk"]);
     comes_back(&cluster, 3, &[]);
+}
+
+#[test]
+fn at_the_root_of_its_volume_restored_data_that_do_not_serve_are_undone_from_a_replica_that_nobody_touched() {
+    let cluster = Cluster::new("shape-undone", &["--flavour", "mosk"]);
+    let name = backed_up_and_lost(&cluster);
+    let younger = YoungerPassword::new(&cluster);
+    let against_advice = ["restore", &name, "--yes", "--ignore-logins", "--restore-start-timeout", "40s"];
+    cluster.plugin(&against_advice).ends_with(14).says("the old cluster is back");
+    younger.the_old_cluster_is_back();
 }
 
 #[test]

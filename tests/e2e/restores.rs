@@ -205,6 +205,12 @@ pub(crate) fn until_in(cluster: &Cluster, run: &Run<'_>, stages: &[&str]) {
 /// Kills a restore's conductor in that stage, then lets `recover` go on; returns how that ended.
 #[track_caller]
 fn killed_in(cluster: &Cluster, stage: &str) -> i32 {
+    killed_and(cluster, stage, |_| vec!["recover"])
+}
+
+/// The same, with another command to go on.
+#[track_caller]
+fn killed_and(cluster: &Cluster, stage: &str, command: fn(&str) -> Vec<&str>) -> i32 {
     let name = backed_up_and_lost(cluster);
     let run = ordered(cluster, &name, &[]);
     until_in(cluster, &run, &[stage]);
@@ -217,10 +223,10 @@ fn killed_in(cluster: &Cluster, stage: &str) -> i32 {
     } else {
         next.ends_with(6).says("recover")
     };
-    let recovered = cluster.plugin(&["recover"]);
+    let gone_on = cluster.plugin(&command(&name));
     cluster.healthy();
     nothing_is_left(cluster, 3);
-    recovered.code
+    gone_on.code
 }
 
 /// Orders a restore and returns once it is at work: its first Job only made the plan.
@@ -250,6 +256,21 @@ fn a_restore_killed_while_it_proves_has_not_touched_the_cluster() {
     assert_eq!(killed_in(&cluster, "proving"), 0);
     assert_eq!(incarnations(&cluster), before, "a server was restarted");
     is_as_it_was(&cluster);
+}
+
+#[test]
+fn a_runner_killed_while_it_proves_costs_the_restore_and_nothing_else() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let before = incarnations(&cluster);
+    let run = ordered(&cluster, &name, &[]);
+    let runner = run.runner("prove");
+    run.until_reported(&runner, "the runner is at work", |_| true);
+    run.signal(Who::Runner, &runner, Signal::Kill);
+    run.end().ends_with(4).says("the cluster was not touched");
+    assert_eq!(incarnations(&cluster), before, "a server was restarted");
+    is_as_it_was(&cluster);
+    nothing_is_left(&cluster, 3);
 }
 
 #[test]
@@ -287,9 +308,9 @@ fn a_restore_killed_while_the_first_replica_starts_is_finished() {
 }
 
 #[test]
-fn a_restore_killed_while_the_others_join_is_finished() {
+fn a_restore_killed_while_the_others_join_is_finished_by_the_same_command_again() {
     let cluster = Cluster::with_data();
-    assert_eq!(killed_in(&cluster, "joining"), 0);
+    assert_eq!(killed_and(&cluster, "joining", |name| vec!["restore", name, "--yes"]), 0);
     is_back(&cluster, 3);
 }
 
@@ -301,14 +322,14 @@ fn a_restore_killed_while_it_removes_what_is_left_is_finished() {
 }
 
 /// While it lives, restored data are never called Ready: the probe's password is younger than any backup.
-struct YoungerPassword<'a> {
+pub(crate) struct YoungerPassword<'a> {
     cluster: &'a Cluster,
     before: String,
 }
 
 impl<'a> YoungerPassword<'a> {
     #[track_caller]
-    fn new(cluster: &'a Cluster) -> Self {
+    pub(crate) fn new(cluster: &'a Cluster) -> Self {
         let template = "go-template={{.data.password | base64decode}}";
         let before = cluster.kubectl(&["get", "secret", "mariadb-root", "-o", template]);
         let younger = Self { cluster, before };
@@ -325,7 +346,7 @@ impl<'a> YoungerPassword<'a> {
 
     /// The old cluster is back, with what was done after the backup; all is given back as it was.
     #[track_caller]
-    fn the_old_cluster_is_back(self) {
+    pub(crate) fn the_old_cluster_is_back(self) {
         let cluster = self.cluster;
         until("the cluster is Ready with the younger password", || (ready_pods(cluster) == 3).then_some(()));
         is_as_it_was_by(cluster, "younger");

@@ -137,6 +137,17 @@ fn a_claim_that_is_not_bound_stands_in_the_way_whoever_leads() {
 }
 
 #[test]
+fn a_volume_that_is_smaller_than_what_is_restored_stands_in_the_way_whoever_leads() {
+    let world = RestoreWorld::new(3);
+    let error = planned(&world, &request(), |observed| {
+        observed.workload.replicas[2].1.as_mut().unwrap().capacity_bytes = Some(1);
+    });
+    let error = error.unwrap_err();
+    assert_eq!(error.code(), ExitCode::Refused);
+    assert!(error.to_string().contains("claim data-db-2 has 1B in all, and the restored data take"), "{error}");
+}
+
+#[test]
 fn without_room_for_old_data_a_way_back_is_promised_only_from_replicas_that_say_that_they_have_them() {
     let world = RestoreWorld::new(3).with(|state| state.has_siblings = false);
     let silent = |observed: &mut Observed<'_>| {

@@ -379,6 +379,7 @@ pub(crate) fn claim(name: &str) -> ClaimView {
         uid: format!("{name}-uid"),
         phase: "Bound".to_owned(),
         access_modes: vec!["ReadWriteOnce".to_owned()],
+        capacity_bytes: Some(10 << 30),
         nodes: None,
         waits_for_consumer: false,
     }

@@ -6,6 +6,7 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
 use kube::ResourceExt;
 
 use super::server_accounts;
+use crate::model::bytes;
 use crate::model::cluster::{ClaimView, PodView, ServerSpec};
 use crate::model::names::ROLE_LABELS;
 
@@ -148,9 +149,14 @@ pub(crate) fn claim(claim: &PersistentVolumeClaim, nodes: Option<Vec<String>>, w
         uid: claim.uid().unwrap_or_default(),
         phase: claim.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_else(|| "Pending".to_owned()),
         access_modes: spec.and_then(|spec| spec.access_modes.clone()).unwrap_or_default(),
+        capacity_bytes: capacity(claim),
         nodes,
         waits_for_consumer,
     }
+}
+
+fn capacity(claim: &PersistentVolumeClaim) -> Option<u64> {
+    bytes::of_quantity(&claim.status.as_ref()?.capacity.as_ref()?.get("storage")?.0)
 }
 
 /// The host names a volume's node affinity names; `None` when it names none.

@@ -64,6 +64,9 @@ pub struct VolumePlan {
     pub pod: String,
     /// Its claim.
     pub claim: String,
+    /// Its size in bytes, where Kubernetes says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
     /// What becomes of it, in words.
     pub what: String,
 }

@@ -27,7 +27,8 @@ pub(crate) fn lines(preview: &RestorePreview) -> Vec<String> {
     lines.push(format!("First:     {} ({}; {} flavour)", preview.leader, preview.leader_because, preview.flavour));
     for (n, volume) in preview.volumes.iter().enumerate() {
         let head = if n == 0 { "Volumes:   " } else { "           " };
-        lines.push(format!("{head}{} {}", volume.claim, volume.what));
+        let size = volume.size_bytes.map(|bytes| format!(" ({})", bytes::human(bytes))).unwrap_or_default();
+        lines.push(format!("{head}{}{size} {}", volume.claim, volume.what));
     }
     for (n, step) in preview.steps.iter().enumerate() {
         lines.push(format!("{}{}. {step}", if n == 0 { "Steps:     " } else { "           " }, n + 1));
@@ -121,6 +122,7 @@ mod tests {
         let volume = |n: u32, what: &str| VolumePlan {
             pod: format!("db-{n}"),
             claim: format!("data-db-{n}"),
+            size_bytes: (n < 2).then_some(50 << 30),
             what: what.to_owned(),
         };
         RestorePreview {
@@ -161,7 +163,7 @@ mod tests {
         Unpacked:  on the volume of db-2, beside its data: 3GiB of 9GiB free
         First:     db-2 (it was asked for; plain flavour)
         Volumes:   data-db-2 gets the restored data
-                   data-db-0 is emptied
+                   data-db-0 (50GiB) is emptied
         Steps:     1. boot it
                    2. stop
         Outage:    short
