@@ -21,7 +21,7 @@ const COMMANDS: [(&str, &[&[&str]]); 17] = [
     ("restore", &[&["restore", BACKUP, "--dry-run"]]),
     ("sync", &[&["sync"], &["sync", "--statefulset", "one"]]),
     ("delete", &[&["delete", BACKUP, "--yes"], &["delete", BACKUP, "--yes", "--statefulset", "one"]]),
-    ("prune", &[&["prune"], &["prune", "--statefulset", "one"]]),
+    ("prune", &[&["prune", "--yes"], &["prune", "--yes", "--statefulset", "one"]]),
     (
         "schedule",
         &[

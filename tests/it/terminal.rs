@@ -13,23 +13,23 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::{Value, json};
 
-use crate::cli_runs::{answer_at_work, cluster, pod, report};
+use crate::cli_runs::{answer_at_work, pod, report};
 use crate::loopback_api::Api;
 
 /// How long anything is waited for; it takes this long only where it never comes.
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// A program on a terminal of its own.
-struct Terminal {
+pub(crate) struct Terminal {
     keyboard: File,
     child: Child,
     output: Receiver<Vec<u8>>,
     /// Everything that was written so far.
-    written: String,
+    pub(crate) written: String,
 }
 
 impl Terminal {
-    fn run(arguments: &[&str], server: &Api, columns: u16) -> Self {
+    pub(crate) fn run(arguments: &[&str], server: &Api, columns: u16) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -46,19 +46,19 @@ impl Terminal {
     }
 
     /// Waits until something was written.
-    fn until(&mut self, what: &str) {
+    pub(crate) fn until(&mut self, what: &str) {
         while !self.written.contains(what) {
             let Ok(bytes) = self.output.recv_timeout(LIMIT) else { panic!("no {what:?} in {}", self.written) };
             self.written.push_str(&String::from_utf8_lossy(&bytes));
         }
     }
 
-    fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Waits for the end, and returns the exit code with all that was written.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         while let Ok(bytes) = self.output.recv_timeout(LIMIT) {
             self.written.push_str(&String::from_utf8_lossy(&bytes));
         }
@@ -96,7 +96,7 @@ fn drawn(written: &str) -> Vec<String> {
     written.replace("^C", "").split(['\r', '\n']).map(without_controls).collect()
 }
 
-fn without_controls(text: &str) -> String {
+pub(crate) fn without_controls(text: &str) -> String {
     let mut parts = text.split("\x1b[");
     let first = parts.next().unwrap_or_default().to_owned();
     let rest = parts.map(|part| part.trim_start_matches(|c: char| !c.is_ascii_alphabetic()).chars().skip(1));
@@ -116,21 +116,6 @@ fn at_work() -> Api {
     ];
     let pod = pod("Running", &json!({"running": {}}));
     Api::judging(move |asked| answer_at_work(asked, &reports, &pod))
-}
-
-#[test]
-fn a_question_is_seen_with_all_that_it_is_about_and_so_is_the_answer() {
-    let server = cluster(vec![], json!({}));
-    let mut terminal = Terminal::run(&["delete", "2000-01-01_00-00-00", "-n", "db"], &server, 60);
-    terminal.until("Delete them? (y/N)");
-    for line in ["backup/2000-01-01_00-00-00 (full)", "backup/2000-01-02_00-00-00 (incremental, needs"] {
-        assert!(terminal.written.contains(line), "{}", terminal.written);
-    }
-    terminal.press("no\n");
-    let (code, written) = terminal.end();
-    let (_, behind) = written.split_once("(y/N)").unwrap();
-    assert_eq!(code, Some(1));
-    assert_eq!(without_controls(behind), "\r\nno\r\nerror: not confirmed; nothing was ordered\r\n");
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub(crate) struct RestoreFlags {
     /// Argo CD or Flux has been told not to set the StatefulSet back for the time
     #[arg(long)]
     pub(crate) gitops_paused: bool,
-    /// Do not ask
+    /// Do not ask for the cluster's name; has to be given where there is no terminal
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// Show what would be done, and do nothing
