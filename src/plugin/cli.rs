@@ -117,7 +117,7 @@ pub(crate) enum Command {
     Manual(ManualFlags),
     /// Pack what helps others to help you into an archive without secrets
     Report(ReportFlags),
-    /// Show versions of plugin and agent
+    /// Show versions of plugin, agent, Kubernetes and MariaDB
     Version(VersionFlags),
 }
 
