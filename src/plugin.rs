@@ -156,6 +156,7 @@ fn carry_out(
         }
     };
     let session = Session::new(cli.connection, variables).of_command(cli.command.word());
+    let session = session.of_cluster(cli.command.cluster());
     let result = runtime.block_on(async {
         tokio::select! {
             // What a command has to say about Ctrl-C itself comes first.

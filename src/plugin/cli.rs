@@ -146,6 +146,29 @@ impl Command {
             Self::Version(_) => "version",
         }
     }
+
+    /// The cluster that its flags name.
+    pub(crate) fn cluster(&self) -> Option<&str> {
+        match self {
+            Self::Create(flags) => flags.cluster.wanted(),
+            Self::List(flags) => flags.cluster.wanted(),
+            Self::Verify(flags) => flags.statefulset.as_deref(),
+            Self::Drill(flags) => flags.statefulset.as_deref(),
+            Self::Restore(flags) => flags.statefulset.as_deref(),
+            Self::Sync(flags) => flags.statefulset.as_deref(),
+            Self::Delete(flags) => flags.statefulset.as_deref(),
+            Self::Prune(flags) => flags.cluster.wanted(),
+            Self::Schedule(flags) => flags.command.cluster(),
+            Self::Recover(flags) => flags.cluster.wanted(),
+            Self::Status(flags) => flags.cluster.wanted(),
+            Self::Describe(flags) => flags.statefulset.as_deref(),
+            Self::Setup(flags) => flags.cluster.wanted(),
+            Self::Logs(flags) => flags.statefulset.as_deref(),
+            Self::Report(flags) => flags.cluster.wanted(),
+            Self::Version(flags) => flags.cluster.wanted(),
+            Self::Completion(_) | Self::Manual(_) => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ pub(crate) async fn run(
     }
     if flags.wait.no_wait {
         show_job(placed, flags.output, " created", screen);
-        screen.note(&format!("To follow it:\n  {}", session.command(&format!("logs {job}"))));
+        screen.note(&format!("To follow it:\n  {}", session.logs_of(&job)));
         return Ok(ExitCode::Done);
     }
     followed(&job, flags, &planned.settings, session, screen).await

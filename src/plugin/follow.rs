@@ -116,7 +116,7 @@ pub(crate) async fn follow(
             let why = wishes.timeout.filter(|_| code == ExitCode::StillRunning).map(ran_out).unwrap_or_default();
             screen.note(&format!(
                 "{why}The run goes on in the cluster. To see it again, from its start:\n  {}",
-                session.command(&format!("logs {job}"))
+                session.logs_of(job)
             ));
             Ok(Followed::GoesOn(code))
         }
@@ -197,7 +197,7 @@ fn in_cluster(mut failure: Failure, job: &str, session: &Session) -> Failure {
     if failure.code == ExitCode::Error {
         failure.code = ExitCode::FailedInCluster;
     }
-    let hint = failure.hint.take().unwrap_or_else(|| session.command(&format!("logs {job}")));
+    let hint = failure.hint.take().unwrap_or_else(|| session.logs_of(job));
     failure.with_hint(hint)
 }
 
@@ -339,7 +339,7 @@ fn reachable(mut outcome: Outcome<RunReport>, job: &str, session: &Session) -> O
     }
     if let End::Failed(failure) = &mut outcome.end {
         failure.message = session.reached(&failure.message);
-        let logs = || session.command(&format!("logs {job}"));
+        let logs = || session.logs_of(job);
         failure.hint = Some(failure.hint.as_deref().map_or_else(logs, |hint| session.reached(hint)));
     }
     outcome

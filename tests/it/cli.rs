@@ -162,7 +162,9 @@ fn two_clusters_or_none_are_an_error_that_names_them() {
 #[test]
 fn a_missing_right_is_named_with_the_way_to_it() {
     let server = Api::start(|_| Answer::status(403, "statefulsets.apps is forbidden: User \"u\" cannot list"));
-    insta::assert_snapshot!(plugin(&["list", "-n", "db"], server.kubeconfig()));
+    let far = ["list", "two", "-n", "db", "--context", "test", "--as", "u"];
+    let shown = [plugin(&["list", "-n", "db"], server.kubeconfig()), plugin(&far, server.kubeconfig())];
+    insta::assert_snapshot!(shown.join("\n"));
 }
 
 #[test]
