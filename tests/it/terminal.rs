@@ -105,14 +105,19 @@ pub(crate) fn without_controls(text: &str) -> String {
 
 /// A cluster in which two runners send bytes, without end.
 fn at_work() -> Api {
-    let progress = |runner: &str, done: u64| {
-        json!({"kind": "progress", "runner": format!("run-x-{runner}"), "doneBytes": done << 20,
-            "totalBytes": 400 << 20, "writtenBytes": 0})
+    let progress = |seq: u32, runner: &str, second: u32, done: u64| {
+        let kind = json!({"kind": "progress", "runner": format!("run-x-{runner}"), "doneBytes": done << 20,
+            "totalBytes": 400 << 20, "writtenBytes": (done << 20) / 2});
+        let mut report = report(seq, &kind);
+        report["time"] = json!(format!("2000-01-03T00:00:{second:02}Z"));
+        report
     };
     let reports: Vec<Value> = vec![
         report(1, &json!({"kind": "step", "message": "2 backups to copy"})),
-        report(2, &progress("sync-0", 100)),
-        report(3, &progress("sync-1", 200)),
+        progress(2, "sync-0", 0, 0),
+        progress(3, "sync-1", 0, 0),
+        progress(4, "sync-0", 10, 100),
+        progress(5, "sync-1", 10, 200),
     ];
     let pod = pod("Running", &json!({"running": {}}));
     Api::judging(move |asked| answer_at_work(asked, &reports, &pod))
@@ -134,12 +139,12 @@ fn ctrl_c_while_a_run_is_followed_says_how_to_see_it_again_and_leaves_the_termin
 fn every_runner_at_work_has_a_bar_and_no_line_is_wider_than_the_terminal() {
     let server = at_work();
     let mut terminal = Terminal::run(&["sync", "-n", "db"], &server, 60);
-    terminal.until("sync-1");
+    terminal.until("200MiB/400MiB");
     terminal.press("\x03");
     let (_, written) = terminal.end();
     let lines = drawn(&written);
     let has = |begin: &str, end: &str| lines.iter().any(|line| line.contains(begin) && line.ends_with(end));
-    assert!(has("store sync-0 [=====", "] 100MiB/400MiB"), "{lines:?}");
-    assert!(has("store sync-1 [==========", "] 200MiB/400MiB"), "{lines:?}");
+    assert!(has("store sync-0 [==>", "] 100MiB/400MiB 10MiB/s ETA 30s"), "{lines:?}");
+    assert!(has("store sync-1 [=====>", "] 200MiB/400MiB 20MiB/s ETA 10s"), "{lines:?}");
     assert!(lines.iter().all(|line| line.chars().count() <= 60), "{lines:?}");
 }
