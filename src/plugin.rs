@@ -26,6 +26,7 @@ mod overrides;
 mod preflight;
 mod prune;
 mod recover;
+mod removal;
 mod replicas;
 mod report;
 mod restore;
@@ -155,6 +156,7 @@ fn carry_out(
         }
     };
     let session = Session::new(cli.connection, variables).of_command(cli.command.word());
+    let session = session.of_cluster(cli.command.cluster());
     let result = runtime.block_on(async {
         tokio::select! {
             // What a command has to say about Ctrl-C itself comes first.
@@ -186,7 +188,7 @@ async fn dispatch(
         Command::Delete(flags) => Box::pin(delete::run(&flags, session, screen, asking)).await,
         Command::Drill(flags) => Box::pin(drill::run(&flags, session, screen)).await,
         Command::Restore(flags) => Box::pin(restore::run(&flags, session, screen, asking)).await,
-        Command::Prune(flags) => Box::pin(prune::run(&flags, session, screen)).await,
+        Command::Prune(flags) => Box::pin(prune::run(&flags, session, screen, asking)).await,
         Command::Recover(flags) => Box::pin(recover::run(&flags, session, screen)).await,
         Command::Schedule(flags) => Box::pin(schedule::run(&flags, session, screen)).await,
         Command::Status(flags) => Box::pin(status::run(&flags, session, screen)).await,

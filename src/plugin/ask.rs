@@ -8,36 +8,44 @@ use crate::exit_code::ExitCode;
 use crate::model::outcome::Failure;
 use crate::render::screen::Screen;
 
-/// Asks `(y/N)`; where nobody can be asked, fails at once with `unasked`, for `--yes` must say it then.
+/// Asks `(y/N)`; where nobody can be asked, fails at once, for `--yes` must say it then.
 pub(crate) async fn confirm(
     question: &str,
-    unasked: &str,
+    asked_for: &str,
     screen: &mut Screen,
     asking: Option<Box<dyn BufRead + Send>>,
 ) -> Result<(), Failure> {
-    let answer = answer(question, unasked, screen, asking).await?.to_lowercase();
+    let answer = answer(question, asked_for, screen, asking).await?.to_lowercase();
     if ["y", "yes"].contains(&answer.as_str()) { Ok(()) } else { Err(not_confirmed()) }
 }
 
-/// Asks for a name to be typed, where what is about to be done cannot be taken back by anybody.
+/// Shows what is about to be done, and asks for the cluster's name to be typed, where what is done cannot be
+/// taken back by anybody.
 pub(crate) async fn confirm_name(
-    question: &str,
-    name: &str,
-    unasked: &str,
+    what: &str,
+    cluster: &str,
+    asked_for: &str,
     screen: &mut Screen,
     asking: Option<Box<dyn BufRead + Send>>,
 ) -> Result<(), Failure> {
-    if answer(question, unasked, screen, asking).await? == name { Ok(()) } else { Err(not_confirmed()) }
+    let question = format!("{what} Type the cluster's name ({cluster}) to go on:");
+    if answer(&question, asked_for, screen, asking).await? == cluster { Ok(()) } else { Err(not_confirmed()) }
+}
+
+/// The end of a command that has to ask where nobody can be asked.
+pub(crate) fn unasked(asked_for: &str) -> Failure {
+    let what = format!("{asked_for} has to be confirmed, and there is no terminal to ask on");
+    Failure::new(ExitCode::Usage, what).with_hint("add --yes, or --dry-run to see what would be done")
 }
 
 async fn answer(
     question: &str,
-    unasked: &str,
+    asked_for: &str,
     screen: &mut Screen,
     asking: Option<Box<dyn BufRead + Send>>,
 ) -> Result<String, Failure> {
     let Some(mut asking) = asking else {
-        return Err(Failure::new(ExitCode::Usage, unasked).with_hint("add --yes"));
+        return Err(unasked(asked_for));
     };
     screen.note(question);
     let read = tokio::task::spawn_blocking(move || {

@@ -117,7 +117,7 @@ pub(crate) enum Command {
     Manual(ManualFlags),
     /// Pack what helps others to help you into an archive without secrets
     Report(ReportFlags),
-    /// Show versions of plugin and agent
+    /// Show versions of plugin, agent, Kubernetes and MariaDB
     Version(VersionFlags),
 }
 
@@ -144,6 +144,29 @@ impl Command {
             Self::Manual(_) => "manual",
             Self::Report(_) => "report",
             Self::Version(_) => "version",
+        }
+    }
+
+    /// The cluster that its flags name.
+    pub(crate) fn cluster(&self) -> Option<&str> {
+        match self {
+            Self::Create(flags) => flags.cluster.wanted(),
+            Self::List(flags) => flags.cluster.wanted(),
+            Self::Verify(flags) => flags.statefulset.as_deref(),
+            Self::Drill(flags) => flags.statefulset.as_deref(),
+            Self::Restore(flags) => flags.statefulset.as_deref(),
+            Self::Sync(flags) => flags.statefulset.as_deref(),
+            Self::Delete(flags) => flags.statefulset.as_deref(),
+            Self::Prune(flags) => flags.cluster.wanted(),
+            Self::Schedule(flags) => flags.command.cluster(),
+            Self::Recover(flags) => flags.cluster.wanted(),
+            Self::Status(flags) => flags.cluster.wanted(),
+            Self::Describe(flags) => flags.statefulset.as_deref(),
+            Self::Setup(flags) => flags.cluster.wanted(),
+            Self::Logs(flags) => flags.statefulset.as_deref(),
+            Self::Report(flags) => flags.cluster.wanted(),
+            Self::Version(flags) => flags.cluster.wanted(),
+            Self::Completion(_) | Self::Manual(_) => None,
         }
     }
 }

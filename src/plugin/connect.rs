@@ -3,7 +3,7 @@
 //! Nothing is read or sent before a command asks for it: `--help` and client dry runs work anywhere.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use super::cli::ConnectionFlags;
@@ -22,16 +22,28 @@ pub(crate) struct Session {
     connection: OnceLock<Connection>,
     /// The command that is carried out, as those who grant its rights call it.
     command: Option<&'static str>,
+    /// The cluster that its flags name.
+    cluster: Option<String>,
 }
 
 impl Session {
     pub(crate) fn new(flags: ConnectionFlags, variables: BTreeMap<String, String>) -> Self {
-        Self { flags, variables, connection: OnceLock::new(), command: None }
+        Self { flags, variables, connection: OnceLock::new(), command: None, cluster: None }
     }
 
     /// The same for that command.
     pub(crate) fn of_command(self, command: &'static str) -> Self {
         Self { command: Some(command), ..self }
+    }
+
+    /// The same for the cluster of that name, which is not the only one there may be.
+    pub(crate) fn of_cluster(self, name: Option<&str>) -> Self {
+        Self { cluster: name.map(str::to_owned), ..self }
+    }
+
+    /// What those who grant rights call the command that is carried out.
+    pub(super) fn command_word(&self) -> Option<&'static str> {
+        self.command
     }
 
     /// The connection, made on first use.
@@ -87,7 +99,8 @@ impl Session {
     /// The same connection to another namespace.
     pub(crate) fn in_namespace(&self, namespace: &str) -> Self {
         let flags = ConnectionFlags { namespace: Some(namespace.to_owned()), ..self.flags.clone() };
-        Self { command: self.command, ..Self::new(flags, self.variables.clone()) }
+        let same = Self::new(flags, self.variables.clone()).of_cluster(self.cluster.as_deref());
+        Self { command: self.command, ..same }
     }
 
     /// Turns an error of the cluster into a failure that says where that was and what to do.
@@ -105,7 +118,7 @@ impl Session {
                 .with_cause(format!("the API server is {place}"))
                 .with_hint(format!("kubectl cluster-info{}", self.connection_flags())),
             Reason::Credentials => failure.with_cause(format!("the API server is {place}")),
-            Reason::Forbidden if !has_hint => failure.with_hint(rights::way_to(error, self.command)),
+            Reason::Forbidden if !has_hint => failure.with_hint(rights::way_to(error, self)),
             _ => failure,
         }
     }
@@ -119,12 +132,41 @@ impl Session {
 
     /// A command of ours that leads to the same cluster and namespace, to be typed as it stands.
     pub(crate) fn command(&self, words: &str) -> String {
-        let namespace = self.connection.get().map(|connection| connection.target.namespace.clone());
-        let namespace = namespace.or_else(|| self.flags.namespace.clone());
-        match namespace {
+        self.placed(&self.of_this_cluster(words))
+    }
+
+    /// The command that shows a run, which needs no cluster to be found.
+    pub(crate) fn logs_of(&self, job: &str) -> String {
+        self.placed(&format!("logs {job}"))
+    }
+
+    fn placed(&self, words: &str) -> String {
+        match self.known_namespace() {
             Some(namespace) => self.command_in(&namespace, words),
             None => format!("kubectl mariadb-backup {words}{}", self.connection_flags()),
         }
+    }
+
+    /// A command of ours that somebody else may have to type, with other rights: without the flags that say who
+    /// types it.
+    pub(crate) fn command_of_others(&self, words: &str) -> String {
+        let namespace = self.known_namespace().map(|name| format!(" -n {}", quoted(&name))).unwrap_or_default();
+        format!("kubectl mariadb-backup {}{namespace}{}", self.of_this_cluster(words), self.server_flags())
+    }
+
+    /// The words with the cluster that was named, where they do not name it themselves.
+    fn of_this_cluster(&self, words: &str) -> String {
+        match &self.cluster {
+            Some(name) if !words.split(' ').any(|word| word == name) => {
+                format!("{words} --statefulset {}", quoted(name))
+            }
+            _ => words.to_owned(),
+        }
+    }
+
+    fn known_namespace(&self) -> Option<String> {
+        let connected = self.connection.get().map(|connection| connection.target.namespace.clone());
+        connected.or_else(|| self.flags.namespace.clone())
     }
 
     /// The same that leads to another namespace.
@@ -137,27 +179,42 @@ impl Session {
         command::reached(text, &self.connection_flags())
     }
 
-    /// The flags that say which cluster, as given; never those that hold a secret.
+    /// The flags of the connection, as given; never those that hold a secret.
     fn connection_flags(&self) -> String {
         let flags = &self.flags;
-        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
         let given = [
-            ("--kubeconfig", path(&flags.kubeconfig)),
-            ("--context", flags.context.clone()),
-            ("--cluster", flags.cluster.clone()),
             ("--user", flags.user.clone()),
-            ("--server", flags.server.clone()),
-            ("--tls-server-name", flags.tls_server_name.clone()),
-            ("--certificate-authority", path(&flags.certificate_authority)),
-            ("--client-certificate", path(&flags.client_certificate)),
-            ("--client-key", path(&flags.client_key)),
+            ("--client-certificate", path(flags.client_certificate.as_deref())),
+            ("--client-key", path(flags.client_key.as_deref())),
             ("--as", flags.as_user.clone()),
         ];
         let groups = flags.as_group.iter().map(|group| ("--as-group", Some(group.clone())));
-        let all = given.into_iter().chain(groups);
-        let text: String = all.filter_map(|(flag, value)| Some(format!(" {flag} {}", quoted(&value?)))).collect();
+        self.server_flags() + &written(given.into_iter().chain(groups))
+    }
+
+    /// Those of them that say which server, and not who asks it.
+    pub(crate) fn server_flags(&self) -> String {
+        let flags = &self.flags;
+        let given = [
+            ("--kubeconfig", path(flags.kubeconfig.as_deref())),
+            ("--context", flags.context.clone()),
+            ("--cluster", flags.cluster.clone()),
+            ("--server", flags.server.clone()),
+            ("--tls-server-name", flags.tls_server_name.clone()),
+            ("--certificate-authority", path(flags.certificate_authority.as_deref())),
+        ];
+        let text = written(given.into_iter());
         if flags.insecure_skip_tls_verify { format!("{text} --insecure-skip-tls-verify") } else { text }
     }
+}
+
+fn path(path: Option<&Path>) -> Option<String> {
+    path.map(|path| path.to_string_lossy().into_owned())
+}
+
+/// Flags with their values, each with a space before it.
+fn written(flags: impl Iterator<Item = (&'static str, Option<String>)>) -> String {
+    flags.filter_map(|(flag, value)| Some(format!(" {flag} {}", quoted(&value?)))).collect()
 }
 
 /// Quotes a word for a shell where it needs that.
@@ -183,6 +240,12 @@ mod tests {
             ..ConnectionFlags::default()
         };
         let session = Session::new(flags, BTreeMap::new());
-        assert_eq!(session.command("logs x"), "kubectl mariadb-backup logs x -n db --context 'my cluster'");
+        assert_eq!(session.logs_of("x"), "kubectl mariadb-backup logs x -n db --context 'my cluster'");
+        let session = session.of_cluster(Some("one"));
+        let list = "kubectl mariadb-backup list --statefulset one -n db --context 'my cluster'";
+        assert_eq!(session.command("list"), list);
+        let setup = "kubectl mariadb-backup setup one --roles -n db --context 'my cluster'";
+        assert_eq!(session.command("setup one --roles"), setup, "a cluster is named once");
+        assert_eq!(session.logs_of("x"), "kubectl mariadb-backup logs x -n db --context 'my cluster'");
     }
 }

@@ -44,8 +44,7 @@ pub(crate) async fn run(
     if flags.allow_unsafe_backup && !flags.yes && flags.dry_run.is_none() && !printed_only {
         let cluster = &planned.order.statefulset;
         let question = format!("Back up {cluster} although it may not be healthy? The backup may be useless. (y/N)");
-        let unasked = "--allow-unsafe-backup has to be confirmed, and there is no terminal to ask on";
-        confirm(&question, unasked, screen, asking).await?;
+        confirm(&question, "--allow-unsafe-backup", screen, asking).await?;
     }
     let manifest = &planned.manifest;
     if printed_only || flags.dry_run == Some(DryRun::Client) {
@@ -64,7 +63,7 @@ pub(crate) async fn run(
     }
     if flags.wait.no_wait {
         show_job(placed, flags.output, " created", screen);
-        screen.note(&format!("To follow it:\n  {}", session.command(&format!("logs {job}"))));
+        screen.note(&format!("To follow it:\n  {}", session.logs_of(&job)));
         return Ok(ExitCode::Done);
     }
     followed(&job, flags, &planned.settings, session, screen).await

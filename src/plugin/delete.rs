@@ -1,12 +1,13 @@
-//! `delete`: says what goes, asks, and orders a run that removes it from every store.
+//! `delete`: says what goes, asks for the cluster's name, and orders a run that removes it from every store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
-use super::ask::confirm;
+use super::ask::{confirm_name, unasked};
 use super::cli::DeleteFlags;
 use super::connect::Session;
 use super::order::{order, see_through};
+use super::removal::{Going, shown};
 use super::{CommandResult, backups, find};
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Catalogue;
@@ -14,45 +15,34 @@ use crate::model::chain;
 use crate::model::order::{DeleteRequest, Task};
 use crate::render::screen::Screen;
 
-/// How many backups are named before a question.
-const NAMED: usize = 20;
-
 pub(crate) async fn run(
     flags: &DeleteFlags,
     session: &Session,
     screen: &mut Screen,
     asking: Option<Box<dyn BufRead + Send>>,
 ) -> CommandResult {
+    let asks = !flags.dry_run && !flags.yes;
+    if asks && asking.is_none() {
+        return Err(unasked("delete"));
+    }
     let statefulset = find::cluster(session, flags.statefulset.as_deref()).await?;
     let chosen = backups::choose(&flags.backups, &statefulset, session, screen).await?;
-    if !flags.dry_run && !flags.yes {
-        let what = "delete has to be confirmed, and there is no terminal to ask on";
-        let needing = needing(&chosen.wanted, &chosen.catalogue);
-        confirm(&question(&chosen.wanted, &needing, &statefulset), what, screen, asking).await?;
+    if asks {
+        let sentence = format!("These backups of {statefulset} are deleted from every store:");
+        let what = shown(&sentence, &going(&chosen.wanted, &chosen.catalogue));
+        confirm_name(&what, &statefulset, "delete", screen, asking).await?;
     }
     let request = DeleteRequest { backups: chosen.wanted, dry_run: flags.dry_run };
     let order = order(&statefulset, Task::Delete(request), BTreeMap::new());
     see_through(&order, &flags.run, session, screen).await
 }
 
-/// The increments that are worth nothing without a wanted backup, and are not wanted themselves.
-fn needing(wanted: &[BackupId], catalogue: &Catalogue) -> Vec<BackupId> {
+/// What is wanted, then the increments that are worth nothing without it and are not wanted themselves.
+fn going(wanted: &[BackupId], catalogue: &Catalogue) -> Vec<Going> {
     let needing: BTreeSet<BackupId> = wanted.iter().flat_map(|backup| chain::needs(catalogue, backup)).collect();
-    needing.into_iter().filter(|backup| !wanted.contains(backup)).collect()
-}
-
-fn question(wanted: &[BackupId], needing: &[BackupId], statefulset: &str) -> String {
-    let kind = |id: &BackupId| if id.base().is_some() { "incremental" } else { "full" };
-    let line = |id: &BackupId, why: &str| format!("  backup/{} ({}{why})\n", id.name(), kind(id));
-    let named = wanted.iter().map(|id| line(id, ""));
-    let needing_lines = needing.iter().map(|id| line(id, ", needs what is deleted"));
-    let all: Vec<String> = named.chain(needing_lines).collect();
-    let untold = all.len().saturating_sub(NAMED);
-    let more = if untold > 0 { format!("  and {untold} more\n") } else { String::new() };
-    let lines = all.iter().take(NAMED).map(String::as_str).collect::<String>();
-    format!(
-        "These backups of {statefulset} will be deleted from every store, for good:\n{lines}{more}Delete them? (y/N)"
-    )
+    let needing = needing.into_iter().filter(|backup| !wanted.contains(backup));
+    let wanted = wanted.iter().map(|backup| Going { backup: backup.clone(), why: None });
+    wanted.chain(needing.map(|backup| Going { backup, why: Some("needs what is deleted") })).collect()
 }
 
 #[cfg(test)]
@@ -72,13 +62,19 @@ mod tests {
         .to_vec();
         let entries = there.iter().map(|id| (id.clone(), Entry::default())).collect();
         let catalogue = Catalogue { entries, ..Catalogue::default() };
-        assert_eq!(needing(&there[..1], &catalogue), there[1..3]);
-        assert_eq!(needing(&there[..3], &catalogue), []);
-        insta::assert_snapshot!(question(&there[1..2], &needing(&there[1..2], &catalogue), "db"), @r"
-        These backups of db will be deleted from every store, for good:
-          backup/2026-01-02_00-00-00 (incremental)
+        insta::assert_snapshot!(shown("Of the first:", &going(&there[..1], &catalogue)), @r"
+        Of the first:
+          backup/2026-01-01_00-00-00 (full)
+          backup/2026-01-02_00-00-00 (incremental, needs what is deleted)
           backup/2026-01-03_00-00-00 (incremental, needs what is deleted)
-        Delete them? (y/N)
+        They cannot be brought back.
+        ");
+        insta::assert_snapshot!(shown("Of all of a chain:", &going(&there[..3], &catalogue)), @r"
+        Of all of a chain:
+          backup/2026-01-01_00-00-00 (full)
+          backup/2026-01-02_00-00-00 (incremental)
+          backup/2026-01-03_00-00-00 (incremental)
+        They cannot be brought back.
         ");
     }
 }

@@ -72,7 +72,7 @@ async fn look(
         Followed::GoesOn(ExitCode::Interrupted) => return Ok(Seen::Interrupted),
         Followed::GoesOn(code) => {
             let what = format!("the stores did not answer within {} (--timeout)", age::human(timeout));
-            return Err(Failure::new(code, what).with_hint(session.command(&format!("logs {job}"))));
+            return Err(Failure::new(code, what).with_hint(session.logs_of(&job)));
         }
         Followed::Ended(ended) => ended,
     };

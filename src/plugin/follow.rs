@@ -116,7 +116,7 @@ pub(crate) async fn follow(
             let why = wishes.timeout.filter(|_| code == ExitCode::StillRunning).map(ran_out).unwrap_or_default();
             screen.note(&format!(
                 "{why}The run goes on in the cluster. To see it again, from its start:\n  {}",
-                session.command(&format!("logs {job}"))
+                session.logs_of(job)
             ));
             Ok(Followed::GoesOn(code))
         }
@@ -161,14 +161,14 @@ async fn to_the_end(
             () = sleep(PROGRESS_EVERY) => {
                 view.connection(follower.is_cut_off(), screen);
                 view.log_trouble(follower.log_trouble(), screen);
-                view.tick(screen);
+                view.tick(Instant::now(), screen);
                 continue;
             }
         };
         match news {
             RunnerNews::Event(event) => {
                 view.connection(false, screen);
-                view.take(&from_here(event, session), screen);
+                view.take(&from_here(event, session), Instant::now(), screen);
             }
             RunnerNews::Ended { last_word, how } => {
                 view.log_trouble(follower.log_trouble(), screen);
@@ -197,7 +197,7 @@ fn in_cluster(mut failure: Failure, job: &str, session: &Session) -> Failure {
     if failure.code == ExitCode::Error {
         failure.code = ExitCode::FailedInCluster;
     }
-    let hint = failure.hint.take().unwrap_or_else(|| session.command(&format!("logs {job}")));
+    let hint = failure.hint.take().unwrap_or_else(|| session.logs_of(job));
     failure.with_hint(hint)
 }
 
@@ -259,7 +259,7 @@ impl View {
         screen.line(&stamped(stamp, text));
     }
 
-    fn take(&mut self, event: &Event, screen: &mut Screen) {
+    fn take(&mut self, event: &Event, now: Instant, screen: &mut Screen) {
         self.newest = Some(event.time);
         if self.reports == Reports::Json {
             let line = serde_json::to_string(event).expect("a report that was read can be written");
@@ -284,17 +284,17 @@ impl View {
         // Documents show by themselves that the run goes on; whoever reads them may write to this terminal, too.
         let moving = if self.reports == Reports::Json { vec![] } else { self.picture.gauges() };
         screen.gauges(moving);
-        self.tick(screen);
+        self.tick(now, screen);
     }
 
     /// Writes progress now and then, where no bar can move.
-    fn tick(&mut self, screen: &mut Screen) {
+    fn tick(&mut self, now: Instant, screen: &mut Screen) {
         if screen.is_live() || matches!(self.reports, Reports::Json | Reports::Quiet) {
             return;
         }
         let lines = self.picture.progress_lines();
         let was = self.shown.as_ref();
-        if lines.is_empty() || was.is_some_and(|(at, was)| at.elapsed() < PROGRESS_EVERY || *was == lines) {
+        if lines.is_empty() || was.is_some_and(|(at, was)| now.duration_since(*at) < PROGRESS_EVERY || *was == lines) {
             return;
         }
         for line in &lines {
@@ -304,7 +304,7 @@ impl View {
                 Reports::Json | Reports::Quiet => {}
             }
         }
-        self.shown = Some((Instant::now(), lines));
+        self.shown = Some((now, lines));
     }
 }
 
@@ -339,7 +339,7 @@ fn reachable(mut outcome: Outcome<RunReport>, job: &str, session: &Session) -> O
     }
     if let End::Failed(failure) = &mut outcome.end {
         failure.message = session.reached(&failure.message);
-        let logs = || session.command(&format!("logs {job}"));
+        let logs = || session.logs_of(job);
         failure.hint = Some(failure.hint.as_deref().map_or_else(logs, |hint| session.reached(hint)));
     }
     outcome
@@ -347,7 +347,12 @@ fn reachable(mut outcome: Outcome<RunReport>, job: &str, session: &Session) -> O
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::model::event::Phase;
+    use crate::render::style::{ColorWish, Style};
 
     fn end(last_word: Option<&str>) -> Failure {
         let session = Session::new(super::super::cli::ConnectionFlags::default(), std::collections::BTreeMap::new());
@@ -355,6 +360,56 @@ mod tests {
             End::Failed(failure) => failure,
             End::Done(_) => panic!("no run is done without saying so"),
         }
+    }
+
+    /// An output that can be read.
+    #[derive(Clone, Default)]
+    struct Heard(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Heard {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Heard {
+        fn take(&self) -> String {
+            String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+        }
+    }
+
+    #[test]
+    fn where_nothing_can_move_progress_is_a_plain_line_every_few_seconds_while_it_changes() {
+        let (data, told) = (Heard::default(), Heard::default());
+        let style = Style::decide(ColorWish::Auto, false, None, None);
+        let mut screen = Screen::new(Box::new(data.clone()), Box::new(told.clone()), style, false);
+        let mut view = View::new("job-x", Reports::Aside);
+        let begin = Instant::now();
+        let mut heard_at = |second: u64, done: Option<u64>| {
+            let now = begin + Duration::from_secs(second);
+            match done {
+                Some(done) => view.take(&copied(second, done), now, &mut screen),
+                None => view.tick(now, &mut screen),
+            }
+            told.take()
+        };
+        assert_eq!(heard_at(0, Some(0)), "copy: 0B/0.98GiB\n");
+        assert_eq!(heard_at(2, Some(200)), "", "a pipe is no place for every report");
+        assert_eq!(heard_at(4, Some(400)), "");
+        assert_eq!(heard_at(5, None), "copy: 400MiB/0.98GiB 100MiB/s ETA 6s\n");
+        assert_eq!(heard_at(10, None), "", "what has not changed is not told again");
+        assert_eq!(heard_at(11, Some(500)), "copy: 500MiB/0.98GiB 33.3MiB/s ETA 16s\n");
+        assert_eq!(data.take(), "");
+    }
+
+    fn copied(second: u64, mebibytes: u64) -> Event {
+        let time = Timestamp::from_second(1_700_000_000 + i64::try_from(second).unwrap()).unwrap();
+        let kind = EventKind::Progress { done_bytes: mebibytes << 20, total_bytes: 1000 << 20, written_bytes: 0 };
+        Event { schema: 1, seq: second, time, phase: Phase::Copy, runner: None, kind }
     }
 
     #[test]

@@ -177,7 +177,8 @@ pub(crate) async fn catalogue_under(
     read(session, &place.namespace, &place.statefulset, &settings).await
 }
 
-async fn read(
+/// Reads the catalogue of a cluster whose settings are known.
+pub(crate) async fn read(
     session: &Session,
     namespace: &str,
     statefulset: &str,

@@ -38,7 +38,7 @@ pub(crate) async fn see_through(
     let placed = send(order, session, screen).await?;
     if flags.wait.no_wait {
         screen.line(&format!("job.batch/{} created", placed.job));
-        screen.note(&format!("To follow it:\n  {}", session.command(&format!("logs {}", placed.job))));
+        screen.note(&format!("To follow it:\n  {}", session.logs_of(&placed.job)));
         return Ok(ExitCode::Done);
     }
     let reports = if flags.output == Some(RunForm::Json) { Reports::Json } else { Reports::Aside };

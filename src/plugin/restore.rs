@@ -6,7 +6,7 @@ mod elsewhere;
 
 use std::io::BufRead;
 
-use super::ask::confirm_name;
+use super::ask::{confirm_name, unasked};
 use super::cli::RestoreFlags;
 use super::connect::Session;
 use super::follow::Followed;
@@ -24,9 +24,6 @@ use crate::ports::conductor::Cluster;
 use crate::render::screen::Screen;
 use elsewhere::Target;
 
-/// What is said where nobody can be asked.
-const UNASKED: &str = "restore has to be confirmed, and there is no terminal to ask on";
-
 pub(crate) async fn run(
     flags: &RestoreFlags,
     session: &Session,
@@ -34,7 +31,7 @@ pub(crate) async fn run(
     asking: Option<Box<dyn BufRead + Send>>,
 ) -> CommandResult {
     if !flags.dry_run && !flags.yes && asking.is_none() {
-        return Err(Failure::new(ExitCode::Usage, UNASKED).with_hint("add --yes, or --dry-run to see the plan"));
+        return Err(unasked("restore"));
     }
     let source = find::cluster_or_remains(session, flags.statefulset.as_deref()).await?;
     let target = elsewhere::target(flags.to.as_deref(), session, &source).await?;
@@ -73,8 +70,7 @@ pub(crate) async fn run(
     if !flags.yes {
         let name = &target.statefulset;
         let what = if request.of_another.is_some() { "All its data are" } else { "Everything after the backup is" };
-        let question = format!("{what} lost. Type the cluster's name ({name}) to go on:");
-        confirm_name(&question, name, UNASKED, screen, asking).await?;
+        confirm_name(&format!("{what} lost."), name, "restore", screen, asking).await?;
     }
     // What was shown, not what the rules would choose a minute later.
     let leader = preview.leader.rsplit('-').next().and_then(|ordinal| ordinal.parse().ok());
@@ -157,9 +153,7 @@ async fn go_on(
         return Ok(ExitCode::Refused);
     }
     if !flags.yes {
-        let question =
-            format!("Nothing else can be restored before. Type the cluster's name ({statefulset}) to go on with it:");
-        confirm_name(&question, statefulset, UNASKED, screen, asking).await?;
+        confirm_name("Nothing else can be restored before.", statefulset, "restore", screen, asking).await?;
     }
     let order = order(statefulset, Task::Recover(RecoverRequest {}), of_restore_flags(&flags.settings)?);
     see_through(&order, &flags.run, session, screen).await

@@ -7,6 +7,7 @@ use std::error::Error;
 use serde_json::{Value, json};
 
 use crate::model::right::MissingRight;
+use crate::plugin::connect::{Session, quoted};
 use crate::ports::PortError;
 use people::Named;
 
@@ -23,40 +24,42 @@ fn rule(group: &str, resources: &[&str], verbs: &[&str], names: &[String]) -> Va
 }
 
 /// Says how somebody who was refused gets the right: who can grant it, and by what.
-pub(crate) fn way_to(refusal: &PortError, command: Option<&str>) -> String {
+pub(crate) fn way_to(refusal: &PortError, session: &Session) -> String {
+    let roles = session.command_of_others(ROLES);
     let cause = refusal.source();
     let Some(missing) = cause.and_then(|cause| cause.downcast_ref::<MissingRight>()) else {
         return if cause.is_some_and(|cause| cause.to_string().contains("grant RBAC permissions not currently held")) {
             "Kubernetes lets nobody grant what they lack: have an admin of the namespace type this command".to_owned()
         } else {
-            format!("{ROLES} prints the rights that every command needs")
+            format!("{roles} prints the rights that every command needs")
         };
     };
     let Some(namespace) = &missing.namespace else {
         return "an admin of the whole cluster can grant that".to_owned();
     };
-    if let Some(Named { role, page }) = people::role_with(missing, command) {
+    if let Some(Named { role, page }) = people::role_with(missing, session.command_word()) {
         let (name, subject) = (binding(&role, &missing.user), subject(missing));
         let made = match page {
-            Some(page) => format!("{page}, printed by {ROLES}"),
+            Some(page) => format!("{page}, printed by {roles}"),
             None => "made by setup".to_owned(),
         };
         return format!(
             "an admin of namespace {namespace} grants it by Role {role} ({made}) with: \
-             kubectl create rolebinding {name} --role={role} {subject} -n {namespace}"
+             kubectl create rolebinding {name} --role={role} {subject} -n {namespace}{}",
+            session.server_flags()
         );
     }
-    format!("an admin of namespace {namespace} can grant that; {ROLES} prints the rights that every command needs")
+    format!("an admin of namespace {namespace} can grant that; {roles} prints the rights that every command needs")
 }
 
 /// The command that prints all Roles.
-const ROLES: &str = "kubectl mariadb-backup setup --roles --dry-run=client -o yaml";
+const ROLES: &str = "setup --roles --dry-run=client -o yaml";
 
 /// The flag of `kubectl create rolebinding` that means who was refused.
 fn subject(missing: &MissingRight) -> String {
     match missing.service_account() {
         Some((namespace, name)) => format!("--serviceaccount={namespace}:{name}"),
-        None => format!("--user={}", crate::plugin::connect::quoted(&missing.user)),
+        None => format!("--user={}", quoted(&missing.user)),
     }
 }
 
@@ -68,10 +71,13 @@ fn binding(role: &str, user: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::plugin::cli::ConnectionFlags;
     use crate::ports::Reason;
 
-    fn way(command: Option<&str>, user: &str, verb: &str, resource: &str, namespace: Option<&str>) -> String {
+    fn way(command: Option<&'static str>, user: &str, verb: &str, resource: &str, namespace: Option<&str>) -> String {
         let missing = MissingRight {
             user: user.to_owned(),
             verb: verb.to_owned(),
@@ -79,7 +85,22 @@ mod tests {
             resource: resource.to_owned(),
             namespace: namespace.map(str::to_owned),
         };
-        way_to(&PortError::new(Reason::Forbidden, "cannot").caused_by(missing), command)
+        way_to(&PortError::new(Reason::Forbidden, "cannot").caused_by(missing), &session(command))
+    }
+
+    /// Somebody's who acts as another, in a context of theirs, on one of several clusters.
+    fn session(command: Option<&'static str>) -> Session {
+        let flags = ConnectionFlags {
+            namespace: Some("db".to_owned()),
+            context: Some("far".to_owned()),
+            as_user: Some("alice".to_owned()),
+            ..ConnectionFlags::default()
+        };
+        let session = Session::new(flags, BTreeMap::new()).of_cluster(Some("one"));
+        match command {
+            Some(command) => session.of_command(command),
+            None => session,
+        }
     }
 
     #[test]
@@ -88,8 +109,9 @@ mod tests {
         assert_eq!(
             known,
             "an admin of namespace db grants it by Role mariadb-backup-create (docs/roles/create.yaml, printed by \
-             kubectl mariadb-backup setup --roles --dry-run=client -o yaml) with: kubectl create rolebinding \
-             mariadb-backup-create-alice-example.com --role=mariadb-backup-create --user=alice@example.com -n db"
+             kubectl mariadb-backup setup --roles --dry-run=client -o yaml --statefulset one -n db --context far) \
+             with: kubectl create rolebinding mariadb-backup-create-alice-example.com --role=mariadb-backup-create \
+             --user=alice@example.com -n db --context far"
         );
         let live = way(Some("list --live"), "alice", "list", "pods", Some("db"));
         assert!(live.contains("Role mariadb-backup-list-live (docs/roles/list-live.yaml"), "{live}");
@@ -102,7 +124,7 @@ mod tests {
             account,
             "an admin of namespace db grants it by Role mariadb-backup-user (made by setup) with: kubectl create \
              rolebinding mariadb-backup-user-system-serviceaccount-ci-robot --role=mariadb-backup-user \
-             --serviceaccount=ci:robot -n db"
+             --serviceaccount=ci:robot -n db --context far"
         );
         let none = way(Some("list"), "alice", "delete", "pods", Some("db"));
         assert!(none.starts_with("an admin of namespace db can grant that; "), "{none}");
@@ -113,11 +135,12 @@ mod tests {
     fn a_refusal_that_is_not_understood_leads_to_all_rights() {
         let refusal = PortError::new(Reason::Forbidden, "cannot").caused_by("no");
         assert_eq!(
-            way_to(&refusal, None),
-            "kubectl mariadb-backup setup --roles --dry-run=client -o yaml prints the rights that every command needs"
+            way_to(&refusal, &session(None)),
+            "kubectl mariadb-backup setup --roles --dry-run=client -o yaml --statefulset one -n db --context far \
+             prints the rights that every command needs"
         );
         let granting = "user \"u\" is attempting to grant RBAC permissions not currently held: {}";
         let refusal = PortError::new(Reason::Forbidden, "cannot").caused_by(granting);
-        assert!(way_to(&refusal, None).starts_with("Kubernetes lets nobody grant what they lack"));
+        assert!(way_to(&refusal, &session(None)).starts_with("Kubernetes lets nobody grant what they lack"));
     }
 }

@@ -99,7 +99,7 @@ async fn replicas(
         Followed::GoesOn(ExitCode::Interrupted) => Ok(Answer::Interrupted),
         Followed::GoesOn(code) => {
             let what = format!("the replicas did not answer within {} (--timeout)", age::human(flags.timeout));
-            Err(Failure::new(code, what).with_hint(session.command(&format!("logs {job}"))))
+            Err(Failure::new(code, what).with_hint(session.logs_of(&job)))
         }
         Followed::Ended(ended) => match ended.outcome.end {
             End::Done(RunReport::Status(report)) => Ok(Answer::Told(report)),

@@ -13,7 +13,8 @@ const LEAST_BAR: usize = 8;
 /// What turns in front of each line as long as the program lives.
 const SPINNER: [char; 4] = ['|', '/', '-', '\\'];
 
-/// Writes the lines: the bars give way first, then the ends of the texts. More than fit on the terminal are counted.
+/// Writes the lines: the bars give way first, then what is told besides, then the bars altogether and the ends of
+/// the texts. More than fit on the terminal are counted.
 pub(super) fn lines(gauges: &[Gauge], size: Size, frame: usize) -> Vec<String> {
     let room = size.rows.saturating_sub(1).max(1);
     let shown = if gauges.len() > room { room - 1 } else { gauges.len() };
@@ -40,12 +41,14 @@ fn label(gauge: &Gauge) -> String {
 
 /// What stands behind the label, where there is so much room.
 fn behind(gauge: &Gauge, room: usize) -> String {
-    let text = harmless(&gauge.text).replace(['\n', '\t'], " ");
-    let length = room.saturating_sub(text.chars().count() + "[] ".len());
-    match gauge.share {
-        Some(share) if length >= LEAST_BAR => format!("[{}] {text}", bar(share, length)),
-        _ => text,
-    }
+    let on_one_line = |text: &str| harmless(text).replace(['\n', '\t'], " ");
+    let texts = [on_one_line(&gauge.whole()), on_one_line(&gauge.text)];
+    let length = |text: &String| room.saturating_sub(text.chars().count() + "[] ".len());
+    let with_bar = |share: (u64, u64)| {
+        let text = texts.iter().find(|text| length(text) >= LEAST_BAR)?;
+        Some(format!("[{}] {text}", bar(share, length(text))))
+    };
+    gauge.share.and_then(with_bar).unwrap_or_else(|| texts[0].clone())
 }
 
 fn bar((done, total): (u64, u64), length: usize) -> String {
@@ -59,10 +62,11 @@ fn bar((done, total): (u64, u64), length: usize) -> String {
 mod tests {
     use super::*;
 
+    const AMOUNTS: &str = "400MiB/0.98GiB 100MiB/s ETA 6s";
     const TEXT: &str = "400MiB/0.98GiB 100MiB/s ETA 6s (100MiB stored)";
 
     fn copy(share: Option<(u64, u64)>) -> Gauge {
-        Gauge { share, ..Gauge::new("copy", TEXT) }
+        Gauge { share, aside: Some("(100MiB stored)".to_owned()), ..Gauge::new("copy", AMOUNTS) }
     }
 
     fn fitted(gauges: &[Gauge], columns: usize) -> Vec<String> {
@@ -73,7 +77,9 @@ mod tests {
     fn the_bar_takes_what_is_left_and_gives_way_first() {
         let measured = |columns| fitted(&[copy(Some((4, 10)))], columns).remove(0);
         assert_eq!(measured(80), format!("| copy [========>            ] {TEXT}"));
-        assert_eq!(measured(60), format!("| copy {TEXT}"));
+        assert_eq!(measured(60), format!("| copy [======>          ] {AMOUNTS}"));
+        assert_eq!(measured(51), format!("| copy [===>    ] {AMOUNTS}"));
+        assert_eq!(measured(50), "| copy 400MiB/0.98GiB 100MiB/s ETA 6s (100MiB s");
         assert_eq!(measured(30), "| copy 400MiB/0.98GiB 100Mi");
         assert_eq!(fitted(&[Gauge::new("order", "waiting")], 200), ["| order waiting"]);
     }

@@ -96,8 +96,8 @@ impl Picture {
     #[must_use]
     pub fn progress_lines(&self) -> Vec<String> {
         let line = |gauge: Gauge| {
-            let who = gauge.who.map(|who| format!(": {who}")).unwrap_or_default();
-            format!("{}{who}: {}", gauge.label, gauge.text)
+            let who = gauge.who.as_ref().map(|who| format!(": {who}")).unwrap_or_default();
+            format!("{}{who}: {}", gauge.label, gauge.whole())
         };
         self.gauges().into_iter().filter(|gauge| gauge.measures).map(line).collect()
     }

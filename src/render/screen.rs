@@ -35,6 +35,8 @@ pub struct Gauge {
     pub who: Option<String>,
     /// Amounts, rate and time left, or what is done.
     pub text: String,
+    /// What is told besides where there is room.
+    pub aside: Option<String>,
     /// Done and expected; `None` where nobody knows.
     pub share: Option<(u64, u64)>,
     /// Whether the text tells amounts.
@@ -45,7 +47,13 @@ impl Gauge {
     /// A line about something that is not measured.
     #[must_use]
     pub fn new(label: &str, text: &str) -> Self {
-        Self { label: label.to_owned(), who: None, text: text.to_owned(), share: None, measures: false }
+        Self { label: label.to_owned(), who: None, text: text.to_owned(), aside: None, share: None, measures: false }
+    }
+
+    /// All that is told.
+    #[must_use]
+    pub fn whole(&self) -> String {
+        self.text.clone() + &self.aside.as_ref().map(|aside| format!(" {aside}")).unwrap_or_default()
     }
 
     /// The same, of somebody.

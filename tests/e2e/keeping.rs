@@ -37,7 +37,7 @@ fn the_last_good_full_backup_is_never_removed() {
     let cluster = Cluster::with_data();
     let oracle = Oracle::new(&cluster);
     cluster.plugin(&["create"]).ends_with(0);
-    cluster.plugin(&["prune", "--keep", "1"]).ends_with(0);
+    cluster.plugin(&["prune", "--keep", "1", "--yes"]).ends_with(0);
     let last = fulls(&cluster);
     assert_eq!(last.len(), 1);
     let refused = cluster.plugin(&["delete", &last[0], "--yes"]);

@@ -15,7 +15,7 @@ const COMMANDS: [(&str, &[&str], i32); 17] = [
     ("restore", &["restore", "BACKUP", "--dry-run"], 0),
     ("sync", &["sync"], 0),
     ("schedule", &["schedule", "create", "never", "--schedule", "@weekly", "--suspend"], 0),
-    ("prune", &["prune"], 0),
+    ("prune", &["prune", "--yes"], 0),
     ("recover", &["recover"], 0),
     ("status", &["status"], 0),
     ("logs", &["logs"], 0),

@@ -123,8 +123,9 @@ fn what_cannot_be_done_is_said_before_anything_is_ordered() {
     let s3 = with_backups(&json!({"MARIADB_BACKUP_STORE": "s3", "MARIADB_BACKUP_S3_BUCKET": "b",
         "MARIADB_BACKUP_S3_SECRET": "keys"}));
     let wrong = with_backups(&json!({"MARIADB_BACKUP_S3_ENDPOINT": "s3.example"}));
-    let cases: [(&Api, &[&str]); 9] = [
+    let cases: [(&Api, &[&str]); 10] = [
         (&local, &["delete", "2000-01-01_00-00-00"]),
+        (&local, &["prune", "--keep", "3"]),
         (&local, &["delete", "2000-01-01_00-00-01", "--yes"]),
         (&local, &["verify", "yesterday"]),
         (&local, &["verify", "--store", "s3"]),
@@ -132,7 +133,7 @@ fn what_cannot_be_done_is_said_before_anything_is_ordered() {
         (&local, &["create", "--type", "incremental"]),
         (&both, &["create", "--type", "incremental"]),
         (&s3, &["list", "--live"]),
-        (&wrong, &["prune", "--keep", "3"]),
+        (&wrong, &["prune", "--keep", "3", "--yes"]),
     ];
     let all: Vec<String> = cases
         .iter()
@@ -161,7 +162,9 @@ fn two_clusters_or_none_are_an_error_that_names_them() {
 #[test]
 fn a_missing_right_is_named_with_the_way_to_it() {
     let server = Api::start(|_| Answer::status(403, "statefulsets.apps is forbidden: User \"u\" cannot list"));
-    insta::assert_snapshot!(plugin(&["list", "-n", "db"], server.kubeconfig()));
+    let far = ["list", "two", "-n", "db", "--context", "test", "--as", "u"];
+    let shown = [plugin(&["list", "-n", "db"], server.kubeconfig()), plugin(&far, server.kubeconfig())];
+    insta::assert_snapshot!(shown.join("\n"));
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn cron_job() -> Value {
                 {"containers": [{"name": "conductor", "image": "agent", "args": ["conduct", "--order", order.to_string()]}]}}}}}})
 }
 
-fn ended_pod(outcome: &Value) -> Value {
+pub(crate) fn ended_pod(outcome: &Value) -> Value {
     pod("Succeeded", &json!({"terminated": {"exitCode": 0, "message": outcome.to_string()}}))
 }
 
@@ -88,7 +88,7 @@ fn what_was_copied_or_removed_is_told_line_by_line() {
     let step = report(1, &json!({"kind": "step", "message": "2 backups to remove"}));
     let server = cluster(vec![step], summary);
     let lines: [&[&str]; 3] =
-        [&["delete", "2000-01-01_00-00-00", "--yes"], &["prune", "-o", "json"], &["sync", "--no-wait"]];
+        [&["delete", "2000-01-01_00-00-00", "--yes"], &["prune", "--yes", "-o", "json"], &["sync", "--no-wait"]];
     insta::assert_snapshot!(all(&server, &lines));
 }
 

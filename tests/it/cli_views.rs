@@ -204,9 +204,41 @@ fn a_status_that_is_watched_says_when_nothing_can_be_seen_and_when_it_can_again(
     assert_eq!(watching.wait().unwrap().code(), Some(130));
 }
 
-fn version() -> Value {
+/// What an API server says of its version.
+pub(crate) fn version() -> Value {
     json!({"major": "1", "minor": "34", "gitVersion": "v1.34.0", "gitCommit": "", "gitTreeState": "", "buildDate": "",
         "goVersion": "", "compiler": "", "platform": ""})
+}
+
+/// A cluster whose servers and whose agent are of those images.
+fn of_images(server: &'static str, agent: &'static str) -> Api {
+    Api::start(move |path| match path {
+        "/apis/apps/v1/namespaces/db/statefulsets/one" => {
+            let mut set = galera("one");
+            set["spec"]["template"]["spec"]["containers"][0] = json!({"name": "c", "image": server, "volumeMounts": [{"name": "data", "mountPath": "/var/lib/mysql"}]});
+            Answer::ok(&set)
+        }
+        "/api/v1/namespaces/db/configmaps/one-backup" => {
+            Answer::ok(&json!({"metadata": {}, "data": {"MARIADB_BACKUP_AGENT_IMAGE": agent}}))
+        }
+        "/version" => Answer::ok(&version()),
+        _ => Answer::status(404, "not found"),
+    })
+}
+
+#[test]
+fn versions_are_those_of_all_that_meet_in_a_cluster_and_an_agent_of_another_one_ends_with_3() {
+    let own = of_images("docker.io/library/mariadb:10.11.6-jammy", "agent:0.1.0");
+    let other = of_images("mariadb:lts", "registry.example:5000/agent:v0.9.0");
+    let unknown = of_images("mariadb", "agent:latest");
+    let image = ["version", "one", "-o", "jsonpath={.mariadbImage} {.compatible}{\"\\n\"}"];
+    let columns = ["version", "one", "-o", "custom-columns=PLUGIN:.plugin,KUBERNETES:.kubernetes"];
+    let shown = [
+        all(&own, &[&["version", "one"], &["version", "one", "-o", "json"], &image, &columns]),
+        all(&other, &[&["version", "one"], &["version", "one", "-o", "yaml"]]),
+        all(&unknown, &[&["version", "one"], &["version", "--client", "-o", "json"], &["version", "two"]]),
+    ];
+    insta::assert_snapshot!(shown.join("\n"));
 }
 
 fn manifest(backup: &str) -> Value {

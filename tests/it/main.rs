@@ -19,6 +19,7 @@ mod krew;
 mod loopback_api;
 mod manual;
 mod memory_store;
+mod questions;
 mod readme;
 mod real_server;
 mod reference;

@@ -9,6 +9,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
+use crate::cli_views::version;
 use crate::loopback_api::{Answer, Api, Asked, plugin};
 
 /// A command line for each of the ways a command takes, and the Role it has.
@@ -21,7 +22,7 @@ const COMMANDS: [(&str, &[&[&str]]); 17] = [
     ("restore", &[&["restore", BACKUP, "--dry-run"]]),
     ("sync", &[&["sync"], &["sync", "--statefulset", "one"]]),
     ("delete", &[&["delete", BACKUP, "--yes"], &["delete", BACKUP, "--yes", "--statefulset", "one"]]),
-    ("prune", &[&["prune"], &["prune", "--statefulset", "one"]]),
+    ("prune", &[&["prune", "--yes"], &["prune", "--yes", "--statefulset", "one"]]),
     (
         "schedule",
         &[
@@ -162,6 +163,9 @@ impl Guarded {
         let looks = AtomicUsize::new(0);
         let seen = Arc::clone(&used);
         let api = Api::judging(move |asked| {
+            if asked.path == "/version" {
+                return Answer::ok(&version());
+            }
             let Some(right) = Right::of(asked) else { return Answer::status(404, "not found") };
             if !right.is_namespaced || !rights.contains(&right.text()) {
                 return Answer::status(403, &right.refusal());

@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 /// The schema of each kind of document.
-const KINDS: [(&str, &str); 6] = [
+const KINDS: [(&str, &str); 7] = [
     ("BackupList", "backup-list"),
     ("BackupDescription", "backup-description"),
     ("ClusterStatus", "cluster-status"),
     ("ClusterStatusList", "cluster-status-list"),
     ("ScheduleList", "schedule-list"),
+    ("Versions", "versions"),
     ("RunOutcome", "run-outcome"),
 ];
 

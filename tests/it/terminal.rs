@@ -13,23 +13,23 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::{Value, json};
 
-use crate::cli_runs::{answer_at_work, cluster, pod, report};
+use crate::cli_runs::{answer_at_work, pod, report};
 use crate::loopback_api::Api;
 
 /// How long anything is waited for; it takes this long only where it never comes.
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// A program on a terminal of its own.
-struct Terminal {
+pub(crate) struct Terminal {
     keyboard: File,
     child: Child,
     output: Receiver<Vec<u8>>,
     /// Everything that was written so far.
-    written: String,
+    pub(crate) written: String,
 }
 
 impl Terminal {
-    fn run(arguments: &[&str], server: &Api, columns: u16) -> Self {
+    pub(crate) fn run(arguments: &[&str], server: &Api, columns: u16) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -46,19 +46,19 @@ impl Terminal {
     }
 
     /// Waits until something was written.
-    fn until(&mut self, what: &str) {
+    pub(crate) fn until(&mut self, what: &str) {
         while !self.written.contains(what) {
             let Ok(bytes) = self.output.recv_timeout(LIMIT) else { panic!("no {what:?} in {}", self.written) };
             self.written.push_str(&String::from_utf8_lossy(&bytes));
         }
     }
 
-    fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
     /// Waits for the end, and returns the exit code with all that was written.
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         while let Ok(bytes) = self.output.recv_timeout(LIMIT) {
             self.written.push_str(&String::from_utf8_lossy(&bytes));
         }
@@ -96,7 +96,7 @@ fn drawn(written: &str) -> Vec<String> {
     written.replace("^C", "").split(['\r', '\n']).map(without_controls).collect()
 }
 
-fn without_controls(text: &str) -> String {
+pub(crate) fn without_controls(text: &str) -> String {
     let mut parts = text.split("\x1b[");
     let first = parts.next().unwrap_or_default().to_owned();
     let rest = parts.map(|part| part.trim_start_matches(|c: char| !c.is_ascii_alphabetic()).chars().skip(1));
@@ -105,32 +105,22 @@ fn without_controls(text: &str) -> String {
 
 /// A cluster in which two runners send bytes, without end.
 fn at_work() -> Api {
-    let progress = |runner: &str, done: u64| {
-        json!({"kind": "progress", "runner": format!("run-x-{runner}"), "doneBytes": done << 20,
-            "totalBytes": 400 << 20, "writtenBytes": 0})
+    let progress = |seq: u32, runner: &str, second: u32, done: u64| {
+        let kind = json!({"kind": "progress", "runner": format!("run-x-{runner}"), "doneBytes": done << 20,
+            "totalBytes": 400 << 20, "writtenBytes": (done << 20) / 2});
+        let mut report = report(seq, &kind);
+        report["time"] = json!(format!("2000-01-03T00:00:{second:02}Z"));
+        report
     };
     let reports: Vec<Value> = vec![
         report(1, &json!({"kind": "step", "message": "2 backups to copy"})),
-        report(2, &progress("sync-0", 100)),
-        report(3, &progress("sync-1", 200)),
+        progress(2, "sync-0", 0, 0),
+        progress(3, "sync-1", 0, 0),
+        progress(4, "sync-0", 10, 100),
+        progress(5, "sync-1", 10, 200),
     ];
     let pod = pod("Running", &json!({"running": {}}));
     Api::judging(move |asked| answer_at_work(asked, &reports, &pod))
-}
-
-#[test]
-fn a_question_is_seen_with_all_that_it_is_about_and_so_is_the_answer() {
-    let server = cluster(vec![], json!({}));
-    let mut terminal = Terminal::run(&["delete", "2000-01-01_00-00-00", "-n", "db"], &server, 60);
-    terminal.until("Delete them? (y/N)");
-    for line in ["backup/2000-01-01_00-00-00 (full)", "backup/2000-01-02_00-00-00 (incremental, needs"] {
-        assert!(terminal.written.contains(line), "{}", terminal.written);
-    }
-    terminal.press("no\n");
-    let (code, written) = terminal.end();
-    let (_, behind) = written.split_once("(y/N)").unwrap();
-    assert_eq!(code, Some(1));
-    assert_eq!(without_controls(behind), "\r\nno\r\nerror: not confirmed; nothing was ordered\r\n");
 }
 
 #[test]
@@ -149,12 +139,12 @@ fn ctrl_c_while_a_run_is_followed_says_how_to_see_it_again_and_leaves_the_termin
 fn every_runner_at_work_has_a_bar_and_no_line_is_wider_than_the_terminal() {
     let server = at_work();
     let mut terminal = Terminal::run(&["sync", "-n", "db"], &server, 60);
-    terminal.until("sync-1");
+    terminal.until("200MiB/400MiB");
     terminal.press("\x03");
     let (_, written) = terminal.end();
     let lines = drawn(&written);
     let has = |begin: &str, end: &str| lines.iter().any(|line| line.contains(begin) && line.ends_with(end));
-    assert!(has("store sync-0 [=====", "] 100MiB/400MiB"), "{lines:?}");
-    assert!(has("store sync-1 [==========", "] 200MiB/400MiB"), "{lines:?}");
+    assert!(has("store sync-0 [==>", "] 100MiB/400MiB 10MiB/s ETA 30s"), "{lines:?}");
+    assert!(has("store sync-1 [=====>", "] 200MiB/400MiB 20MiB/s ETA 10s"), "{lines:?}");
     assert!(lines.iter().all(|line| line.chars().count() <= 60), "{lines:?}");
 }

@@ -63,6 +63,13 @@ impl Preflight {
         Ok(workload_view::flavour(&set).state_config_map().map(str::to_owned))
     }
 
+    /// The image that the servers of a StatefulSet run in.
+    pub async fn server_image(&self, statefulset: &str) -> Result<String, PortError> {
+        let what = format!("cannot read StatefulSet {}/{statefulset}", self.namespace);
+        let set = self.api::<StatefulSet>().get(statefulset).await.map_err(|error| port_error(what, error))?;
+        workload_view::server_image(&set)
+    }
+
     fn api<K>(&self) -> Api<K>
     where
         K: kube::Resource<Scope = kube::core::NamespaceResourceScope>,

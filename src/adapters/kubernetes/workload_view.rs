@@ -9,6 +9,7 @@ use kube::ResourceExt;
 
 use super::view;
 use super::workload::is_ours;
+use crate::model::cluster::ServerSpec;
 use crate::model::names::REBOOT_NODE_ANNOTATION;
 use crate::model::workload::{ClaimUser, Flavour, Keeper, Scale};
 use crate::ports::{PortError, Reason};
@@ -51,11 +52,20 @@ pub(super) fn scale(set: &StatefulSet) -> Scale {
 
 /// The name of the claim template the data lie on.
 pub(super) fn claim_template(set: &StatefulSet) -> Result<String, PortError> {
+    server(set).map(|server| server.claim_template)
+}
+
+/// The image the servers run in.
+pub(super) fn server_image(set: &StatefulSet) -> Result<String, PortError> {
+    server(set).map(|server| server.image)
+}
+
+fn server(set: &StatefulSet) -> Result<ServerSpec, PortError> {
     let server = view::server(set).map_err(|error| {
         PortError::new(Reason::Other, format!("cannot find the MariaDB server in StatefulSet {}", set.name_any()))
             .caused_by(error)
     })?;
-    Ok(server.0.claim_template)
+    Ok(server.0)
 }
 
 pub(super) fn deletes_claims(set: &StatefulSet) -> bool {

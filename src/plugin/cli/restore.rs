@@ -59,7 +59,7 @@ pub(crate) struct RestoreFlags {
     /// restored data
     #[arg(long)]
     pub(crate) ignore_logins: bool,
-    /// Do not ask
+    /// Do not ask for the cluster's name; has to be given where there is no terminal
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// Show what would be done, and do nothing

@@ -52,8 +52,13 @@ pub(crate) struct CreateFlags {
     pub(crate) settings: SettingFlags,
 }
 
+const RECOVER_HELP: &str = "\
+It asks nothing: a restore that it finishes, or undoes, was confirmed when it
+was ordered, and all else is what the next run of any kind would do by itself.";
+
 /// Flags of `recover`.
 #[derive(Debug, Args)]
+#[command(after_help = RECOVER_HELP)]
 pub(crate) struct RecoverFlags {
     #[command(flatten)]
     pub(crate) cluster: ClusterFlags,

@@ -40,6 +40,17 @@ pub(crate) enum ScheduleCommand {
     Delete(NamedSchedule),
 }
 
+impl ScheduleCommand {
+    /// The cluster that its flags name.
+    pub(crate) fn cluster(&self) -> Option<&str> {
+        match self {
+            Self::Create(flags) => flags.statefulset.as_deref(),
+            Self::List(flags) => flags.cluster.wanted(),
+            Self::Suspend(_) | Self::Resume(_) | Self::Delete(_) => None,
+        }
+    }
+}
+
 /// Flags of `schedule create`.
 #[derive(Debug, Args)]
 pub(crate) struct ScheduleCreateFlags {

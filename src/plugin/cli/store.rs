@@ -143,7 +143,7 @@ pub(crate) struct DeleteFlags {
     /// StatefulSet of the cluster; found by itself when it is the only one in the namespace
     #[arg(long, value_name = "NAME")]
     pub(crate) statefulset: Option<String>,
-    /// Do not ask
+    /// Do not ask for the cluster's name; has to be given where there is no terminal
     #[arg(short, long)]
     pub(crate) yes: bool,
     /// Show what would be removed, and remove nothing
@@ -161,6 +161,9 @@ pub(crate) struct PruneFlags {
     /// Full backups to keep, with their increments; the cluster's setting when not given
     #[arg(long, value_name = "NUMBER")]
     pub(crate) keep: Option<String>,
+    /// Do not ask for the cluster's name; has to be given where there is no terminal
+    #[arg(short, long)]
+    pub(crate) yes: bool,
     /// Show what would be removed, and remove nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

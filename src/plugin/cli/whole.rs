@@ -145,8 +145,13 @@ pub(crate) struct ReportFlags {
     pub(crate) runs: usize,
 }
 
+const VERSION_HELP: &str = "\
+MariaDB's version is what the tag of the servers' image says. It ends with 3
+when plugin and agent do not understand each other.";
+
 /// Flags of `version`.
 #[derive(Debug, Args)]
+#[command(after_help = VERSION_HELP)]
 pub(crate) struct VersionFlags {
     #[command(flatten)]
     pub(crate) cluster: ClusterFlags,
@@ -154,8 +159,8 @@ pub(crate) struct VersionFlags {
     #[arg(long)]
     pub(crate) client: bool,
     /// Form of the output
-    #[arg(short, long, value_enum, value_name = "FORM")]
-    pub(crate) output: Option<DocumentForm>,
+    #[arg(short, long, value_parser = Machines, value_name = "FORM")]
+    pub(crate) output: Option<Machine>,
 }
 
 /// Takes a size as Kubernetes writes it, such as `50Gi`.

@@ -40,6 +40,7 @@ pub(super) async fn target(to: Option<&str>, session: &Session, source: &str) ->
         None => (here, source.to_owned()),
     };
     let session = session.in_namespace(&namespace);
+    let session = if to.is_some() { session.of_cluster(Some(&name)) } else { session };
     let statefulset = find::cluster(&session, Some(&name)).await?;
     Ok(Target { session, statefulset })
 }

@@ -80,8 +80,8 @@ async fn sight(run: &OrderedRun, place: &Place, session: &Session) -> Result<Run
     }
     let gauges = picture.gauges();
     let each = gauges.iter().filter(|gauge| !gauge.text.is_empty()).map(|gauge| match &gauge.who {
-        Some(who) => format!("{who}: {}", gauge.text),
-        None => gauge.text.clone(),
+        Some(who) => format!("{who}: {}", gauge.whole()),
+        None => gauge.whole(),
     });
     let doing = each.collect::<Vec<_>>().join("; ");
     Ok(Run {

@@ -79,15 +79,16 @@ impl Track {
         let label = word(self.phase?).to_owned();
         let who = who.map(str::to_owned);
         let Some(amounts) = self.amounts else {
-            return Some(Gauge { label, who, text: self.step.clone(), share: None, measures: false });
+            return Some(Gauge { label, who, text: self.step.clone(), aside: None, share: None, measures: false });
         };
         // Of what nobody knows the whole of, no share is known either.
         let share = Some((amounts.done, amounts.total)).filter(|(_, total)| *total > 0);
-        Some(Gauge { label, who, text: self.amounts_text(amounts), share, measures: true })
+        let (text, aside) = (self.pace(amounts), self.written(amounts));
+        Some(Gauge { label, who, text, aside, share, measures: true })
     }
 
-    fn amounts_text(&self, amounts: Amounts) -> String {
-        let Amounts { done, total, written } = amounts;
+    /// How much is done, how fast that goes and how long it will take.
+    fn pace(&self, Amounts { done, total, .. }: Amounts) -> String {
         // The total is an estimate; once passed, it says nothing any more.
         let left = total.saturating_sub(done);
         let mut parts = vec![bytes::human(done)];
@@ -100,15 +101,17 @@ impl Track {
                 parts.push(format!("ETA {}", age::human(Duration::from_secs(left.div_ceil(rate)))));
             }
         }
-        if written > 0 {
-            let what = match self.phase {
-                Some(Phase::Prove) => "unpacked",
-                Some(Phase::Refill) => "copied",
-                _ => "stored",
-            };
-            parts.push(format!("({} {what})", bytes::human(written)));
-        }
         parts.join(" ")
+    }
+
+    /// How much came of it.
+    fn written(&self, Amounts { written, .. }: Amounts) -> Option<String> {
+        let what = match self.phase {
+            Some(Phase::Prove) => "unpacked",
+            Some(Phase::Refill) => "copied",
+            _ => "stored",
+        };
+        (written > 0).then(|| format!("({} {what})", bytes::human(written)))
     }
 }
 
