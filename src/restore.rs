@@ -207,6 +207,9 @@ pub async fn look(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Re
         let (pod, directory) = (plan.leader.replica.pod.clone(), plan.debt.place.directory.clone());
         return Err(RestoreError::NoData { pod, directory });
     }
+    if let Some(what) = &report.unremovable {
+        return Err(RestoreError::Unremovable { pod: plan.leader.replica.pod.clone(), what: what.clone() });
+    }
     phase1_prove::check_room(plan, &report)?;
     Ok(report)
 }

@@ -1,5 +1,7 @@
 //! A data volume's files, for a runner that may change all of them.
 
+mod stays;
+
 use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -84,6 +86,12 @@ impl DataFiles for VolumeFiles {
     fn size(&self, directory: &str) -> Result<u64, PortError> {
         let path = self.path(directory);
         size_of(&path).map_err(|error| failed("measure", &path, error))
+    }
+
+    fn unremovable(&self, directory: &str, but: &[&str]) -> Result<Option<String>, PortError> {
+        let path = self.path(directory);
+        let found = stays::first(&path, but).map_err(|error| failed("look into", &path, error))?;
+        Ok(found.map(|path| path.display().to_string()))
     }
 
     fn exists(&self, path: &str) -> Result<bool, PortError> {

@@ -38,6 +38,9 @@ pub trait DataFiles: Send + Sync {
     /// Returns the bytes of all files below a directory; 0 when it is not there.
     fn size(&self, directory: &str) -> Result<u64, PortError>;
 
+    /// Returns the first thing below a directory that may not be removed, but for those names in its top.
+    fn unremovable(&self, directory: &str, but: &[&str]) -> Result<Option<String>, PortError>;
+
     /// Whether something is there.
     fn exists(&self, path: &str) -> Result<bool, PortError>;
 

@@ -33,6 +33,14 @@ pub enum RestoreError {
         /// The cluster.
         cluster: String,
     },
+    /// The old data cannot be given up.
+    #[error("nobody may remove {what} on the volume of {pod}, whose root is the data directory; nothing was changed")]
+    Unremovable {
+        /// Its pod.
+        pod: String,
+        /// What stays.
+        what: String,
+    },
     /// Not all replicas can get the proven copy itself.
     #[error("--refill all cannot be done, and the cluster was not touched: {0}")]
     CannotLend(String),
@@ -138,6 +146,7 @@ impl Explain for RestoreError {
             | Self::Obstacles(_)
             | Self::NoLeader { .. }
             | Self::NoWayBack { .. }
+            | Self::Unremovable { .. }
             | Self::CannotLend(_)
             | Self::NoRoom { .. } => ExitCode::Refused,
             Self::Look { failure, .. } | Self::NotProven { failure, .. } => failure.code,
@@ -159,6 +168,9 @@ impl Explain for RestoreError {
                 });
                 Some(format!("leave --leader out where it was given{}", copy.unwrap_or_default()))
             }
+            Self::Unremovable { pod, .. } => Some(format!(
+                "see who owns it, and whether it is immutable, with ls -ln and lsattr; or start with another replica than {pod}: --leader ORDINAL"
+            )),
             Self::NoWayBack { .. } => Some("--no-rollback goes on without a way back".to_owned()),
             Self::CannotLend(_) => {
                 Some("leave --refill out, and the other replicas get everything from the first one".to_owned())

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use self::empty::OF_THE_FILE_SYSTEM;
 use self::error::RefillError;
 use super::stop::Stop;
 use crate::model::event::{EventKind, Phase};
@@ -217,6 +218,11 @@ impl Site<'_> {
             is_empty: self.is_empty()?,
             has_data: names.iter().any(|name| name == "mysql"),
             state: self.volume.state(self.data())?,
+            unremovable: if measures && !self.order.place.has_siblings() {
+                self.volume.unremovable(self.data(), &[OF_THE_FILE_SYSTEM])?
+            } else {
+                None
+            },
             data_bytes: if measures { self.volume.size(self.data())? } else { 0 },
             free_bytes,
             total_bytes,

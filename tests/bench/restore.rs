@@ -74,6 +74,8 @@ fn prove_order(world: &World, name: &str, scratch: &str) -> ProveOrder {
         scratch: scratch.to_owned(),
         operator_credentials: None,
         backup_credentials: None,
+        server_accounts: Vec::new(),
+        server_logins_may_fail: false,
         query: None,
         prepare_memory_bytes: None,
         boot_timeout_secs: 120,

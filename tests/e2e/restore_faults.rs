@@ -180,6 +180,22 @@ fn what_nobody_may_remove_is_set_aside_and_told_and_the_restore_is_done_all_the_
 }
 
 #[test]
+fn what_nobody_may_remove_refuses_the_restore_before_the_outage_where_nothing_can_be_set_aside() {
+    let cluster = Cluster::new("fault-immutable", &["--flavour", "mosk"]);
+    let name = backed_up_and_lost(&cluster);
+    let before = incarnations(&cluster);
+    let file = data_volume(&cluster, &cluster.target()).join("mysql/.immutable");
+    std::fs::write(&file, "x").unwrap();
+    let chattr = |flag: &str| Command::new("chattr").arg(flag).arg(&file).status().unwrap();
+    assert!(chattr("+i").success(), "the file system of the ground knows immutable files");
+    let refused = cluster.plugin(&["restore", &name, "--yes"]);
+    chattr("-i");
+    refused.ends_with(6).says("mysql/.immutable");
+    assert_eq!(incarnations(&cluster), before, "a server was restarted");
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
 fn old_data_are_kept_when_asked_for_and_are_in_no_later_backup() {
     let cluster = Cluster::with_data();
     let ledger = Ledger::start(&cluster);

@@ -392,8 +392,9 @@ fn a_restore_killed_while_it_is_undone_is_undone_by_the_next() {
 fn ready_pods(cluster: &Cluster) -> usize {
     let pods = cluster.kubectl_json(&["get", "pods", "-l", "application=mariadb"]);
     let is_ready = |pod: &&Value| {
+        let is_server = pod["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("mariadb-server-"));
         let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
+        is_server && conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
     };
     pods["items"].as_array().map(|pods| pods.iter().filter(is_ready).count()).unwrap_or_default()
 }

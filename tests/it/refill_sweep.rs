@@ -59,6 +59,9 @@ impl DataFiles for Mortal {
     fn exists(&self, path: &str) -> Result<bool, PortError> {
         self.files.exists(path)
     }
+    fn unremovable(&self, directory: &str, but: &[&str]) -> Result<Option<String>, PortError> {
+        self.files.unremovable(directory, but)
+    }
     fn names(&self, directory: &str) -> Result<Vec<String>, PortError> {
         self.files.names(directory)
     }

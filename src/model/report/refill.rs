@@ -23,6 +23,9 @@ pub struct VolumeReport {
     pub free_bytes: u64,
     /// Bytes in all.
     pub total_bytes: u64,
+    /// Something among the data that may not be removed, where they would have to be: they cannot be set aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unremovable: Option<String>,
     /// Whether old data are set aside for this restore.
     #[serde(default)]
     pub set_aside: bool,

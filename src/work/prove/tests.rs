@@ -330,7 +330,7 @@ fn an_account_of_the_servers_own_pods_that_is_not_let_in_is_found_before_anythin
     let of = |may_fail: bool, refused: Option<Vec<KnownAccount>>| {
         let store = Memory::default();
         let order = ProveOrder { server_logins_may_fail: may_fail, ..order(put_chain(&store)) };
-        run_order(&store, &order, |state| state.server_refused = Some(refused))
+        run_order(&store, &order, |state| (state.has_server_account, state.server_refused) = (true, refused))
     };
     let said =
         "the password of root that the servers' own pods use today (key k of Secret s) is not the one in the backup";

@@ -35,6 +35,7 @@ pub(super) enum Mood {
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that may be so in a world")]
 pub(super) struct State {
     pub(super) effects: usize,
     pub(super) fault: Option<(usize, Fault)>,
@@ -47,8 +48,10 @@ pub(super) struct State {
     pub(super) millis: u64,
     pub(super) has_galera: bool,
     pub(super) is_of_another_series: bool,
-    /// What comes of the login of an account that the servers' own pods use, if there is one.
-    pub(super) server_refused: Option<Option<Vec<KnownAccount>>>,
+    /// Whether there is an account that the servers' own pods use.
+    pub(super) has_server_account: bool,
+    /// As which it is known where it is not let in.
+    pub(super) server_refused: Option<Vec<KnownAccount>>,
     /// The scratch is full once the tool works in it.
     pub(super) fills_up: bool,
 }
@@ -300,9 +303,11 @@ impl ProofSql for Sim {
     }
 
     async fn log_in_as_servers(&self) -> Vec<ServerLogIn> {
-        let refused = self.lock().server_refused.clone();
-        let of = |refused| ServerLogIn { username: "root".to_owned(), from: "key k of Secret s".to_owned(), refused };
-        refused.map(|known| of(self.effect("log in as servers").map(|()| known))).into_iter().collect()
+        if !self.lock().has_server_account {
+            return Vec::new();
+        }
+        let refused = self.effect("log in as servers").map(|()| self.lock().server_refused.clone());
+        vec![ServerLogIn { username: "root".to_owned(), from: "key k of Secret s".to_owned(), refused }]
     }
 
     async fn schemas(&self) -> Result<Vec<String>, PortError> {
