@@ -153,6 +153,8 @@ fn pod(order: &Order, settings: &Settings) -> Value {
         "restartPolicy": "Never",
         "serviceAccountName": CONDUCTOR_ACCOUNT,
         "automountServiceAccountToken": true,
+        // The agent is built for nothing else; a runner is beside a server, whose node it has to fit.
+        "nodeSelector": {"kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux"},
         "terminationGracePeriodSeconds": (settle_limit(settings) + GRACE_MARGIN).as_secs(),
         "securityContext": {
             "runAsNonRoot": true,

@@ -20,6 +20,8 @@ pub(crate) struct Startup {
     pub(crate) help: Sample,
     /// `list` of one cluster.
     pub(crate) list: Sample,
+    /// `status` of one cluster, whose replicas are not there to be asked, which it warns of.
+    pub(crate) status: Sample,
     /// `kubectl get configmaps`, with what it discovered before.
     pub(crate) kubectl: Sample,
 }
@@ -39,7 +41,12 @@ pub(crate) fn startup(plugin: &Path, kubectl: &Path) -> Startup {
         run(program, arguments);
         median(&(0..ROUNDS).map(|_| run(program, arguments)).collect::<Vec<_>>())
     };
-    Startup { help: rounds(plugin, "--help"), list: rounds(plugin, "list"), kubectl: rounds(kubectl, "get configmaps") }
+    Startup {
+        help: rounds(plugin, "--help"),
+        list: rounds(plugin, "list"),
+        status: rounds(plugin, "status || (($? == 3 || $? == 6))"),
+        kubectl: rounds(kubectl, "get configmaps"),
+    }
 }
 
 /// The plugin beside the agent of that path, and kubectl beside the ground's own programs.
@@ -101,11 +108,18 @@ fn document(path: &str) -> Option<Value> {
             json!({"kind": "StatefulSetList", "apiVersion": "apps/v1", "metadata": {}, "items": [galera()]})
         }
         "/apis/apps/v1/namespaces/default/statefulsets/db" => galera(),
+        "/apis/batch/v1/namespaces/default/jobs" => none("batch/v1", "JobList"),
+        "/apis/batch/v1/namespaces/default/cronjobs" => none("batch/v1", "CronJobList"),
+        "/api/v1/namespaces/default/pods" => none("v1", "PodList"),
         "/api/v1/namespaces/default/configmaps" => {
             json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {}, "items": []})
         }
         _ => return None,
     })
+}
+
+fn none(version: &str, kind: &str) -> Value {
+    json!({"kind": kind, "apiVersion": version, "metadata": {}, "items": []})
 }
 
 fn galera() -> Value {
