@@ -164,7 +164,10 @@ fn the_script_beside_the_plugin_asks_it() {
     let place = installed.0.path().join("kubectl_complete-mariadb_backup");
     std::fs::remove_file(&place).unwrap();
     std::fs::copy(script, &place).unwrap();
-    assert_eq!(installed.candidates("vers", ""), "version\tShow versions of plugin and agent\n:4\n");
+    assert_eq!(
+        installed.candidates("vers", ""),
+        "version\tShow versions of plugin, agent, Kubernetes and MariaDB\n:4\n"
+    );
 }
 
 #[test]
