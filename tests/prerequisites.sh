@@ -15,6 +15,8 @@ fail() {
 packages=(
   containerd:containerd runc:runc nft:nftables mmdebstrap:mmdebstrap ip:iproute2 openssl:openssl
   mkfs.ext4:e2fsprogs losetup:mount unshare:util-linux cc:gcc make:make curl:curl tmux:tmux zstd:zstd
+  # The shells that completion is tested with.
+  zsh:zsh fish:fish
 )
 
 [ "$(id -u)" = 0 ] || fail "this needs root: the ground makes network namespaces and mounts" "run it with sudo"

@@ -13,7 +13,9 @@ pub(crate) fn cluster(reports: Vec<Value>, outcome: Value) -> Api {
 /// What such a cluster answers: with the run's reports, and the pod of its conductor.
 pub(crate) fn answer(path: &str, reports: &[Value], pod: &Value) -> Answer {
     match path {
-        "/apis/apps/v1/namespaces/db/statefulsets" => Answer::ok(&json!({"metadata": {}, "items": [galera("one")]})),
+        "/apis/apps/v1/namespaces/db/statefulsets" => {
+            Answer::ok(&json!({"metadata": {"resourceVersion": "1"}, "items": [galera("one")]}))
+        }
         "/apis/apps/v1/namespaces/db/statefulsets/one" => Answer::ok(&statefulset()),
         "/api/v1/namespaces/db/configmaps" => Answer::ok(&json!({"metadata": {}, "items": []})),
         "/api/v1/namespaces/db/configmaps/one-backup" => Answer::ok(&json!({"metadata": {}, "data": {
@@ -24,9 +26,16 @@ pub(crate) fn answer(path: &str, reports: &[Value], pod: &Value) -> Answer {
         "/api/v1/namespaces/db/persistentvolumeclaims/mariadb-phy-backup-data" => {
             Answer::ok(&json!({"metadata": {}, "status": {"phase": "Bound"}}))
         }
-        "/apis/batch/v1/namespaces/db/jobs" => Answer::ok(&json!({"metadata": {"name": "run-x"}, "items": [
-            {"metadata": {"name": "run-x"}, "status": {"conditions": [{"type": "Complete", "status": "True"}]}}]})),
-        "/apis/batch/v1/namespaces/db/cronjobs" => Answer::ok(&json!({"metadata": {}, "items": [cron_job()]})),
+        "/apis/batch/v1/namespaces/db/jobs" => {
+            Answer::ok(&json!({"metadata": {"name": "run-x", "resourceVersion": "1"}, "items": [
+            {"metadata": {"name": "run-x"}, "status": {"conditions": [{"type": "Complete", "status": "True"}]}}]}))
+        }
+        "/apis/batch/v1/namespaces/db/cronjobs" => {
+            Answer::ok(&json!({"metadata": {"resourceVersion": "1"}, "items": [cron_job()]}))
+        }
+        "/apis/coordination.k8s.io/v1/namespaces/db/leases" => {
+            Answer::ok(&json!({"metadata": {"resourceVersion": "1"}, "items": []}))
+        }
         "/apis/batch/v1/namespaces/db/cronjobs/nightly" => Answer::ok(&cron_job()),
         "/api/v1/namespaces/db/pods" => Answer::ok(&json!({"metadata": {"resourceVersion": "1"}, "items": [pod]})),
         "/api/v1/namespaces/db/pods/run-x-pod/log" => Answer::lines(reports),
@@ -37,7 +46,7 @@ pub(crate) fn answer(path: &str, reports: &[Value], pod: &Value) -> Answer {
     }
 }
 
-fn statefulset() -> Value {
+pub(crate) fn statefulset() -> Value {
     json!({"metadata": {"name": "one", "uid": "set", "annotations": {"mariadb-backup.io/obligation": json!({
             "schema": 1, "run": "run-w", "since": "2000-01-02T00:00:00Z", "debt": {"kind": "desync",
             "pod": "one-2", "podUid": "u", "gcommUuid": "g", "runner": "r"}}).to_string()}},

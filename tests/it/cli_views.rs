@@ -32,7 +32,7 @@ fn in_namespace(mut object: Value, namespace: &str) -> Value {
 }
 
 /// Two clusters in two namespaces: one with backups, one that was never backed up.
-fn two_clusters() -> Api {
+pub(crate) fn two_clusters() -> Api {
     Api::start(|path| match path {
         "/apis/apps/v1/statefulsets" | "/apis/apps/v1/namespaces/db/statefulsets" => {
             let sets = [in_namespace(galera("one"), "db"), in_namespace(galera("two"), "shop")];
@@ -66,7 +66,7 @@ fn set(name: &str, replicas: u32) -> Value {
 }
 
 /// Ages grow, and the columns they stand in with them.
-fn ages() -> Vec<(&'static str, &'static str)> {
+pub(crate) fn ages() -> Vec<(&'static str, &'static str)> {
     vec![
         (r"\d+y(\d+d)? +", "[age]   "),
         (r"\d+y(\d+d)?", "[age]"),

@@ -2,10 +2,12 @@
 //!
 //! That kubectl's own script makes of it what it should is shown by ring 3.
 
-use std::net::TcpListener;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::thread;
 
 use serde_json::json;
 
@@ -125,6 +127,21 @@ fn every_command_is_offered_and_no_hidden_one() {
     assert_eq!(offered, [&listed[..], &[":4"]].concat());
 }
 
+/// The address of a server that begins to answer whatever it is asked, and never goes on.
+fn answering_half() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut open = Vec::new();
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            // Whoever has left by then has not waited, which is what the test is about.
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{").ok();
+            open.push(stream);
+        }
+    });
+    address
+}
+
 #[test]
 fn without_a_cluster_that_answers_there_is_nothing_and_no_noise() {
     let installed = Installed::new();
@@ -134,7 +151,15 @@ fn without_a_cluster_that_answers_there_is_nothing_and_no_noise() {
     let broken = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(broken.path(), "{").unwrap();
     let forbidden = Api::start(|_| Answer::status(403, "forbidden"));
-    let paths = [hung.path(), gone.path(), broken.path(), Path::new(forbidden.kubeconfig()), Path::new("/nowhere")];
+    let stuck = kubeconfig(&format!("http://{}", answering_half()));
+    let paths = [
+        hung.path(),
+        stuck.path(),
+        gone.path(),
+        broken.path(),
+        Path::new(forbidden.kubeconfig()),
+        Path::new("/nowhere"),
+    ];
     for path in paths {
         let path = path.to_str().unwrap();
         assert_eq!(installed.candidates("restore -n db ", path), ":36\n", "{path}");
@@ -164,7 +189,10 @@ fn the_script_beside_the_plugin_asks_it() {
     let place = installed.0.path().join("kubectl_complete-mariadb_backup");
     std::fs::remove_file(&place).unwrap();
     std::fs::copy(script, &place).unwrap();
-    assert_eq!(installed.candidates("vers", ""), "version\tShow versions of plugin and agent\n:4\n");
+    assert_eq!(
+        installed.candidates("vers", ""),
+        "version\tShow versions of plugin, agent, Kubernetes and MariaDB\n:4\n"
+    );
 }
 
 #[test]
@@ -181,21 +209,24 @@ fn the_scripts_for_shells_are_those_that_are_packed() {
     }
 }
 
+/// What a shell prints that carries out a script, with words for its arguments, and complains of nothing.
+fn in_shell(installed: &Installed, shell: &[&str], script: &str, words: &[&str]) -> String {
+    let path = format!("{}:/usr/bin:/bin", installed.0.path().display());
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).args(["-c", script]).args(words);
+    command.env_clear().env("PATH", path).env("HOME", installed.0.path());
+    let ran = command.output();
+    let output = ran.unwrap_or_else(|error| panic!("{}: {error}; tests/prerequisites.sh installs it", shell[0]));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// What bash makes of a line, word by word as bash itself takes it apart.
 fn in_bash(installed: &Installed, words: &[&str]) -> String {
     let script = "source <(kubectl-mariadb_backup completion bash)
         COMP_WORDS=(kubectl-mariadb_backup \"$@\"); COMP_CWORD=$#
         _kubectl_mariadb_backup; printf '%s\\n' \"${COMPREPLY[@]}\"";
-    let path = format!("{}:/usr/bin:/bin", installed.0.path().display());
-    let output = Command::new("bash")
-        .args(["--norc", "-c", script, "bash"])
-        .args(words)
-        .env_clear()
-        .env("PATH", path)
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
-    String::from_utf8(output.stdout).unwrap()
+    in_shell(installed, &["bash", "--norc"], script, &[&["bash"], words].concat())
 }
 
 #[test]
@@ -205,4 +236,65 @@ fn bash_completes_the_plugin_typed_by_its_own_name() {
     assert_eq!(in_bash(&installed, &["create", "--type", "=", "in"]), "incremental\n");
     assert_eq!(in_bash(&installed, &["verify", "--store", "="]), "local\ns3\n");
     assert_eq!(in_bash(&installed, &["verify", "--store", ""]), "local\ns3\n");
+}
+
+/// What zsh is told to offer: its completion system only answers a person, so that what the script calls of it
+/// prints what it is called with.
+fn in_zsh(installed: &Installed, words: &[&str]) -> String {
+    let script = "compdef() { print -r -- \"$2 has $1\" }
+        compset() { :; }
+        _files() { print files }
+        _describe() { print -rl -- $argv[1,-3] \"${(@P)argv[-1]}\" }
+        source <(kubectl-mariadb_backup completion zsh)
+        words=(kubectl-mariadb_backup \"$@\"); CURRENT=$#words
+        _kubectl-mariadb_backup";
+    in_shell(installed, &["zsh", "-f"], script, &[&["zsh"], words].concat())
+}
+
+#[test]
+fn zsh_completes_the_plugin_typed_by_its_own_name() {
+    let installed = Installed::new();
+    let registered = "kubectl-mariadb_backup has _kubectl-mariadb_backup\n";
+    let offered = |words: &[&str]| in_zsh(&installed, words).strip_prefix(registered).unwrap().to_owned();
+    assert_eq!(offered(&["schedule", "re"]), "resume:Take backups by a suspended schedule again\n");
+    assert_eq!(
+        offered(&["create", "--type=in"]),
+        "incremental:What changed since the last backup, where that is possible; else everything\n"
+    );
+    assert_eq!(offered(&["verify", "--store", ""]), "local:The volume of backups\ns3:The bucket\n");
+    assert_eq!(offered(&["restore", "2000"]), "-V\n", "backups stay in the order of the answer, which is empty here");
+    assert_eq!(offered(&["list", "--kubeconfig", "/"]), "files\n");
+}
+
+/// What fish offers for a line.
+fn in_fish(installed: &Installed, line: &str) -> String {
+    let script = "kubectl-mariadb_backup completion fish | source
+        complete -C \"kubectl-mariadb_backup $argv\"";
+    in_shell(installed, &["fish", "--no-config"], script, &[line])
+}
+
+#[test]
+fn fish_completes_the_plugin_typed_by_its_own_name() {
+    let installed = Installed::new();
+    assert_eq!(in_fish(&installed, "schedule re"), "resume\tTake backups by a suspended schedule again\n");
+    assert_eq!(
+        in_fish(&installed, "create --type=in"),
+        "--type=incremental\tWhat changed since the last backup, where that is possible; else everything\n"
+    );
+    assert_eq!(in_fish(&installed, "verify --store "), "local\tThe volume of backups\ns3\tThe bucket\n");
+    assert_eq!(in_fish(&installed, "restore 2000"), "");
+    assert_eq!(in_fish(&installed, "list --kubeconfig /et"), "/etc/\n");
+}
+
+#[test]
+fn no_shell_finds_a_fault_in_its_script() {
+    let installed = Installed::new();
+    for (shell, name) in [
+        ("bash", "kubectl-mariadb_backup.bash"),
+        ("zsh", "_kubectl-mariadb_backup"),
+        ("fish", "kubectl-mariadb_backup.fish"),
+    ] {
+        let script = format!("{shell} -n {}/completions/{name}", env!("CARGO_MANIFEST_DIR"));
+        assert_eq!(in_shell(&installed, &["sh"], &script, &[]), "", "{shell}");
+    }
 }

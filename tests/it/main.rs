@@ -40,6 +40,7 @@ mod s3_owner;
 mod s3_proxy;
 mod s3_server;
 mod schema;
+mod screens;
 mod store_contract;
 mod terminal;
 mod world;

@@ -1,13 +1,15 @@
 //! What is asked on a terminal before something is lost for good, and what each answer leads to.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use assert_cmd::cargo::cargo_bin;
 use serde_json::{Value, json};
 
 use crate::cli_runs::{answer, ended_pod};
 use crate::loopback_api::{Answer, Api};
-use crate::terminal::{Terminal, without_controls};
+use crate::terminal::{Terminal, at_work, without_controls};
 
 /// With what every question ends.
 const QUESTION: &str = "Type the cluster's name (one) to go on:";
@@ -119,4 +121,35 @@ fn a_prune_that_removes_nothing_asks_nothing_and_tidies_up() {
     let (code, written) = Terminal::run(&PRUNE, &server, 100).end();
     assert_eq!((code, ordered.load(Ordering::SeqCst)), (Some(0), 1), "{written}");
     assert!(written.contains("No backup has to go") && !written.contains(QUESTION), "{written}");
+}
+
+#[test]
+fn ctrl_c_while_a_restore_waits_for_its_plan_restores_nothing_and_says_how_to_see_the_run_again() {
+    let server = at_work();
+    let mut terminal = Terminal::run(&["restore", "2000-01-01_00-00-00", "-n", "db"], &server, 100);
+    terminal.until("200MiB/400MiB");
+    terminal.press("\x03");
+    let (code, written) = terminal.end();
+    assert_eq!(code, Some(130), "{written}");
+    let told = "The run goes on in the cluster. To see it again, from its start:\r\n  kubectl mariadb-backup logs \
+        run-x -n db\r\nThe plan was not waited for, and nothing is restored.\r\n";
+    assert!(written.ends_with(told), "{written}");
+}
+
+#[test]
+fn where_stdin_is_closed_nobody_is_asked_and_nothing_is_ordered() {
+    let (server, ordered) = cluster(1, vec![]);
+    for line in [&DELETE[..], &PRUNE[..], &RESTORE[..]] {
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec \"$@\" <&-", "sh"]).arg(cargo_bin("kubectl-mariadb_backup")).args(line);
+        command.env_clear().env("HOME", "/nowhere").env("KUBECONFIG", server.kubeconfig());
+        let output = command.output().unwrap();
+        let told = format!(
+            "error: {} has to be confirmed, and there is no terminal to ask on\n\
+            hint: add --yes, or --dry-run to see what would be done\n",
+            line[0]
+        );
+        assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(2), told));
+    }
+    assert_eq!(ordered.load(Ordering::SeqCst), 0);
 }

@@ -30,6 +30,11 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     pub(crate) fn run(arguments: &[&str], server: &Api, columns: u16) -> Self {
+        Self::run_with(&[], arguments, server, columns)
+    }
+
+    /// The same, with variables in its environment.
+    pub(crate) fn run_with(variables: &[(&str, &str)], arguments: &[&str], server: &Api, columns: u16) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -37,7 +42,7 @@ impl Terminal {
         let name = ptsname(&master, vec![]).unwrap();
         let there = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let slave = rustix::fs::open(name, there, Mode::empty()).unwrap();
-        let child = start(arguments, server, &slave);
+        let child = start(variables, arguments, server, &slave);
         // The last end of it is the program's: its end ends the output.
         drop(slave);
         let keyboard = File::from(master);
@@ -51,6 +56,12 @@ impl Terminal {
             let Ok(bytes) = self.output.recv_timeout(LIMIT) else { panic!("no {what:?} in {}", self.written) };
             self.written.push_str(&String::from_utf8_lossy(&bytes));
         }
+    }
+
+    /// Waits until more was written.
+    pub(crate) fn more(&mut self) {
+        let Ok(bytes) = self.output.recv_timeout(LIMIT) else { panic!("no more than {}", self.written) };
+        self.written.push_str(&String::from_utf8_lossy(&bytes));
     }
 
     pub(crate) fn press(&mut self, keys: &str) {
@@ -67,12 +78,13 @@ impl Terminal {
 }
 
 /// Starts the plugin in a session of its own, so that the terminal's Ctrl-C is its.
-fn start(arguments: &[&str], server: &Api, terminal: &OwnedFd) -> Child {
+fn start(variables: &[(&str, &str)], arguments: &[&str], server: &Api, terminal: &OwnedFd) -> Child {
     let end = || Stdio::from(terminal.try_clone().unwrap());
     let mut command = Command::new("setsid");
     command.args(["--ctty", "--wait"]).arg(assert_cmd::cargo::cargo_bin("kubectl-mariadb_backup")).args(arguments);
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("TERM", "xterm");
     command.env("HOME", "/nowhere").env("KUBECONFIG", server.kubeconfig());
+    command.envs(variables.iter().copied());
     command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap()
 }
 
@@ -104,7 +116,7 @@ pub(crate) fn without_controls(text: &str) -> String {
 }
 
 /// A cluster in which two runners send bytes, without end.
-fn at_work() -> Api {
+pub(crate) fn at_work() -> Api {
     let progress = |seq: u32, runner: &str, second: u32, done: u64| {
         let kind = json!({"kind": "progress", "runner": format!("run-x-{runner}"), "doneBytes": done << 20,
             "totalBytes": 400 << 20, "writtenBytes": (done << 20) / 2});
