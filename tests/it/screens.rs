@@ -33,7 +33,8 @@ impl Shown {
                 '\r' => shown.column = 0,
                 '\n' => shown.row += 1,
                 '\x1b' => {
-                    let end = rest.find(|c: char| c.is_ascii_alphabetic()).unwrap();
+                    // What was read so far may end in the middle of one.
+                    let Some(end) = rest.find(|c: char| c.is_ascii_alphabetic()) else { break };
                     shown.control(&rest[1..end], &rest[end..=end]);
                     rest = &rest[end + 1..];
                 }
@@ -179,7 +180,8 @@ fn the_bars_of_a_run_at_work_take_what_room_there_is() {
     for columns in [80, 200] {
         let server = at_work();
         let mut terminal = Terminal::run(&["sync", "-n", "db"], &server, columns);
-        terminal.until("200MiB/400MiB");
+        // The end of a drawing.
+        terminal.until("ETA 10s (100MiB stored)\x1b[J");
         seen.push(format!("{columns} columns\n{}", Shown::of(&terminal.written, columns.into())));
         terminal.press("\x03");
         let (code, written) = terminal.end();
