@@ -178,10 +178,28 @@ impl Cluster {
     }
 
     fn pod_on(&self, node: &str) -> Option<String> {
-        let pods = self.kubectl_json(&["get", "pods", "-l", "application=mariadb"]);
-        let pods = pods["items"].as_array()?.clone();
+        let pods = self.servers();
         let pod = pods.iter().find(|pod| pod["spec"]["nodeName"] == node)?;
         Some(pod["metadata"]["name"].as_str()?.to_owned())
+    }
+
+    /// The pods of its servers that there are.
+    #[track_caller]
+    fn servers(&self) -> Vec<Value> {
+        let mut pods = self.kubectl_json(&["get", "pods", "-l", "application=mariadb"]);
+        let mut pods = std::mem::take(pods["items"].as_array_mut().unwrap());
+        pods.retain(|pod| pod["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("mariadb-server-")));
+        pods
+    }
+
+    /// How many of them are Ready.
+    #[track_caller]
+    pub(crate) fn ready(&self) -> usize {
+        let is_ready = |pod: &&Value| {
+            let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+            conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
+        };
+        self.servers().iter().filter(is_ready).count()
     }
 
     /// Two replicas that are not copied.
@@ -303,13 +321,7 @@ impl Cluster {
     #[track_caller]
     pub(crate) fn healthy(&self) {
         until("every replica is Synced and Ready", || {
-            let pods = self.kubectl_json(&["get", "pods", "-l", "application=mariadb"]);
-            let pods = pods["items"].as_array()?.clone();
-            let ready = pods.iter().all(|pod| {
-                let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
-                conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
-            });
-            (ready && pods.len() == 3).then_some(())
+            (self.ready() == 3 && self.servers().len() == 3).then_some(())
         });
         // A replica that was the donor of a state transfer is Ready a moment before it is Synced.
         for pod in (0..3).map(|n| format!("mariadb-server-{n}")) {

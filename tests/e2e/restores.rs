@@ -348,7 +348,7 @@ impl<'a> YoungerPassword<'a> {
     #[track_caller]
     pub(crate) fn the_old_cluster_is_back(self) {
         let cluster = self.cluster;
-        until("the cluster is Ready with the younger password", || (ready_pods(cluster) == 3).then_some(()));
+        until("the cluster is Ready with the younger password", || (cluster.ready() == 3).then_some(()));
         is_as_it_was_by(cluster, "younger");
         self.give(&self.before);
         cluster.healthy();
@@ -387,16 +387,6 @@ fn a_restore_killed_while_it_is_undone_is_undone_by_the_next() {
     assert_eq!(run.end().code, 4);
     cluster.plugin(&["recover"]).ends_with(14).says("the old cluster is back");
     younger.the_old_cluster_is_back();
-}
-
-fn ready_pods(cluster: &Cluster) -> usize {
-    let pods = cluster.kubectl_json(&["get", "pods", "-l", "application=mariadb"]);
-    let is_ready = |pod: &&Value| {
-        let is_server = pod["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("mariadb-server-"));
-        let conditions = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        is_server && conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "True")
-    };
-    pods["items"].as_array().map(|pods| pods.iter().filter(is_ready).count()).unwrap_or_default()
 }
 
 /// As [`is_as_it_was`] while root has another password than the ground thinks.
