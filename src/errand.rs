@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::exit_code::ExitCode;
 use crate::model::event::{Event, EventKind, Phase};
 use crate::model::outcome::{End, Explain, Failure, Outcome, in_full};
+use crate::model::span;
 use crate::ports::conductor::{ConductorPorts, Runner, RunnerNews, RunnerSpec};
 use crate::ports::{EventSink, PortError};
 
@@ -205,7 +206,8 @@ async fn to_its_end<R: DeserializeOwned>(
 }
 
 fn silent(spec: &RunnerSpec, patience: Duration) -> ErrandError {
-    let what = format!("runner {} showed no sign of work for {} h and was ended", spec.name, patience.as_secs() / 3600);
+    let patience = span::human(patience);
+    let what = format!("runner {} showed no sign of work for {patience} and was ended", spec.name);
     let hint = "see whether the node, the volume and S3 answer; the next run does what is left";
     ErrandError::Failed(Failure::new(ExitCode::FailedInCluster, what).with_hint(hint))
 }

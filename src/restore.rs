@@ -9,6 +9,8 @@
 //! Every choice is made in [`plan`]. The plan is recorded as an obligation before the first effect, with
 //! the stage it has reached; [`resume`] goes on from there when the conductor died.
 
+use futures::future::join_all;
+
 use crate::errand;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Catalogue;
@@ -20,7 +22,7 @@ use crate::model::order::{Refill, RestoreRequest, StoreName};
 use crate::model::outcome::Explain;
 use crate::model::report::{RestorePreview, RestoreReport, VolumeReport};
 use crate::model::settings::Settings;
-use crate::model::workload::{Scale, Workload};
+use crate::model::workload::{Replica, Scale, Workload};
 use crate::patience::patiently;
 use crate::ports::PortError;
 use crate::ports::conductor::RunnerSpec;
@@ -80,6 +82,8 @@ pub struct RestorePlan {
     pub leader: Leader,
     /// What is recorded before the first effect.
     pub debt: RestoreDebt,
+    /// Other replicas whose volumes have to be emptied whole, as far as their servers answer.
+    emptied: Vec<Replica>,
     /// Those of the chain that this cluster's own catalogue has: proven, they count as verified.
     own: Vec<BackupId>,
     /// The runners that prove it: the next is tried where one finds its copy damaged.
@@ -122,7 +126,7 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
     let nearest = [StoreName::Local, StoreName::S3];
     let chain = Chain::of(&inputs, &request.backup, request.store, nearest)?;
     let unpacked_bytes = chain.unpacked_bytes(&inputs).ok();
-    let obstacles = obstacles::of(observed, request, unpacked_bytes);
+    let obstacles = obstacles::of(observed, request);
     if !obstacles.is_empty() {
         return Err(RestoreError::Obstacles(obstacles));
     }
@@ -157,7 +161,11 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
         why: None,
     };
     if !request.no_rollback && !has_way_back(observed, &debt) {
-        return Err(RestoreError::NoWayBack { cluster: observed.cluster.statefulset.clone() });
+        let silent = observed.members.iter().filter_map(|(pod, said)| Some(format!("{pod}: {}", said.as_ref().err()?)));
+        return Err(RestoreError::NoWayBack {
+            cluster: observed.cluster.statefulset.clone(),
+            silent: silent.collect(),
+        });
     }
     let mut chains = vec![chain.clone()];
     let other = Chain::of(&inputs, &request.backup, request.store, [StoreName::S3, StoreName::Local])?;
@@ -165,11 +173,21 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
     let proofs = chains.iter().enumerate();
     let proofs =
         proofs.map(|(n, chain)| phase1_prove::runner(observed, chain, &leader, n, request.ignore_logins)).collect();
-    let remarks = obstacles::remarks(observed);
+    let full = chain.members.first().and_then(|base| observed.catalogue.entry(base));
+    let remarks = obstacles::remarks(observed, full.and_then(|entry| entry.stream_bytes));
     let (limits, refill) = (Limits::of(observed.settings), request.refill);
     // A backup of another cluster may have the name of one of ours.
     let own = if request.of_another.is_none() { chain.members.clone() } else { vec![] };
-    Ok(RestorePlan { chain, leader, debt, own, proofs, refill, limits, unpacked_bytes, remarks })
+    let emptied = emptied(observed, &debt);
+    Ok(RestorePlan { chain, leader, debt, emptied, own, proofs, refill, limits, unpacked_bytes, remarks })
+}
+
+/// The replicas beside the leader whose volumes' roots are their data directories. Of one that does not answer, nobody
+/// knows whether a runner could start beside it.
+fn emptied(observed: &Observed<'_>, debt: &RestoreDebt) -> Vec<Replica> {
+    let answers = |pod: &str| observed.members.iter().any(|(of, member)| of == pod && member.is_ok());
+    let others = debt.others.iter().filter(|other| !debt.place.has_siblings() && answers(&other.pod));
+    others.cloned().collect()
 }
 
 /// What the StatefulSet shall ask for at the end: what it asks for now, or as many as were found of one that
@@ -197,7 +215,7 @@ fn has_way_back(observed: &Observed<'_>, debt: &RestoreDebt) -> bool {
 /// # Errors
 /// The volume cannot be looked at, or has not the room.
 pub async fn look(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Result<VolumeReport, RestoreError> {
-    let spec = volume::look(plan, job);
+    let spec = volume::look(plan, job, &plan.leader.replica, plan.leader.pod.clone());
     let report: VolumeReport =
         errand::run(&spec, plan.limits.start, ports.conductor, |_| {}).await.map_err(|error| RestoreError::Look {
             pod: plan.leader.replica.pod.clone(),
@@ -207,8 +225,17 @@ pub async fn look(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Re
         let (pod, directory) = (plan.leader.replica.pod.clone(), plan.debt.place.directory.clone());
         return Err(RestoreError::NoData { pod, directory });
     }
-    if let Some(what) = &report.unremovable {
-        return Err(RestoreError::Unremovable { pod: plan.leader.replica.pod.clone(), what: what.clone() });
+    let others = plan.emptied.iter().map(|other| async move {
+        let spec = volume::look(plan, job, other, Some(other.pod.clone()));
+        (other, errand::run::<VolumeReport>(&spec, plan.limits.start, ports.conductor, |_| {}).await)
+    });
+    // Of one that cannot be looked at, what is in its way shows when it joins.
+    let others: Vec<_> = join_all(others).await.into_iter().filter_map(|(of, look)| Some((of, look.ok()?))).collect();
+    let all = std::iter::once((&plan.leader.replica, &report)).chain(others.iter().map(|(of, look)| (*of, look)));
+    for (replica, look) in all {
+        if let Some(what) = &look.unremovable {
+            return Err(RestoreError::Unremovable { pod: replica.pod.clone(), what: what.clone() });
+        }
     }
     phase1_prove::check_room(plan, &report)?;
     Ok(report)

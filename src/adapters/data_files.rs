@@ -91,7 +91,7 @@ impl DataFiles for VolumeFiles {
     fn unremovable(&self, directory: &str, but: &[&str]) -> Result<Option<String>, PortError> {
         let path = self.path(directory);
         let found = stays::first(&path, but).map_err(|error| failed("look into", &path, error))?;
-        Ok(found.map(|path| path.display().to_string()))
+        Ok(found.map(|found| found.strip_prefix(&self.0).unwrap_or(&found).display().to_string()))
     }
 
     fn exists(&self, path: &str) -> Result<bool, PortError> {

@@ -14,6 +14,8 @@ const LARGEST_BYTES: u64 = 1 << 20;
 pub struct ServerLogin {
     /// Where, in words.
     pub from: String,
+    /// Whether probes or state transfers log in with it for sure.
+    pub is_needed: bool,
     /// It.
     pub credentials: Credentials,
 }
@@ -23,7 +25,9 @@ pub struct ServerLogin {
 #[must_use]
 pub fn read(sources: &[AccountSource], root: &Path) -> Vec<ServerLogin> {
     let mut logins: Vec<ServerLogin> = Vec::new();
-    for login in sources.iter().flat_map(|source| of(source, root)) {
+    // Of the same account under two names, the one that counts for more.
+    let (needed, others): (Vec<_>, Vec<_>) = sources.iter().partition(|source| source.is_needed());
+    for login in needed.into_iter().chain(others).flat_map(|source| of(source, root)) {
         let is_same = |other: &ServerLogin| {
             other.credentials.username == login.credentials.username
                 && other.credentials.password() == login.credentials.password()
@@ -49,6 +53,7 @@ fn of(source: &AccountSource, root: &Path) -> Vec<ServerLogin> {
             };
             let login = username.zip(value(root, password)).map(|(username, text)| ServerLogin {
                 from: format!("{name}, from key {} of Secret {}", password.key, password.secret),
+                is_needed: source.is_needed(),
                 credentials: Credentials::new(&username, &text),
             });
             login.into_iter().collect()
@@ -71,6 +76,7 @@ fn in_file(directory: &Path, secret: &str, key: &str) -> Vec<ServerLogin> {
     let text = if is_small { fs::read_to_string(&path).unwrap_or_default() } else { String::new() };
     let login = |login: accounts::Login| ServerLogin {
         from: format!("key {key} of Secret {secret}"),
+        is_needed: true,
         credentials: Credentials::new(&login.username, &login.password),
     };
     accounts::in_option_file(&text).into_iter().map(login).collect()

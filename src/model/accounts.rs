@@ -46,7 +46,20 @@ pub enum Username {
     Key(SecretKey),
 }
 
+/// What names of variables have in them whose accounts state transfers log in with.
+const OF_TRANSFERS: [&str; 2] = ["SST", "MARIABACKUP"];
+
 impl AccountSource {
+    /// Whether probes or state transfers log in with it for sure. Other variables may only have been read when the
+    /// first data were made, and say nothing about today.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        match self {
+            Self::OptionFiles { .. } => true,
+            Self::Variable { name, .. } => OF_TRANSFERS.iter().any(|word| name.contains(word)),
+        }
+    }
+
     /// The Secrets it is read from.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         let (first, second) = match self {
@@ -96,10 +109,11 @@ pub fn in_option_file(text: &str) -> Vec<Login> {
 
 /// The options of each group, in the file's order, their names with underscores.
 fn groups(text: &str) -> Vec<Vec<(String, String)>> {
-    let mut groups = vec![Vec::new()];
+    let mut groups = Vec::new();
     for line in text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';'])) {
         if line.starts_with('[') {
             groups.push(Vec::new());
+        // What stands before the first of them is no option of anybody.
         } else if let (Some((name, value)), Some(group)) = (line.split_once('='), groups.last_mut()) {
             let name = name.trim().trim_start_matches("loose").trim_start_matches(['-', '_']).replace('-', "_");
             group.push((name, unquoted(value.trim())));
@@ -149,6 +163,7 @@ mod tests {
             "[mysqld]\nwsrep_sst_auth=${USER}:${PASSWORD}\n",
             "[client]\nuser=a\npassword={{ .Values.password }}\n",
             "[client]\nuser=a\npassword=\n",
+            "user=a\npassword=b\n",
             "-----BEGIN CERTIFICATE-----\nMII=\n",
         ] {
             assert_eq!(found(text), [], "{text}");

@@ -203,6 +203,8 @@ pub struct ServerLogIn {
     pub username: String,
     /// Where its password stands, in words.
     pub from: String,
+    /// Whether probes or state transfers log in with it for sure.
+    pub is_needed: bool,
     /// `None` when it was accepted; otherwise the accounts of that name which the data know.
     pub refused: Result<Option<Vec<KnownAccount>>, PortError>,
 }
@@ -214,6 +216,8 @@ pub struct KnownAccount {
     pub host: String,
     /// Whether it has to speak TLS, which a socket does not.
     pub needs_tls: bool,
+    /// Whether it is let in as the system user of its name, and by no password.
+    pub has_no_password: bool,
 }
 
 /// How much of a result is wanted.

@@ -27,14 +27,19 @@ pub enum RestoreError {
     },
     /// It could not be undone.
     #[error(
-        "if the restored data did not start, the old data of {cluster} could not be brought back: nothing can be set aside beside a data directory that is the root of its volume, and no other replica answers that would still have them"
+        "if the restored data did not start, the old data of {cluster} could not be brought back: nothing can be set aside beside a data directory that is the root of its volume, and no other replica answers that would still have them{}",
+        joined(.silent)
     )]
     NoWayBack {
         /// The cluster.
         cluster: String,
+        /// What came of asking those that did not answer.
+        silent: Vec<String>,
     },
     /// The old data cannot be given up.
-    #[error("nobody may remove {what} on the volume of {pod}, whose root is the data directory; nothing was changed")]
+    #[error(
+        "nobody may remove {what} from the data directory of {pod}, which is the root of its volume; nothing was changed"
+    )]
     Unremovable {
         /// Its pod.
         pod: String,
@@ -138,6 +143,10 @@ pub enum RestoreError {
 /// What finishes what stands.
 const RECOVER: &str = "kubectl mariadb-backup recover";
 
+fn joined(silent: &[String]) -> String {
+    if silent.is_empty() { String::new() } else { format!(" ({})", silent.join("; ")) }
+}
+
 impl Explain for RestoreError {
     fn code(&self) -> ExitCode {
         match self {
@@ -168,9 +177,9 @@ impl Explain for RestoreError {
                 });
                 Some(format!("leave --leader out where it was given{}", copy.unwrap_or_default()))
             }
-            Self::Unremovable { pod, .. } => Some(format!(
-                "see who owns it, and whether it is immutable, with ls -ln and lsattr; or start with another replica than {pod}: --leader ORDINAL"
-            )),
+            Self::Unremovable { .. } => {
+                Some("see in that pod who owns it, and whether it is immutable: ls -ln, lsattr".to_owned())
+            }
             Self::NoWayBack { .. } => Some("--no-rollback goes on without a way back".to_owned()),
             Self::CannotLend(_) => {
                 Some("leave --refill out, and the other replicas get everything from the first one".to_owned())

@@ -6,7 +6,7 @@ use crate::model::order::RestoreRequest;
 use crate::model::workload::{Flavour, Keeper, Workload};
 
 /// Returns whatever makes a restore impossible or dangerous now.
-pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest, unpacked_bytes: Option<u64>) -> Vec<String> {
+pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest) -> Vec<String> {
     let workload = &observed.workload;
     let name = &observed.cluster.statefulset;
     let mut found = of_workload(workload);
@@ -31,17 +31,12 @@ pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest, unpacked_byt
     found.extend(bootstrap(observed));
     for (replica, claim) in &workload.replicas {
         let Some(claim) = claim else { continue };
-        if claim.phase != "Bound" {
+        // One that waits for its first pod is bound once that starts.
+        if claim.phase != "Bound" && !claim.waits_for_consumer {
             let (name, pod, phase) = (&replica.claim, &replica.pod, &claim.phase);
             found.push(format!(
-                "claim {name} is {phase}, so {pod} could not join; why: kubectl describe persistentvolumeclaim {name}; one that is deleted with its pod is made anew"
+                "claim {name} is {phase}, so {pod} could not join; why: kubectl describe persistentvolumeclaim {name}; to go on without it, scale the StatefulSet to 0, delete the claim, and say how many shall run with --replicas"
             ));
-        }
-        if let Some((size, unpacked)) =
-            claim.capacity_bytes.zip(unpacked_bytes).filter(|(size, unpacked)| size < unpacked)
-        {
-            let (size, unpacked) = (human(size), human(unpacked));
-            found.push(format!("claim {} has {size} in all, and the restored data take {unpacked}", replica.claim));
         }
         if claim.access_modes.iter().any(|mode| mode == "ReadWriteOncePod") {
             found.push(format!("claim {} is ReadWriteOncePod, so no runner can be given its volume", replica.claim));
@@ -93,7 +88,7 @@ fn bootstrap(observed: &Observed<'_>) -> Option<String> {
 }
 
 /// Returns what should be known although it does not stand in the way.
-pub(super) fn remarks(observed: &Observed<'_>) -> Vec<String> {
+pub(super) fn remarks(observed: &Observed<'_>, full_bytes: Option<u64>) -> Vec<String> {
     let workload = &observed.workload;
     let resume = |by: &Keeper| format!("{} is said to be paused; resume it when the restore is done", by.name);
     let mut remarks: Vec<_> = workload.keepers.iter().map(resume).collect();
@@ -105,6 +100,20 @@ pub(super) fn remarks(observed: &Observed<'_>) -> Vec<String> {
     }
     let missing = workload.replicas.iter().filter(|(_, claim)| claim.is_none());
     remarks.extend(missing.map(|(replica, _)| format!("claim {} is not there; it will be made anew", replica.claim)));
+    let there = || workload.replicas.iter().filter_map(|(replica, claim)| Some((replica, claim.as_ref()?)));
+    let unbound = there().filter(|(_, claim)| claim.phase != "Bound");
+    remarks.extend(unbound.map(|(replica, claim)| {
+        format!(
+            "claim {} is {} until its first pod; {} joins once it is bound",
+            replica.claim, claim.phase, replica.pod
+        )
+    }));
+    // Not every kind of volume holds its claim to the size that was asked for.
+    let small = there().filter_map(|(replica, claim)| Some((replica, claim.capacity_bytes?, full_bytes?)));
+    remarks.extend(small.filter(|(_, size, full)| size < full).map(|(replica, size, full)| {
+        let (size, full) = (human(size), human(full));
+        format!("claim {} has {size}, and the full backup alone {full}: {} may not hold it", replica.claim, replica.pod)
+    }));
     let silent: Vec<_> =
         observed.members.iter().filter(|(_, member)| member.is_err()).map(|(pod, _)| pod.as_str()).collect();
     if !silent.is_empty() {

@@ -155,19 +155,17 @@ async fn as_it_was(course: &mut Course<'_>) -> Result<(), StepError> {
     let ports = course.ports;
     forget_bootstrap(course).await?;
     let leader = course.debt.leader.clone();
-    if course.debt.place.has_siblings() {
-        match course.tidy(&leader, false, course.debt.opened).await {
-            Err(StepError::World(source)) => return Err(StepError::World(source)),
-            Err(error) => {
-                let place = format!("what was unpacked may still be on the volume of {}", leader.pod);
-                warn(course, format!("{place}: {}", error.words()));
-            }
-            Ok(()) if course.debt.opened => {
-                let place = format!("{RESTORE_DIRECTORY}/failed-{} on claim {}", course.run(), leader.claim);
-                warn(course, format!("the restored data stay in {place}: clients may have written to them"));
-            }
-            Ok(()) => {}
+    match course.tidy(&leader, false, course.debt.opened).await {
+        Err(StepError::World(source)) => return Err(StepError::World(source)),
+        Err(error) => {
+            let place = format!("what was unpacked may still be on the volume of {} or that of backups", leader.pod);
+            warn(course, format!("{place}: {}", error.words()));
         }
+        Ok(()) if course.debt.opened && course.debt.place.has_siblings() => {
+            let place = format!("{RESTORE_DIRECTORY}/failed-{} on claim {}", course.run(), leader.claim);
+            warn(course, format!("the restored data stay in {place}: clients may have written to them"));
+        }
+        Ok(()) => {}
     }
     patiently(ports.conductor, || ports.conductor.cluster.clear_obligation(course.run())).await?;
     Ok(())

@@ -20,11 +20,12 @@ use crate::ports::{EventSink, PortError};
 /// A volume that answers nothing for so long is given up.
 const HUNG: Duration = Duration::from_mins(20);
 
-/// The runner that only looks at the leader's volume, beside its server.
-pub(super) fn look(plan: &RestorePlan, job: &str) -> RunnerSpec {
-    let leader = &plan.leader;
-    let data = DataVolume { claim: leader.replica.claim.clone(), beside: leader.pod.clone() };
-    spec(format!("{job}-look"), order(job, &plan.debt.place, RefillAct::Look, 1), data)
+/// The runner that only looks at a volume, beside its server.
+pub(super) fn look(plan: &RestorePlan, job: &str, replica: &Replica, pod: Option<String>) -> RunnerSpec {
+    let data = DataVolume { claim: replica.claim.clone(), beside: pod };
+    let name =
+        if *replica == plan.leader.replica { format!("{job}-look") } else { format!("{job}-look-{}", replica.ordinal) };
+    spec(name, order(job, &plan.debt.place, RefillAct::Look, 1), data)
 }
 
 fn order(run: &str, place: &DataPlace, act: RefillAct, parallel: u32) -> RefillOrder {
@@ -257,12 +258,14 @@ impl Course<'_> {
     }
 }
 
-/// How long a runner may show no sign of work. The cluster stands still meanwhile, and all but one only give
-/// files other names, or tell how far they are; that one may have a crash to recover from.
+/// How long a runner may show no sign of work. The cluster stands still meanwhile, and some only give files other
+/// names. Whoever removes or copies many of them, or has a crash to recover from, may need long for one sign.
 fn silence(spec: &RunnerSpec) -> Duration {
-    match &spec.order.task {
-        RunnerTask::Refill(RefillOrder { act: RefillAct::Position, .. }) => errand::SILENCE,
-        _ => HUNG,
+    let RunnerTask::Refill(order) = &spec.order.task else { return errand::SILENCE };
+    match order.act {
+        RefillAct::Crown { .. } | RefillAct::Uncrown => HUNG,
+        RefillAct::Switch { .. } | RefillAct::PutBack { .. } if order.place.has_siblings() => HUNG,
+        _ => errand::SILENCE,
     }
 }
 

@@ -320,9 +320,7 @@ impl Cluster {
     /// Waits until every replica is Synced without any desync, and Ready.
     #[track_caller]
     pub(crate) fn healthy(&self) {
-        until("every replica is Synced and Ready", || {
-            (self.ready() == 3 && self.servers().len() == 3).then_some(())
-        });
+        until("every replica is Synced and Ready", || (self.ready() == 3 && self.servers().len() == 3).then_some(()));
         // A replica that was the donor of a state transfer is Ready a moment before it is Synced.
         for pod in (0..3).map(|n| format!("mariadb-server-{n}")) {
             until(&format!("{pod} is Synced"), || self.is_synced(&pod).then_some(()));

@@ -395,8 +395,9 @@ fn is_as_it_was_by(cluster: &Cluster, password: &str) {
     let tables = "SELECT GROUP_CONCAT(table_name) FROM information_schema.tables WHERE table_schema = 'regret'";
     for pod in pods(3) {
         let login = format!("mariadb -uroot -p{password} --socket=/run/mysqld/mysqld.sock -BNe \"{tables}\"");
-        let found = cluster.kubectl(&["exec", &pod, "-c", "mariadb", "--", "bash", "-c", &login]);
-        assert_eq!(found.trim(), "later", "on {pod}");
+        let exec = ["exec", &pod, "-n", &cluster.namespace, "-c", "mariadb", "--", "bash", "-c", &login];
+        let found = run("kubectl", &exec);
+        assert_eq!((found.code, found.stdout.trim()), (0, "later"), "on {pod}: {found:?}");
     }
 }
 

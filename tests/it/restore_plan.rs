@@ -5,6 +5,7 @@ use mariadb_backup::model::cluster::ClaimView;
 use mariadb_backup::model::obligation::ScratchPlace;
 use mariadb_backup::model::order::{Refill, RestoreRequest, RunnerTask};
 use mariadb_backup::model::outcome::Explain;
+use mariadb_backup::model::report::VolumeReport;
 use mariadb_backup::model::workload::{Flavour, Keeper};
 use mariadb_backup::restore::{self, Observed, RestoreError, RestorePlan};
 
@@ -137,14 +138,18 @@ fn a_claim_that_is_not_bound_stands_in_the_way_whoever_leads() {
 }
 
 #[test]
-fn a_volume_that_is_smaller_than_what_is_restored_stands_in_the_way_whoever_leads() {
-    let world = RestoreWorld::new(3);
-    let error = planned(&world, &request(), |observed| {
-        observed.workload.replicas[2].1.as_mut().unwrap().capacity_bytes = Some(1);
-    });
-    let error = error.unwrap_err();
-    assert_eq!(error.code(), ExitCode::Refused);
-    assert!(error.to_string().contains("claim data-db-2 has 1B in all, and the restored data take"), "{error}");
+fn a_volume_that_is_smaller_than_the_full_backup_and_a_claim_that_waits_for_its_pod_are_told_beforehand() {
+    let world = RestoreWorld::new(3).with(|state| state.has_siblings = true);
+    let (settings, cluster) = (world.settings(), world.cluster());
+    let mut observed = world.observed(&settings, &cluster, "job");
+    observed.workload.replicas[2].1.as_mut().unwrap().capacity_bytes = Some(1);
+    let waiting = observed.workload.replicas[1].1.as_mut().unwrap();
+    (waiting.phase, waiting.waits_for_consumer) = ("Pending".to_owned(), true);
+    let plan = restore::plan(&observed, &request()).unwrap();
+    let look = VolumeReport { free_bytes: 10 << 30, ..VolumeReport::default() };
+    let told = restore::preview(&plan, &observed, &look).remarks.join("\n");
+    assert!(told.contains("claim data-db-2 has 1B, and the full backup alone"), "{told}");
+    assert!(told.contains("claim data-db-1 is Pending until its first pod; db-1 joins once it is bound"), "{told}");
 }
 
 #[test]

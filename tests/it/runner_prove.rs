@@ -253,7 +253,7 @@ fn a_full_scratch_is_said_before_and_while_it_is_filled() {
     let (code, word) = agent.end();
     assert_eq!(code, FAILED, "{word}");
     let message = word["failed"]["message"].as_str().unwrap();
-    assert!(message.starts_with("only ") && message.ends_with(" bytes are left in /mnt/scratch/proof"), "{word}");
+    assert!(message.starts_with("only ") && message.ends_with(" are left in /mnt/scratch/proof"), "{word}");
     assert!(word["failed"]["hint"].as_str().unwrap().contains("more room"), "{word}");
 }
 

@@ -10,10 +10,13 @@ const PASSWORD: &str = "PASSWORD";
 /// Finds them for a container of a pod; each once.
 pub(super) fn of(pod: &PodSpec, container: &Container) -> Vec<AccountSource> {
     let mounts = container.volume_mounts.iter().flatten();
-    let volumes = mounts.filter_map(|mount| pod.volumes.iter().flatten().find(|volume| volume.name == mount.name));
+    let volumes = mounts.filter_map(|mount| {
+        let volume = pod.volumes.iter().flatten().find(|volume| volume.name == mount.name)?;
+        Some((volume, mount.sub_path.as_deref()))
+    });
     let env = container.env.as_deref().unwrap_or_default();
     let mut sources: Vec<_> = env.iter().filter_map(|variable| in_variable(variable, env)).collect();
-    sources.extend(volumes.flat_map(in_volume));
+    sources.extend(volumes.flat_map(|(volume, sub_path)| in_volume(volume, sub_path)));
     let mut once = Vec::new();
     for source in sources {
         if !once.contains(&source) {
@@ -29,6 +32,8 @@ fn in_variable(variable: &EnvVar, env: &[EnvVar]) -> Option<AccountSource> {
     let password = secret_key(variable)?;
     let beside = ["USER", "USERNAME"].iter().find_map(|end| env.iter().find(|of| of.name == format!("{stem}{end}")));
     let username = match beside {
+        // What another variable is put into is known to nobody here.
+        Some(of) if of.value.as_ref().is_some_and(|value| value.contains("$(")) => return None,
         Some(of) => of.value.clone().map(Username::Known).or_else(|| secret_key(of).map(Username::Key))?,
         None if stem.ends_with("ROOT_") => Username::Known("root".to_owned()),
         None => return None,
@@ -41,11 +46,14 @@ fn secret_key(variable: &EnvVar) -> Option<SecretKey> {
     Some(SecretKey { secret: name.clone(), key: key.clone() })
 }
 
-/// The Secrets of a volume, which may have option files in them.
-fn in_volume(volume: &Volume) -> Vec<AccountSource> {
-    let files = |secret: &str, items: Option<&[KeyToPath]>| AccountSource::OptionFiles {
-        secret: secret.to_owned(),
-        keys: items.unwrap_or_default().iter().map(|item| item.key.clone()).collect(),
+/// The Secrets of a volume, which may have option files in them; of one file of it, where no more is mounted.
+fn in_volume(volume: &Volume, sub_path: Option<&str>) -> Vec<AccountSource> {
+    let files = |secret: &str, items: Option<&[KeyToPath]>| {
+        let items = items.unwrap_or_default().iter();
+        let mut keys: Vec<_> =
+            items.filter(|item| sub_path.is_none_or(|path| path == item.path)).map(|item| item.key.clone()).collect();
+        keys.extend(sub_path.filter(|_| keys.is_empty()).map(str::to_owned));
+        AccountSource::OptionFiles { secret: secret.to_owned(), keys }
     };
     let own = volume.secret.iter().filter_map(|of| Some(files(of.secret_name.as_deref()?, of.items.as_deref())));
     let projected = volume.projected.iter().flat_map(|of| of.sources.iter().flatten());
@@ -82,6 +90,8 @@ mod tests {
             from_secret("MARIADB_PASSWORD", "db", "password"),
             from_secret("KEY_PASSWORD", "db", "tls"),
             {"name": "PLAIN_PASSWORD", "value": "x"},
+            {"name": "MADE_USER", "value": "$(POD_NAME)"},
+            from_secret("MADE_PASSWORD", "db", "password"),
         ]);
         let variable =
             |name: &str, username, password| AccountSource::Variable { name: name.to_owned(), username, password };
@@ -96,10 +106,11 @@ mod tests {
     #[test]
     fn secrets_that_are_mounted_may_hold_option_files() {
         let container = json!({"name": "c", "volumeMounts": [
-            {"name": "config", "mountPath": "/a"}, {"name": "config", "mountPath": "/b", "subPath": "x"},
+            {"name": "config", "mountPath": "/a"}, {"name": "one", "mountPath": "/b", "subPath": "x.cnf"},
             {"name": "root", "mountPath": "/c"}, {"name": "data", "mountPath": "/d"}, {"name": "all", "mountPath": "/e"}]});
         let volumes = json!([
             {"name": "config", "secret": {"secretName": "config"}},
+            {"name": "one", "secret": {"secretName": "one"}},
             {"name": "root", "secret": {"secretName": "root", "items": [{"key": "client.cnf", "path": "client.cnf"}]}},
             {"name": "data", "emptyDir": {}},
             {"name": "all", "projected": {"sources": [{"secret": {"name": "more"}}, {"configMap": {"name": "m"}}]}},
@@ -109,7 +120,8 @@ mod tests {
             secret: secret.to_owned(),
             keys: keys.iter().map(ToString::to_string).collect(),
         };
-        let expected = [files("config", &[]), files("root", &["client.cnf"]), files("more", &[])];
+        let expected =
+            [files("config", &[]), files("one", &["x.cnf"]), files("root", &["client.cnf"]), files("more", &[])];
         assert_eq!(found(&container, &volumes), expected);
     }
 }

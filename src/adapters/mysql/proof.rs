@@ -102,13 +102,18 @@ impl SocketSql {
     }
 
     async fn known_accounts(&self, username: &str) -> Result<Vec<KnownAccount>, PortError> {
-        let statement =
-            "SELECT Host, COALESCE(JSON_VALUE(Priv, '$.ssl_type'), '0') FROM mysql.global_priv WHERE User = ?";
+        let statement = "SELECT Host, COALESCE(JSON_VALUE(Priv, '$.ssl_type'), '0'), COALESCE(JSON_VALUE(Priv, '$.plugin'), '') \
+             FROM mysql.global_priv WHERE User = ?";
         let mut connection = self.take().await?;
-        let query = connection.exec::<(String, String), _, _>(statement, (username,));
+        let query = connection.exec::<(String, String, String), _, _>(statement, (username,));
         let rows = within(STATEMENT_LIMIT, "cannot look at the accounts in the backup", query).await?;
         self.put_back(connection).await;
-        Ok(rows.into_iter().map(|(host, tls)| KnownAccount { host, needs_tls: tls != "0" }).collect())
+        let known = |(host, tls, plugin): (String, String, String)| KnownAccount {
+            host,
+            needs_tls: tls != "0",
+            has_no_password: plugin == "unix_socket",
+        };
+        Ok(rows.into_iter().map(known).collect())
     }
 }
 
@@ -207,9 +212,9 @@ impl ProofSql for SocketSql {
 
     async fn log_in_as_servers(&self) -> Vec<ServerLogIn> {
         let mut tried = Vec::new();
-        for ServerLogin { from, credentials } in &self.servers {
-            let (username, from) = (credentials.username.clone(), from.clone());
-            tried.push(ServerLogIn { username, from, refused: self.refused(credentials).await });
+        for ServerLogin { from, credentials, is_needed } in &self.servers {
+            let (username, from, is_needed) = (credentials.username.clone(), from.clone(), *is_needed);
+            tried.push(ServerLogIn { username, from, is_needed, refused: self.refused(credentials).await });
         }
         tried
     }

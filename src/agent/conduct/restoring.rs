@@ -5,7 +5,7 @@ use crate::backup;
 use crate::model::catalogue::Catalogue;
 use crate::model::event::Phase;
 use crate::model::order::{RestoreRequest, Task};
-use crate::model::outcome::{Explain, Failure};
+use crate::model::outcome::{Explain, Failure, in_full};
 use crate::model::report::{RecoverReport, RunReport};
 use crate::ports::Reason;
 use crate::ports::restore::RestorePorts;
@@ -53,7 +53,10 @@ async fn observe<'a>(request: &RestoreRequest, context: &Context<'a>) -> Result<
         catalogue,
         workload: workload.look(request.replicas).await.map_err(Explain::into_failure)?,
         // Of a cluster that is to be restored nobody expects that it answers.
-        members: backup::observe::ask_all(cluster, ports.galera).await.unwrap_or_default(),
+        members: backup::observe::ask_all(cluster, ports.galera).await.unwrap_or_else(|error| {
+            let why = in_full(&error);
+            cluster.pods.iter().map(|pod| (pod.name.clone(), Err(why.clone()))).collect()
+        }),
         store,
         job,
         now: ports.clock.now(),

@@ -81,8 +81,8 @@ fn was_lost(report: &RestoreReport) -> Option<String> {
         return Some(format!("the cluster was stopped at {stopped}, and the backup holds {restored}"));
     }
     match stopped.seqno.saturating_sub(restored.seqno) {
-        ..=0 => Some("nothing was lost: no write-set had come since the backup".to_owned()),
-        number => Some(format!("lost: {}", write_sets(number, stopped))),
+        ..=0 => Some("no write-set had come since the backup when the cluster was told to stop".to_owned()),
+        number => Some(format!("lost: {}, and what came while the cluster stopped", write_sets(number, stopped))),
     }
 }
 
@@ -205,7 +205,7 @@ mod tests {
         };
         insta::assert_snapshot!(shown(&report).summary.join("\n"), @r"
         3 replicas serve in the new history h
-        lost: 42 write-sets, from seqno 101 to 142
+        lost: 42 write-sets, from seqno 101 to 142, and what came while the cluster stopped
         tables with as many rows on every replica: 12 (not known of 1)
         the old data stay on the volume of db-2, in .mariadb-backup/old-run; remove that when nobody needs it any more
         restored backup 2026-01-01_00-00-00: outage 9.4s, full strength after 71s; the next backup is a full one

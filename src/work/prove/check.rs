@@ -79,32 +79,33 @@ async fn log_in(work: &Work<'_>, account: Account, warnings: &mut Vec<String>) -
     }
 }
 
-/// Takes an account that the servers' own pods use for proven or not: without it a probe never lets them be
-/// Ready, or a state transfer never gets through.
+/// Takes an account that the servers' own pods use for proven or not: without one that they need, a probe never lets
+/// them be Ready, or a state transfer never gets through.
 fn judge_server(work: &Work<'_>, tried: ServerLogIn, warnings: &mut Vec<String>) -> Result<(), ProveError> {
-    let ServerLogIn { username, from, refused } = tried;
-    let is_known = match refused {
-        Ok(None) => {
-            work.ports.stores.events.step(Phase::Prove, format!("let in: {username} ({from})"));
+    let ServerLogIn { username, from, is_needed, refused } = tried;
+    let denial = match refused {
+        Ok(None) => None,
+        Ok(Some(known)) => Some(judge(&known)),
+        Err(error) => Some(Denial::Unreachable(in_full(&error))),
+    };
+    let say = |message: String| work.ports.stores.events.step(Phase::Prove, message);
+    let is_known = match denial {
+        None => {
+            say(format!("let in: {username} ({from})"));
             return Ok(());
         }
-        Ok(Some(known)) => match judge(&known) {
-            Denial::Unreachable(why) => {
-                warn(work, format!("the login of {username} ({from}) was not tried: {why}"), warnings);
-                return Ok(());
-            }
-            denial => denial == Denial::WrongPassword,
-        },
-        Err(error) => {
-            warn(work, format!("the login of {username} ({from}) was not tried: {}", in_full(&error)), warnings);
+        Some(Denial::Unreachable(why)) => {
+            say(format!("the login of {username} ({from}) was not tried: {why}"));
             return Ok(());
         }
+        Some(denial) => denial == Denial::WrongPassword,
     };
     let error = ProveError::ServerAccount { username, from, is_known };
-    if !work.order.server_logins_may_fail {
-        return Err(error);
+    match (is_needed, work.order.server_logins_may_fail) {
+        (true, false) => return Err(error),
+        (true, true) => warn(work, error.to_string(), warnings),
+        (false, _) => say(error.to_string()),
     }
-    warn(work, error.to_string(), warnings);
     Ok(())
 }
 
@@ -131,6 +132,9 @@ pub(super) fn judge(known: &[KnownAccount]) -> Denial {
     }
     match known.iter().find(is_local) {
         None => Denial::Unreachable(format!("it may only come from {}, and this was tried by a socket", known[0].host)),
+        Some(account) if account.has_no_password => {
+            Denial::Unreachable("it is let in as the system user of its name, and by no password".to_owned())
+        }
         Some(account) if account.needs_tls => {
             Denial::Unreachable("it has to speak TLS, which a socket does not".to_owned())
         }

@@ -279,9 +279,10 @@ impl Explain for ProveError {
                     .to_owned(),
             ),
             Self::ServerAccount { .. } => Some(
-                "their probes or state transfers would fail after a restore; set that Secret back to the password of that \
-                 time, or choose a backup taken since it was changed: kubectl mariadb-backup list\n\
-                 where nothing of them logs in with it: restore --ignore-logins"
+                "choose a backup taken since it was changed: kubectl mariadb-backup list\n\
+                 or give the account and that Secret, both at once, the password of that time, until the restore is done: \
+                 running pods see a changed Secret, too\n\
+                 or, where nothing of them logs in with it: kubectl mariadb-backup restore BACKUP --ignore-logins"
                     .to_owned(),
             ),
             Self::Prepare { .. } | Self::Died { .. } | Self::NoAnswer { .. } => Some(

@@ -304,7 +304,7 @@ fn orders_that_make_no_sense_and_backups_of_the_original_are_refused_untouched()
 fn what_a_refused_login_means_goes_by_the_accounts_in_the_backup() {
     use crate::ports::prove::KnownAccount;
     use check::{Denial, judge};
-    let known = |host: &str, needs_tls| KnownAccount { host: host.to_owned(), needs_tls };
+    let known = |host: &str, needs_tls| KnownAccount { host: host.to_owned(), needs_tls, has_no_password: false };
     assert_eq!(judge(&[]), Denial::Unknown);
     assert_eq!(judge(&[known("10.%", false), known("%", false)]), Denial::WrongPassword);
     assert!(matches!(judge(&[known("10.%", false)]), Denial::Unreachable(why) if why.contains("10.%")));
@@ -326,7 +326,7 @@ fn what_was_unpacked_goes_at_the_end_when_that_is_wished_whatever_came_of_it() {
 
 #[test]
 fn an_account_of_the_servers_own_pods_that_is_not_let_in_is_found_before_anything_is_touched() {
-    let host = |host: &str| KnownAccount { host: host.to_owned(), needs_tls: false };
+    let host = |host: &str| KnownAccount { host: host.to_owned(), needs_tls: false, has_no_password: false };
     let of = |may_fail: bool, refused: Option<Vec<KnownAccount>>| {
         let store = Memory::default();
         let order = ProveOrder { server_logins_may_fail: may_fail, ..order(put_chain(&store)) };
@@ -339,7 +339,8 @@ fn an_account_of_the_servers_own_pods_that_is_not_let_in_is_found_before_anythin
     assert_eq!(failure(&of(false, Some(vec![]))), (ExitCode::Credentials, said));
     for (ran, warned) in [
         (of(true, Some(vec![host("localhost")])), "is not the one in the backup"),
-        (of(false, Some(vec![host("10.%")])), "was not tried: it may only come from 10.%"),
+        (of(false, Some(vec![host("10.%")])), ""),
+        (of(false, Some(vec![KnownAccount { has_no_password: true, ..host("localhost") }])), ""),
         (of(false, None), ""),
     ] {
         assert!(matches!(ran.outcome.end, End::Done(_)), "{:?}", ran.outcome);
@@ -355,4 +356,15 @@ fn a_tool_of_another_series_is_refused_before_anything_is_unpacked() {
     assert_eq!(code, ExitCode::Refused);
     assert!(said.contains("11.4.2-MariaDB"), "{said}");
     assert_eq!(steps(&ran, "make"), [""; 0]);
+}
+
+#[test]
+fn an_account_that_may_only_have_made_the_first_data_stands_in_nobody_s_way() {
+    let store = Memory::default();
+    let ran = run_order(&store, &order(put_chain(&store)), |state| {
+        (state.has_server_account, state.is_only_a_variable) = (true, true);
+        state.server_refused = Some(vec![]);
+    });
+    assert!(matches!(ran.outcome.end, End::Done(_)), "{:?}", ran.outcome);
+    assert_eq!(ran.outcome.warnings, [""; 0]);
 }

@@ -50,6 +50,8 @@ pub(super) struct State {
     pub(super) is_of_another_series: bool,
     /// Whether there is an account that the servers' own pods use.
     pub(super) has_server_account: bool,
+    /// Whether nothing of the pods needs it for sure.
+    pub(super) is_only_a_variable: bool,
     /// As which it is known where it is not let in.
     pub(super) server_refused: Option<Vec<KnownAccount>>,
     /// The scratch is full once the tool works in it.
@@ -307,7 +309,12 @@ impl ProofSql for Sim {
             return Vec::new();
         }
         let refused = self.effect("log in as servers").map(|()| self.lock().server_refused.clone());
-        vec![ServerLogIn { username: "root".to_owned(), from: "key k of Secret s".to_owned(), refused }]
+        vec![ServerLogIn {
+            username: "root".to_owned(),
+            from: "key k of Secret s".to_owned(),
+            is_needed: !self.lock().is_only_a_variable,
+            refused,
+        }]
     }
 
     async fn schemas(&self) -> Result<Vec<String>, PortError> {
