@@ -237,7 +237,7 @@ fn a_runner_that_shows_no_sign_of_work_is_given_up_and_the_next_run_does_the_wor
     world.lock().script = RunnerScript::Mute;
     let failure = run(&world, "mute", &Asked::Keep(Wish::Prune)).unwrap().unwrap_err();
     assert_eq!(failure.code, ExitCode::FailedInCluster);
-    assert!(failure.message.contains("showed no sign of work for 3 h"), "{}", failure.message);
+    assert!(failure.message.contains("showed no sign of work for 3h"), "{}", failure.message);
     world.lock().script = RunnerScript::Good;
     assert_eq!(run(&world, "next", &Asked::Keep(Wish::Prune)), Some(Ok(())));
     let quiet = full_house();
