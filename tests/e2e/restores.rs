@@ -325,6 +325,7 @@ fn a_restore_killed_while_it_removes_what_is_left_is_finished() {
 pub(crate) struct YoungerPassword<'a> {
     cluster: &'a Cluster,
     before: String,
+    is_given_back: bool,
 }
 
 impl<'a> YoungerPassword<'a> {
@@ -332,27 +333,47 @@ impl<'a> YoungerPassword<'a> {
     pub(crate) fn new(cluster: &'a Cluster) -> Self {
         let template = "go-template={{.data.password | base64decode}}";
         let before = cluster.kubectl(&["get", "secret", "mariadb-root", "-o", template]);
-        let younger = Self { cluster, before };
+        let younger = Self { cluster, before, is_given_back: false };
         younger.give("younger");
         younger
     }
 
     fn give(&self, password: &str) {
-        let client = format!("[client]\nuser=root\npassword={password}\nsocket=/run/mysqld/mysqld.sock\n");
-        let patch = serde_json::json!({"stringData": {"password": password, "client.cnf": client}}).to_string();
         self.cluster.sql("mariadb-server-0", &format!("ALTER USER root@localhost IDENTIFIED BY '{password}'"));
-        self.cluster.kubectl(&["patch", "secret", "mariadb-root", "--type", "merge", "-p", &patch]);
+        self.cluster.kubectl(&["patch", "secret", "mariadb-root", "--type", "merge", "-p", &secret_with(password)]);
     }
 
     /// The old cluster is back, with what was done after the backup; all is given back as it was.
     #[track_caller]
-    pub(crate) fn the_old_cluster_is_back(self) {
+    pub(crate) fn the_old_cluster_is_back(mut self) {
         let cluster = self.cluster;
         until("the cluster is Ready with the younger password", || (cluster.ready() == 3).then_some(()));
         is_as_it_was_by(cluster, "younger");
         self.give(&self.before);
+        self.is_given_back = true;
         cluster.healthy();
         nothing_is_left(cluster, 3);
+    }
+}
+
+fn secret_with(password: &str) -> String {
+    let client = format!("[client]\nuser=root\npassword={password}\nsocket=/run/mysqld/mysqld.sock\n");
+    serde_json::json!({"stringData": {"password": password, "client.cnf": client}}).to_string()
+}
+
+impl Drop for YoungerPassword<'_> {
+    /// A test that fails must not take those after it along.
+    fn drop(&mut self) {
+        if self.is_given_back {
+            return;
+        }
+        let namespace = ["-n", &self.cluster.namespace];
+        let alter = format!("ALTER USER root@localhost IDENTIFIED BY '{}'", self.before);
+        let login = format!("mariadb -uroot -pyounger --socket=/run/mysqld/mysqld.sock -e \"{alter}\"");
+        let exec = ["exec", "mariadb-server-0", "-c", "mariadb", "--", "bash", "-c", &login];
+        run("kubectl", &[&namespace[..], &exec].concat());
+        let patch = ["patch", "secret", "mariadb-root", "--type", "merge", "-p", &secret_with(&self.before)];
+        run("kubectl", &[&namespace[..], &patch].concat());
     }
 }
 
