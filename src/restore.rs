@@ -103,6 +103,11 @@ impl Observed<'_> {
         Inputs { catalogue: &self.catalogue, settings: self.settings, cluster: self.cluster, job: self.job }
     }
 
+    /// Whether the server of that pod answered.
+    fn answers(&self, pod: &str) -> bool {
+        self.members.iter().any(|(of, member)| of == pod && member.is_ok())
+    }
+
     /// The first server that answered.
     fn answering(&self) -> Option<&Member> {
         self.members.iter().find_map(|(_, member)| member.as_ref().ok())
@@ -185,8 +190,7 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
 /// The replicas beside the leader whose volumes' roots are their data directories. Of one that does not answer, nobody
 /// knows whether a runner could start beside it.
 fn emptied(observed: &Observed<'_>, debt: &RestoreDebt) -> Vec<Replica> {
-    let answers = |pod: &str| observed.members.iter().any(|(of, member)| of == pod && member.is_ok());
-    let others = debt.others.iter().filter(|other| !debt.place.has_siblings() && answers(&other.pod));
+    let others = debt.others.iter().filter(|other| !debt.place.has_siblings() && observed.answers(&other.pod));
     others.cloned().collect()
 }
 
@@ -206,8 +210,7 @@ fn previous(observed: &Observed<'_>) -> Option<String> {
 /// Whether the old cluster could come back once the leader's volume was written: from the data set aside, or
 /// from another replica, which must have said that it has them.
 fn has_way_back(observed: &Observed<'_>, debt: &RestoreDebt) -> bool {
-    let has_data = |pod: &str| observed.members.iter().any(|(of, member)| of == pod && member.is_ok());
-    debt.place.has_siblings() || debt.others.iter().any(|other| has_data(&other.pod))
+    debt.place.has_siblings() || debt.others.iter().any(|other| observed.answers(&other.pod))
 }
 
 /// Looks at the leader's volume, whose room decides whether the plan can be carried out. Changes nothing.

@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::bytes::of_quantity;
-use super::order::StoreName;
-use super::order::{Bootstrap, Depth, OnCorrupt};
+use super::order::{Bootstrap, Depth, OnCorrupt, StoreName};
 
 /// Where a setting was wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -111,6 +111,14 @@ pub struct Workload {
     pub keepers: Vec<Keeper>,
 }
 
+impl Workload {
+    /// The claim of a replica, as it is.
+    #[must_use]
+    pub fn claim_of(&self, replica: &Replica) -> Option<&ClaimView> {
+        self.replicas.iter().find(|(of, _)| of == replica)?.1.as_ref()
+    }
+}
+
 /// An object of a GitOps tool that sets a StatefulSet back to what stands in a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keeper {

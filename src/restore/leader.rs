@@ -125,8 +125,7 @@ pub(super) fn store_scratch(job: &str) -> String {
 
 /// Whether a chain can be read by a runner on that replica's volume.
 pub(super) fn can_read(observed: &Observed<'_>, chain: &Chain, leader: &Replica) -> bool {
-    let claim =
-        observed.workload.replicas.iter().find(|(replica, _)| replica == leader).and_then(|(_, claim)| claim.as_ref());
+    let claim = observed.workload.claim_of(leader);
     let meets = || claim.zip(observed.store.as_ref()).is_some_and(|(claim, store)| meet(store, claim));
     !chain.uses(StoreName::Local) || meets()
 }

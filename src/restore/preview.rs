@@ -59,9 +59,7 @@ fn volumes(plan: &RestorePlan, observed: &Observed<'_>) -> Vec<VolumePlan> {
         (false, _) => "is emptied and gets the restored data",
     };
     let plan_of = |replica: &Replica, what: String| {
-        let claim =
-            observed.workload.replicas.iter().find(|(of, _)| of == replica).and_then(|(_, claim)| claim.as_ref());
-        let size_bytes = claim.and_then(|claim| claim.capacity_bytes);
+        let size_bytes = observed.workload.claim_of(replica).and_then(|claim| claim.capacity_bytes);
         VolumePlan { pod: replica.pod.clone(), claim: replica.claim.clone(), size_bytes, what }
     };
     let other = |replica: &Replica| {
