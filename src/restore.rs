@@ -9,9 +9,8 @@
 //! Every choice is made in [`plan`]. The plan is recorded as an obligation before the first effect, with
 //! the stage it has reached; [`resume`] goes on from there when the conductor died.
 
-use futures::future::join_all;
+use std::collections::BTreeMap;
 
-use crate::errand;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Catalogue;
 use crate::model::cluster::{ClaimView, ClusterView};
@@ -19,10 +18,9 @@ use crate::model::command;
 use crate::model::galera::Member;
 use crate::model::obligation::{Debt, OBLIGATION_SCHEMA, Obligation, RestoreDebt, ScratchPlace, Stage};
 use crate::model::order::{Refill, RestoreRequest, StoreName};
-use crate::model::outcome::Explain;
 use crate::model::report::{RestorePreview, RestoreReport, VolumeReport};
 use crate::model::settings::Settings;
-use crate::model::workload::{Replica, Scale, Workload};
+use crate::model::workload::{Scale, Workload};
 use crate::patience::patiently;
 use crate::ports::PortError;
 use crate::ports::conductor::RunnerSpec;
@@ -33,6 +31,7 @@ use crate::stores::Inputs;
 mod course;
 mod error;
 mod leader;
+mod look;
 mod obstacles;
 mod phase1_lend;
 mod phase1_prove;
@@ -49,9 +48,14 @@ mod volume;
 
 pub use error::RestoreError;
 pub use leader::Leader;
+pub use look::settle;
 
 use course::{Course, Limits};
+use leader::{Wanted, WhyNot};
 use phase1_prove::Proven;
+
+/// What an unpacked backup grows by while it is prepared and served.
+const GROWTH_BYTES: u64 = 64 << 20;
 
 /// Everything a restore's plan is made from.
 pub struct Observed<'a> {
@@ -65,8 +69,10 @@ pub struct Observed<'a> {
     pub workload: Workload,
     /// What every server said, by pod; the error's text where one did not answer.
     pub members: Vec<(String, Result<Member, String>)>,
-    /// The claim of the local store; `None` when that is not used.
+    /// The claim of the local store, or the one that was named to unpack on; `None` when neither is used.
     pub store: Option<ClaimView>,
+    /// What was seen of data volumes so far, by the pod of their replica; `None` of one that could not be looked at.
+    pub looks: BTreeMap<String, Option<VolumeReport>>,
     /// The Job's name.
     pub job: &'a str,
     /// Now.
@@ -82,8 +88,6 @@ pub struct RestorePlan {
     pub leader: Leader,
     /// What is recorded before the first effect.
     pub debt: RestoreDebt,
-    /// Other replicas whose volumes have to be emptied whole, as far as their servers answer.
-    emptied: Vec<Replica>,
     /// Those of the chain that this cluster's own catalogue has: proven, they count as verified.
     own: Vec<BackupId>,
     /// The runners that prove it: the next is tried where one finds its copy damaged.
@@ -108,6 +112,11 @@ impl Observed<'_> {
         self.members.iter().any(|(of, member)| of == pod && member.is_ok())
     }
 
+    /// What was seen of the volume of that pod's replica.
+    fn look_at(&self, pod: &str) -> Option<&VolumeReport> {
+        self.looks.get(pod)?.as_ref()
+    }
+
     /// The first server that answered.
     fn answering(&self) -> Option<&Member> {
         self.members.iter().find_map(|(_, member)| member.as_ref().ok())
@@ -129,15 +138,18 @@ fn sync_of(chain: &Chain, request: &RestoreRequest) -> Option<String> {
 pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<RestorePlan, RestoreError> {
     let inputs = observed.inputs();
     let nearest = [StoreName::Local, StoreName::S3];
-    let chain = Chain::of(&inputs, &request.backup, request.store, nearest)?;
+    // Beside a claim to unpack on, the volume of backups is not mounted.
+    let store = if request.scratch_claim.is_some() { Some(StoreName::S3) } else { request.store };
+    let chain = Chain::of(&inputs, &request.backup, store, nearest)?;
     let unpacked_bytes = chain.unpacked_bytes(&inputs).ok();
     let obstacles = obstacles::of(observed, request);
     if !obstacles.is_empty() {
         return Err(RestoreError::Obstacles(obstacles));
     }
     let place = leader::data_place(observed);
-    let leader = leader::choose(observed, &chain, &place, request.leader)
-        .map_err(|reasons| RestoreError::NoLeader { reasons, sync: sync_of(&chain, request) })?;
+    let bytes = unpacked_bytes.map(|bytes| bytes.saturating_add(GROWTH_BYTES));
+    let wanted = leader::Wanted { chain: &chain, place, bytes, request };
+    let leader = leader::choose(observed, &wanted).map_err(|reasons| no_leader(observed, &wanted, reasons))?;
     let others = leader::others(&observed.workload, &leader.replica);
     let debt = RestoreDebt {
         backup: request.backup.clone(),
@@ -145,11 +157,11 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
         leader: leader.replica.clone(),
         lent: phase1_lend::place(observed, &leader, &others, request.refill)?,
         lent_is_whole: false,
-        store_claim: Some(observed.settings.store_claim.clone()),
+        store_claim: Some(store_claim(observed).to_owned()),
         others,
         saved: saved(&observed.workload),
         stood_at_zero: observed.workload.scale.replicas == 0,
-        place,
+        place: leader.place.clone(),
         scratch: leader.scratch.clone(),
         previous: previous(observed),
         starts_at_any_ordinal: observed.workload.starts_at_any_ordinal,
@@ -169,11 +181,12 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
         let silent = observed.members.iter().filter_map(|(pod, said)| Some(format!("{pod}: {}", said.as_ref().err()?)));
         return Err(RestoreError::NoWayBack {
             cluster: observed.cluster.statefulset.clone(),
+            is_full: debt.place.is_full,
             silent: silent.collect(),
         });
     }
     let mut chains = vec![chain.clone()];
-    let other = Chain::of(&inputs, &request.backup, request.store, [StoreName::S3, StoreName::Local])?;
+    let other = Chain::of(&inputs, &request.backup, store, [StoreName::S3, StoreName::Local])?;
     chains.extend((other != chain && leader::can_read(observed, &other, &leader.replica)).then_some(other));
     let proofs = chains.iter().enumerate();
     let proofs =
@@ -183,15 +196,23 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
     let (limits, refill) = (Limits::of(observed.settings), request.refill);
     // A backup of another cluster may have the name of one of ours.
     let own = if request.of_another.is_none() { chain.members.clone() } else { vec![] };
-    let emptied = emptied(observed, &debt);
-    Ok(RestorePlan { chain, leader, debt, emptied, own, proofs, refill, limits, unpacked_bytes, remarks })
+    Ok(RestorePlan { chain, leader, debt, own, proofs, refill, limits, unpacked_bytes, remarks })
 }
 
-/// The replicas beside the leader whose volumes' roots are their data directories. Of one that does not answer, nobody
-/// knows whether a runner could start beside it.
-fn emptied(observed: &Observed<'_>, debt: &RestoreDebt) -> Vec<Replica> {
-    let others = debt.others.iter().filter(|other| !debt.place.has_siblings() && observed.answers(&other.pod));
-    others.cloned().collect()
+/// The claim whose volume is mounted where backups are: theirs, or the one that was named to unpack on.
+fn store_claim<'a>(observed: &'a Observed<'_>) -> &'a str {
+    observed.store.as_ref().map_or(&observed.settings.store_claim, |store| &store.name)
+}
+
+/// Why nobody can lead, and what would make it possible.
+fn no_leader(observed: &Observed<'_>, wanted: &Wanted<'_>, reasons: Vec<WhyNot>) -> RestoreError {
+    let request = wanted.request;
+    let lacks_place = request.scratch_claim.is_none() && reasons.iter().any(|why| why.lacks_place);
+    RestoreError::NoLeader {
+        reasons: reasons.into_iter().map(|why| why.words).collect(),
+        sync: sync_of(wanted.chain, request),
+        place_bytes: wanted.bytes.filter(|_| lacks_place && observed.settings.stores.uses(StoreName::S3)),
+    }
 }
 
 /// What the StatefulSet shall ask for at the end: what it asks for now, or as many as were found of one that
@@ -210,44 +231,13 @@ fn previous(observed: &Observed<'_>) -> Option<String> {
 /// Whether the old cluster could come back once the leader's volume was written: from the data set aside, or
 /// from another replica, which must have said that it has them.
 fn has_way_back(observed: &Observed<'_>, debt: &RestoreDebt) -> bool {
-    debt.place.has_siblings() || debt.others.iter().any(|other| observed.answers(&other.pod))
-}
-
-/// Looks at the leader's volume, whose room decides whether the plan can be carried out. Changes nothing.
-///
-/// # Errors
-/// The volume cannot be looked at, or has not the room.
-pub async fn look(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Result<VolumeReport, RestoreError> {
-    let spec = volume::look(plan, job, &plan.leader.replica, plan.leader.pod.clone());
-    let report: VolumeReport =
-        errand::run(&spec, plan.limits.start, ports.conductor, |_| {}).await.map_err(|error| RestoreError::Look {
-            pod: plan.leader.replica.pod.clone(),
-            failure: Box::new(error.into_failure()),
-        })?;
-    if !report.has_data && !report.is_empty {
-        let (pod, directory) = (plan.leader.replica.pod.clone(), plan.debt.place.directory.clone());
-        return Err(RestoreError::NoData { pod, directory });
-    }
-    let others = plan.emptied.iter().map(|other| async move {
-        let spec = volume::look(plan, job, other, Some(other.pod.clone()));
-        (other, errand::run::<VolumeReport>(&spec, plan.limits.start, ports.conductor, |_| {}).await)
-    });
-    // Of one that cannot be looked at, what is in its way shows when it joins.
-    let others: Vec<_> = join_all(others).await.into_iter().filter_map(|(of, look)| Some((of, look.ok()?))).collect();
-    let all = std::iter::once((&plan.leader.replica, &report)).chain(others.iter().map(|(of, look)| (*of, look)));
-    for (replica, look) in all {
-        if let Some(what) = &look.unremovable {
-            return Err(RestoreError::Unremovable { pod: replica.pod.clone(), what: what.clone() });
-        }
-    }
-    phase1_prove::check_room(plan, &report)?;
-    Ok(report)
+    debt.place.has_room_beside() || debt.others.iter().any(|other| observed.answers(&other.pod))
 }
 
 /// Says what would be done.
 #[must_use]
-pub fn preview(plan: &RestorePlan, observed: &Observed<'_>, look: &VolumeReport) -> RestorePreview {
-    preview::of(plan, observed, look)
+pub fn preview(plan: &RestorePlan, observed: &Observed<'_>) -> RestorePreview {
+    preview::of(plan, observed)
 }
 
 /// Carries a restore out.

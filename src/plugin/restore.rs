@@ -17,7 +17,7 @@ use crate::adapters::kubernetes::cluster::KubernetesCluster;
 use crate::exit_code::ExitCode;
 use crate::model::cluster::ClusterView;
 use crate::model::obligation::{Obligation, RestoreDebt};
-use crate::model::order::{Order, RecoverRequest, RestoreRequest, Task};
+use crate::model::order::{Order, RecoverRequest, RestoreRequest, StoreName, Task};
 use crate::model::outcome::{End, Failure};
 use crate::model::report::{RestorePreview, RunReport};
 use crate::ports::conductor::Cluster;
@@ -33,6 +33,7 @@ pub(crate) async fn run(
     if !flags.dry_run && !flags.yes && asking.is_none() {
         return Err(unasked("restore"));
     }
+    check_places(flags)?;
     let source = find::cluster_or_remains(session, flags.statefulset.as_deref()).await?;
     let target = elsewhere::target(flags.to.as_deref(), session, &source).await?;
     let view = look(&target.session, &target.statefulset).await?;
@@ -55,6 +56,7 @@ pub(crate) async fn run(
         leader: flags.leader,
         refill: flags.refill.map(Into::into),
         replicas: flags.replicas,
+        scratch_claim: flags.scratch_claim.clone(),
         keep_old_data: flags.keep_old_data,
         no_rollback: flags.no_rollback,
         gitops_paused: flags.gitops_paused,
@@ -77,6 +79,20 @@ pub(crate) async fn run(
     let request = RestoreRequest { dry_run: false, leader: request.leader.or(leader), ..request };
     see_through(&order(&target.statefulset, Task::Restore(request), settings), &flags.run, &target.session, screen)
         .await
+}
+
+/// Refuses to read from one volume and unpack on another: a runner is placed beside one.
+fn check_places(flags: &RestoreFlags) -> Result<(), Failure> {
+    let is_local = flags.store.is_some_and(|store| StoreName::Local == store.into());
+    match &flags.scratch_claim {
+        Some(claim) if is_local => {
+            let what = format!(
+                "what is unpacked on claim {claim} is taken from S3, and --store asks for the volume of backups"
+            );
+            Err(Failure::new(ExitCode::Usage, what).with_hint("leave --store out, or --scratch-claim"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The same command, as far as it says which backup and which cluster.

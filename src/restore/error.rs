@@ -24,21 +24,25 @@ pub enum RestoreError {
         reasons: Vec<String>,
         /// The command that makes a copy any node can read, where the backup is read from a volume.
         sync: Option<String>,
+        /// What a claim to unpack on has to hold, where one would help.
+        place_bytes: Option<u64>,
     },
     /// It could not be undone.
     #[error(
-        "if the restored data did not start, the old data of {cluster} could not be brought back: nothing can be set aside beside a data directory that is the root of its volume, and no other replica answers that would still have them{}",
-        joined(.silent)
+        "if the restored data did not start, the old data of {cluster} could not be brought back: {}, and no other replica answers that would still have them{}",
+        why_not_aside(*.is_full), joined(.silent)
     )]
     NoWayBack {
         /// The cluster.
         cluster: String,
+        /// Whether only the room for both is missing.
+        is_full: bool,
         /// What came of asking those that did not answer.
         silent: Vec<String>,
     },
     /// The old data cannot be given up.
     #[error(
-        "nobody may remove {what} from the data directory of {pod}, which is the root of its volume; nothing was changed"
+        "nobody may remove {what} from the data directory of {pod}, beside which nothing can be set aside; nothing was changed"
     )]
     Unremovable {
         /// Its pod.
@@ -64,23 +68,6 @@ pub enum RestoreError {
         pod: String,
         /// The directory below the volume's root.
         directory: String,
-    },
-    /// There is no room to unpack.
-    #[error(
-        "{backup} takes {} unpacked, and the volume of {pod} has {} left (with {} kept free for its server)",
-        bytes::human(*.needed_bytes), bytes::human(*.free_bytes), bytes::human(*.reserve_bytes)
-    )]
-    NoRoom {
-        /// The backup.
-        backup: BackupId,
-        /// The pod.
-        pod: String,
-        /// What it takes.
-        needed_bytes: u64,
-        /// What is left.
-        free_bytes: u64,
-        /// What is kept free.
-        reserve_bytes: u64,
     },
     /// The obligation could not be recorded.
     #[error("cannot record that a restore begins; nothing was changed")]
@@ -143,6 +130,30 @@ pub enum RestoreError {
 /// What finishes what stands.
 const RECOVER: &str = "kubectl mariadb-backup recover";
 
+/// Why old data cannot be set aside.
+pub(super) fn why_not_aside(is_full: bool) -> &'static str {
+    if is_full {
+        "its volume has no room for them beside the restored ones"
+    } else {
+        "nothing can be set aside beside a data directory that is the root of its volume"
+    }
+}
+
+/// What would let a replica be started first.
+fn possible(sync: Option<&str>, place_bytes: Option<u64>) -> String {
+    let mut ways = vec!["leave --leader out where it was given".to_owned()];
+    ways.extend(
+        sync.map(|sync| {
+            format!("or make a copy that any node can read: {sync}\nand restore that one, with --store s3")
+        }),
+    );
+    ways.extend(place_bytes.map(|bytes| {
+        let size = bytes::human(bytes);
+        format!("or make a claim of {size} or more that can be mounted beside it, and have the backup of S3 unpacked there: --scratch-claim NAME")
+    }));
+    ways.join("; ")
+}
+
 fn joined(silent: &[String]) -> String {
     if silent.is_empty() { String::new() } else { format!(" ({})", silent.join("; ")) }
 }
@@ -156,8 +167,7 @@ impl Explain for RestoreError {
             | Self::NoLeader { .. }
             | Self::NoWayBack { .. }
             | Self::Unremovable { .. }
-            | Self::CannotLend(_)
-            | Self::NoRoom { .. } => ExitCode::Refused,
+            | Self::CannotLend(_) => ExitCode::Refused,
             Self::Look { failure, .. } | Self::NotProven { failure, .. } => failure.code,
             Self::NotBegun { .. } | Self::Interrupted { .. } | Self::NotJoined { .. } => ExitCode::FailedInCluster,
             Self::RolledBack { .. } => ExitCode::RolledBack,
@@ -171,12 +181,7 @@ impl Explain for RestoreError {
             Self::Obstacles(_) => {
                 Some("nothing was changed; clear what stands in the way and order it again".to_owned())
             }
-            Self::NoLeader { sync, .. } => {
-                let copy = sync.as_ref().map(|sync| {
-                    format!("; or make a copy that any node can read: {sync}\nand restore that one, with --store s3")
-                });
-                Some(format!("leave --leader out where it was given{}", copy.unwrap_or_default()))
-            }
+            Self::NoLeader { sync, place_bytes, .. } => Some(possible(sync.as_deref(), *place_bytes)),
             Self::Unremovable { .. } => {
                 Some("see in that pod who owns it, and whether it is immutable: ls -ln, lsattr".to_owned())
             }
@@ -188,9 +193,6 @@ impl Explain for RestoreError {
             Self::NoData { .. } => Some(
                 "a replica that answers says where its data are: bring one up, or see what is on the volume".to_owned(),
             ),
-            Self::NoRoom { .. } => {
-                Some("make its claim larger, or start with a replica that has more room: --leader ORDINAL".to_owned())
-            }
             Self::NotBegun { source } => source.hint(),
             Self::Interrupted { .. } => Some(format!("to go on with it, or bring the old cluster back: {RECOVER}")),
             Self::NotJoined { .. } => {

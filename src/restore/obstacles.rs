@@ -30,6 +30,9 @@ pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest) -> Vec<Strin
     found.extend(workload.keepers.iter().filter(|_| !request.gitops_paused).map(kept));
     found.extend(bootstrap(observed));
     for (replica, claim) in &workload.replicas {
+        if request.scratch_claim.as_ref() == Some(&replica.claim) {
+            found.push(format!("claim {} holds data of the cluster, so nothing is unpacked there", replica.claim));
+        }
         let Some(claim) = claim else { continue };
         // One that waits for its first pod is bound once that starts.
         if claim.phase != "Bound" && !claim.waits_for_consumer {

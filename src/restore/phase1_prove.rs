@@ -2,7 +2,7 @@
 
 use super::course::Course;
 use super::leader::Leader;
-use super::{Observed, RestoreError, RestorePlan, volume};
+use super::{Observed, RestorePlan, store_claim, volume};
 use crate::catalogue;
 use crate::errand;
 use crate::exit_code::ExitCode;
@@ -12,15 +12,12 @@ use crate::model::galera::Position;
 use crate::model::obligation::ScratchPlace;
 use crate::model::order::{ORDER_VERSION, ProveOrder, RunnerOrder, RunnerTask, StoreName};
 use crate::model::outcome::{Explain, Failure, in_full};
-use crate::model::report::{ProveReport, VolumeReport};
+use crate::model::report::ProveReport;
 use crate::patience::patiently;
 use crate::ports::conductor::{ConductorPorts, DataVolume, RunnerSpec};
 use crate::ports::restore::RestorePorts;
 use crate::proof::Chain;
 use crate::stores;
-
-/// What an unpacked backup grows by while it is prepared and served.
-const GROWTH_BYTES: u64 = 64 << 20;
 
 /// Plans the runner that proves a chain on the leader's volume, or on that of backups.
 pub(super) fn runner(
@@ -39,50 +36,18 @@ pub(super) fn runner(
     };
     let data = DataVolume { claim: leader.replica.claim.clone(), beside: leader.pod.clone() };
     let uses_store = chain.uses(StoreName::Local) || !is_beside;
+    // A claim that was made for this need not be bound yet: it has to be where the data are.
+    let stays_near = is_beside || store_claim(observed) != settings.store_claim;
     RunnerSpec {
         name: format!("{}-prove-{}", observed.job, number + 1),
         order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Prove(order) },
         beside: None,
-        data: is_beside.then_some(data),
-        store_claim: uses_store.then(|| settings.store_claim.clone()),
+        data: stays_near.then_some(data),
+        store_claim: uses_store.then(|| store_claim(observed).to_owned()),
         s3: stores::mounts(settings).filter(|_| chain.uses(StoreName::S3)),
         scratch: None,
         operator_secret: Some(settings.operator_secret.clone()),
         backup_secret: Some(settings.backup_secret.clone()),
-    }
-}
-
-/// Refuses where the volume that was looked at has not the room: beside its data, or in their place.
-pub(super) fn check_room(plan: &RestorePlan, look: &VolumeReport) -> Result<(), RestoreError> {
-    let Some(unpacked) = plan.unpacked_bytes else { return Ok(()) };
-    let (free_bytes, reserve_bytes) = match plan.debt.scratch {
-        ScratchPlace::Beside => (look.free_bytes, plan.reserve_bytes()),
-        // The old data are gone by then.
-        ScratchPlace::Store(_) => (look.free_bytes.saturating_add(look.data_bytes), 0),
-    };
-    let needed_bytes = unpacked.saturating_add(GROWTH_BYTES);
-    if needed_bytes.saturating_add(reserve_bytes) <= free_bytes {
-        return Ok(());
-    }
-    Err(RestoreError::NoRoom {
-        backup: plan.debt.backup.clone(),
-        pod: plan.leader.replica.pod.clone(),
-        needed_bytes,
-        free_bytes,
-        reserve_bytes,
-    })
-}
-
-impl RestorePlan {
-    /// What is kept free on a volume on which a server lives.
-    pub(super) fn reserve_bytes(&self) -> u64 {
-        self.proofs
-            .iter()
-            .find_map(|spec| match &spec.order.task {
-                RunnerTask::Prove(order) => Some(order.reserve_bytes),
-                _ => None,
-            })
-            .unwrap_or_default()
     }
 }
 
@@ -159,9 +124,9 @@ pub(super) async fn abandon(course: &mut Course<'_>) {
     }
 }
 
-/// Only what lies beside a data directory is removed here; the store sweeps its own unfinished work.
+/// The volume of backups is left alone here: it sweeps its own unfinished work.
 async fn remove_scratch(course: &mut Course<'_>) -> Result<(), String> {
-    if course.debt.scratch != ScratchPlace::Beside {
+    if course.debt.scratch != ScratchPlace::Beside && course.store_claim() == course.limits.store_claim {
         return Ok(());
     }
     let leader = course.debt.leader.clone();

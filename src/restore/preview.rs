@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Observed, RestorePlan, has_way_back};
+use super::{Observed, RestorePlan, has_way_back, store_claim};
 use crate::model::catalogue::Entry;
 use crate::model::galera::{Member, Position};
 use crate::model::obligation::{RestoreDebt, ScratchPlace};
@@ -14,7 +14,8 @@ use crate::model::span;
 use crate::model::workload::Replica;
 
 /// Writes it from a plan and what was seen.
-pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>, look: &VolumeReport) -> RestorePreview {
+pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>) -> RestorePreview {
+    let look = observed.look_at(&plan.leader.replica.pod);
     let debt = &plan.debt;
     let entry = observed.catalogue.entry(&debt.backup);
     RestorePreview {
@@ -29,10 +30,10 @@ pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>, look: &VolumeRepor
         leader: debt.leader.pod.clone(),
         leader_because: plan.leader.because.clone(),
         volumes: volumes(plan, observed),
-        scratch: scratch(plan),
+        scratch: scratch(plan, observed),
         scratch_bytes: plan.unpacked_bytes.unwrap_or_default(),
-        scratch_free_bytes: (debt.scratch == ScratchPlace::Beside).then_some(look.free_bytes),
-        steps: steps(plan),
+        scratch_free_bytes: look.filter(|_| debt.scratch == ScratchPlace::Beside).map(|look| look.free_bytes),
+        steps: steps(plan, observed),
         outage: outage(plan, observed, look),
         way_back: way_back(plan, observed),
         remarks: plan.remarks.clone(),
@@ -53,9 +54,10 @@ fn present(observed: &Observed<'_>) -> Option<Position> {
 
 fn volumes(plan: &RestorePlan, observed: &Observed<'_>) -> Vec<VolumePlan> {
     let debt = &plan.debt;
-    let aside = match (debt.place.has_siblings(), debt.keep_old_data) {
+    let aside = match (debt.place.has_room_beside(), debt.keep_old_data) {
         (true, true) => "gets the restored data; the old ones are set aside on it and kept",
         (true, false) => "gets the restored data; the old ones are set aside on it until all replicas serve",
+        (false, _) if debt.place.is_full => "is emptied, for it has no room for both, and gets the restored data",
         (false, _) => "is emptied and gets the restored data",
     };
     let plan_of = |replica: &Replica, what: String| {
@@ -72,14 +74,17 @@ fn volumes(plan: &RestorePlan, observed: &Observed<'_>) -> Vec<VolumePlan> {
     std::iter::once(plan_of(&debt.leader, aside.to_owned())).chain(debt.others.iter().map(other)).collect()
 }
 
-fn scratch(plan: &RestorePlan) -> String {
+fn scratch(plan: &RestorePlan, observed: &Observed<'_>) -> String {
     match &plan.debt.scratch {
         ScratchPlace::Beside => format!("the volume of {}, beside its data", plan.debt.leader.pod),
+        ScratchPlace::Store(_) if store_claim(observed) != observed.settings.store_claim => {
+            format!("claim {}", store_claim(observed))
+        }
         ScratchPlace::Store(_) => "the local store (the volume of backups)".to_owned(),
     }
 }
 
-fn steps(plan: &RestorePlan) -> Vec<String> {
+fn steps(plan: &RestorePlan, observed: &Observed<'_>) -> Vec<String> {
     let debt = &plan.debt;
     let leader = &debt.leader.pod;
     let from: Vec<_> = [StoreName::Local, StoreName::S3]
@@ -95,7 +100,7 @@ fn steps(plan: &RestorePlan) -> Vec<String> {
         format!(
             "read every byte of the backup from {} and compare it, unpack and prepare it on {}",
             from.join(" and "),
-            scratch(plan)
+            scratch(plan, observed)
         ),
         prove_step(debt),
         match debt.asked().replicas {
@@ -127,8 +132,8 @@ fn prove_step(debt: &RestoreDebt) -> String {
     format!("{prove}{copy}")
 }
 
-fn outage(plan: &RestorePlan, observed: &Observed<'_>, look: &VolumeReport) -> String {
-    let copied = plan.unpacked_bytes.unwrap_or(look.data_bytes);
+fn outage(plan: &RestorePlan, observed: &Observed<'_>, look: Option<&VolumeReport>) -> String {
+    let copied = plan.unpacked_bytes.or_else(|| Some(look?.data_bytes)).unwrap_or_default();
     let how_long = match plan.debt.scratch {
         _ if plan.debt.stood_at_zero => "it is there already, and ends with step 5".to_owned(),
         ScratchPlace::Beside => {
@@ -153,7 +158,7 @@ fn way_back(plan: &RestorePlan, observed: &Observed<'_>) -> Option<String> {
     }
     let (leader, limit) = (&debt.leader.pod, plan.limits.lead.as_secs());
     if debt.stood_at_zero {
-        let from = if debt.place.has_siblings() {
+        let from = if debt.place.has_room_beside() {
             "get back into place"
         } else {
             "come back from the furthest of the other replicas, which are started for it"
@@ -162,7 +167,7 @@ fn way_back(plan: &RestorePlan, observed: &Observed<'_>) -> Option<String> {
             "when {leader} does not serve within {limit} s, the old data {from}, and the cluster is stopped as it was"
         ));
     }
-    let from = if debt.place.has_siblings() {
+    let from = if debt.place.has_room_beside() {
         "from the old data set aside, or the replica that is furthest"
     } else {
         "from the furthest of the replicas that are not touched before"

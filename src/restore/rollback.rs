@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::RestoreError;
 use super::course::{Course, StepError};
+use super::error::why_not_aside;
 use super::phase3_start::{all, answers, ask, forget_bootstrap, start_alone, started};
 use super::positions::Found;
 use super::{phase1_stop, positions, strays};
@@ -69,7 +70,7 @@ async fn back(course: &mut Course<'_>) -> Result<(), StepError> {
     if course.debt.reached >= Stage::Switching {
         put_back(course).await?;
     }
-    if course.debt.stood_at_zero && (course.debt.place.has_siblings() || course.debt.reached < Stage::Switching) {
+    if course.debt.stood_at_zero && (course.debt.place.has_room_beside() || course.debt.reached < Stage::Switching) {
         course.step(Phase::RollBack, "the cluster was stopped before, and stays so");
         return as_it_was(course).await;
     }
@@ -111,7 +112,7 @@ async fn old_serves(course: &Course<'_>) -> Result<bool, StepError> {
 /// Puts the leader's old data back; where none were set aside, only once another replica is known to have
 /// them: the restored ones would be gone too.
 async fn put_back(course: &mut Course<'_>) -> Result<(), StepError> {
-    if !course.debt.place.has_siblings() {
+    if !course.debt.place.has_room_beside() {
         let others = course.debt.others.clone();
         let found = positions::of(course, &others).await?;
         if furthest(course, &found).is_err() {
@@ -124,7 +125,7 @@ async fn put_back(course: &mut Course<'_>) -> Result<(), StepError> {
         }
         if course.debt.opened {
             let leader = &course.debt.leader.pod;
-            let lost = "is lost: nothing can be set aside beside a data directory that is the root of its volume";
+            let lost = format!("is lost: {}", why_not_aside(course.debt.place.is_full));
             warn(course, format!("what clients wrote to {leader} while it served the restored data {lost}"));
         }
     }
@@ -161,7 +162,7 @@ async fn as_it_was(course: &mut Course<'_>) -> Result<(), StepError> {
             let place = format!("what was unpacked may still be on the volume of {} or that of backups", leader.pod);
             warn(course, format!("{place}: {}", error.words()));
         }
-        Ok(()) if course.debt.opened && course.debt.place.has_siblings() => {
+        Ok(()) if course.debt.opened && course.debt.place.has_room_beside() => {
             let place = format!("{RESTORE_DIRECTORY}/failed-{} on claim {}", course.run(), leader.claim);
             warn(course, format!("the restored data stay in {place}: clients may have written to them"));
         }
@@ -203,7 +204,7 @@ fn instructions(course: &Course<'_>) -> String {
     let debt = &course.debt;
     let set = debt.leader.pod.rsplit_once('-').map_or("", |(set, _)| set);
     let claims: Vec<_> = all(course).iter().map(|replica| replica.claim.clone()).collect();
-    let aside = if debt.place.has_siblings() {
+    let aside = if debt.place.has_room_beside() {
         format!(
             "the old data of {} are in .mariadb-backup/old-{} on claim {}, or in its {} again",
             debt.leader.pod,

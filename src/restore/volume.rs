@@ -23,9 +23,7 @@ const HUNG: Duration = Duration::from_mins(20);
 /// The runner that only looks at a volume, beside its server.
 pub(super) fn look(plan: &RestorePlan, job: &str, replica: &Replica, pod: Option<String>) -> RunnerSpec {
     let data = DataVolume { claim: replica.claim.clone(), beside: pod };
-    let name =
-        if *replica == plan.leader.replica { format!("{job}-look") } else { format!("{job}-look-{}", replica.ordinal) };
-    spec(name, order(job, &plan.debt.place, RefillAct::Look, 1), data)
+    spec(format!("{job}-look-{}", replica.ordinal), order(job, &plan.debt.place, RefillAct::Look, 1), data)
 }
 
 fn order(run: &str, place: &DataPlace, act: RefillAct, parallel: u32) -> RefillOrder {
@@ -264,7 +262,7 @@ fn silence(spec: &RunnerSpec) -> Duration {
     let RunnerTask::Refill(order) = &spec.order.task else { return errand::SILENCE };
     match order.act {
         RefillAct::Crown { .. } | RefillAct::Uncrown => HUNG,
-        RefillAct::Switch { .. } | RefillAct::PutBack { .. } if order.place.has_siblings() => HUNG,
+        RefillAct::Switch { .. } | RefillAct::PutBack { .. } if order.place.has_room_beside() => HUNG,
         _ => errand::SILENCE,
     }
 }

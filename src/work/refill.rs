@@ -129,6 +129,11 @@ impl Site<'_> {
         &self.order.place.directory
     }
 
+    /// Something in the data directory, below the volume's root.
+    fn in_data(&self, name: &str) -> String {
+        if self.data().is_empty() { name.to_owned() } else { format!("{}/{name}", self.data()) }
+    }
+
     /// A place of this restore on the volume, beside the data.
     fn beside(&self, what: &str) -> String {
         format!("{RESTORE_DIRECTORY}/{what}-{}", self.order.run)
@@ -170,8 +175,9 @@ impl Site<'_> {
     }
 
     fn tidy_beside(&self, keep_old_data: bool, keep_failed: bool) -> Result<(), RefillError> {
-        if !self.order.place.has_siblings() {
-            return self.forget_begun();
+        self.forget_begun()?;
+        if self.data().is_empty() {
+            return Ok(());
         }
         let names = self.volume.names(RESTORE_DIRECTORY)?;
         let own_old = self.set_aside();
@@ -218,15 +224,11 @@ impl Site<'_> {
             is_empty: self.is_empty()?,
             has_data: names.iter().any(|name| name == "mysql"),
             state: self.volume.state(self.data())?,
-            unremovable: if measures && !self.order.place.has_siblings() {
-                self.volume.unremovable(self.data(), &[OF_THE_FILE_SYSTEM])?
-            } else {
-                None
-            },
+            unremovable: if measures { self.volume.unremovable(self.data(), &[OF_THE_FILE_SYSTEM])? } else { None },
             data_bytes: if measures { self.volume.size(self.data())? } else { 0 },
             free_bytes,
             total_bytes,
-            set_aside: self.order.place.has_siblings() && self.volume.exists(&self.set_aside())?,
+            set_aside: self.order.place.has_room_beside() && self.volume.exists(&self.set_aside())?,
             ..VolumeReport::default()
         })
     }

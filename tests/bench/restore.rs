@@ -57,7 +57,7 @@ fn agent(world: &World, task: RunnerTask) -> (Sample, Value) {
 fn refill(volume: &str, directory: &str, act: RefillAct) -> RunnerTask {
     RunnerTask::Refill(RefillOrder {
         volume: volume.to_owned(),
-        place: DataPlace { directory: directory.to_owned() },
+        place: DataPlace { directory: directory.to_owned(), is_full: false },
         run: "bench".to_owned(),
         act,
         parallel: 2,

@@ -1,6 +1,7 @@
 //! What can get into a restore's way on the worst day: pods that do not end, volumes that are full or
 //! forgotten, files nobody may remove, others who start the cluster again.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::ground::{Cluster, Ledger, ground, kubectl, kubectl_json, run, until};
@@ -83,15 +84,61 @@ fn a_cluster_that_somebody_starts_again_in_the_middle_is_stopped_again() {
 }
 
 #[test]
-fn without_room_to_unpack_nothing_is_begun() {
+fn without_a_place_to_unpack_nothing_is_begun() {
     let cluster = Cluster::with_data();
+    cluster.store_in("s3");
     let name = backed_up_and_lost(&cluster);
     let before = incarnations(&cluster);
     // As much as is free on the volume is to be kept free for its server.
     cluster.set("MARIADB_BACKUP_DATA_FREE", "3900Mi");
     let refused = cluster.plugin(&["restore", &name, "--yes"]).ends_with(6);
-    assert!(refused.stderr.contains(" unpacked, and the volume of "), "{}", refused.stderr);
+    refused.says(" unpacked, its volume has ").says("no volume of backups is used here").says("--scratch-claim NAME");
     assert_eq!(incarnations(&cluster), before, "a server was restarted");
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
+fn without_room_beside_the_data_a_backup_is_unpacked_on_the_volume_of_backups_and_the_old_data_are_set_aside() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    cluster.set("MARIADB_BACKUP_DATA_FREE", "3900Mi");
+    let plan = cluster.plugin(&["restore", &name, "--dry-run"]).ends_with(0).stdout;
+    for told in ["the local store (the volume of backups)", "the old ones are set aside on it", "by copying it"] {
+        assert!(plan.contains(told), "{told}: {plan}");
+    }
+    cluster.plugin(&["restore", &name, "--yes"]).ends_with(0).says("outage ");
+    cluster.healthy();
+    is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
+}
+
+/// Takes all but so much of the room on a replica's data volume.
+fn fill_up(cluster: &Cluster, pod: &str, free_bytes: u64) -> PathBuf {
+    let root = data_volume(cluster, pod);
+    let free = rustix::fs::statvfs(&root).unwrap();
+    let bytes = (free.f_bavail * free.f_frsize).saturating_sub(free_bytes);
+    let filler = root.join("filler");
+    let length = bytes.to_string();
+    let made = Command::new("fallocate").args(["-l", &length]).arg(&filler).status().unwrap();
+    assert!(made.success(), "{length} bytes on the volume of {pod}");
+    filler
+}
+
+#[test]
+fn a_volume_without_room_for_both_gives_its_old_data_up_and_the_way_back_is_another_replica() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let filler = fill_up(&cluster, &cluster.target(), 100 << 20);
+    let plan = cluster.plugin(&["restore", &name, "--dry-run"]);
+    let ran = cluster.plugin(&["restore", &name, "--yes"]);
+    std::fs::remove_file(filler).unwrap();
+    let plan = plan.ends_with(0).stdout;
+    for told in ["it has no room for both", "from the furthest of the replicas that are not touched before"] {
+        assert!(plan.contains(told), "{told}: {plan}");
+    }
+    ran.ends_with(0).says("outage ");
+    cluster.healthy();
+    is_back(&cluster, 3);
     nothing_is_left(&cluster, 3);
 }
 

@@ -1,6 +1,8 @@
 //! Restores of clusters of every shape: flavours, policies, numbers of replicas, stores.
 
-use crate::ground::{Cluster, run, until};
+use std::path::Path;
+
+use crate::ground::{Cluster, ground, run, scratch_file, until};
 use crate::restores::{YoungerPassword, backed_up_and_lost, is_back, nothing_is_left, pods};
 
 /// Waits until every replica is a Synced member among that many.
@@ -93,6 +95,41 @@ fn a_cluster_of_five_comes_back() {
 fn a_cluster_in_the_way_of_openstack_helm_comes_back_by_copy_into_the_root_of_its_volume() {
     let cluster = Cluster::new("shape-mosk", &["--flavour", "mosk"]);
     comes_back(&cluster, 3, &[]);
+}
+
+/// A claim to unpack on, which its first pod binds: there is a volume for it on every node.
+fn claim_to_unpack_on(cluster: &Cluster) {
+    let claim = serde_json::json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "spare", "namespace": cluster.namespace},
+        "spec": {
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "ground-backup",
+            "resources": {"requests": {"storage": "1Gi"}},
+        },
+    });
+    let file = scratch_file("spare-claim", &claim.to_string());
+    cluster.kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn at_the_root_of_its_volume_with_its_backups_in_s3_alone_a_cluster_comes_back_by_a_claim_named_to_unpack_on() {
+    let cluster = Cluster::new("shape-unpack", &["--flavour", "mosk"]);
+    cluster.store_in("s3");
+    claim_to_unpack_on(&cluster);
+    comes_back(&cluster, 3, &["--scratch-claim", "spare"]);
+    let root = ground(&["volume-path", "--namespace", &cluster.namespace, "spare"]);
+    let left: Vec<_> = std::fs::read_dir(Path::new(root.trim()).join(".unfinished")).into_iter().flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
+    let name = cluster.listed().pop().unwrap();
+    let refused = cluster.plugin(&["restore", &name, "--yes"]).ends_with(6);
+    refused.says("so there is no place to unpack").says("--scratch-claim NAME");
+    cluster.plugin(&["restore", &name, "--yes", "--scratch-claim", "nowhere"]).ends_with(10).says("nowhere");
+    let data = "mysql-data-mariadb-server-1";
+    cluster
+        .plugin(&["restore", &name, "--yes", "--scratch-claim", data])
+        .ends_with(6)
+        .says("holds data of the cluster");
 }
 
 #[test]

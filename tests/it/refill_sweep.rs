@@ -157,18 +157,25 @@ impl Site {
         Self {
             _directory: volume,
             root,
-            place: DataPlace { directory: directory.to_owned() },
+            place: DataPlace { directory: directory.to_owned(), is_full: false },
             source: prepared.to_str().unwrap().to_owned(),
             _elsewhere: other,
         }
     }
 
-    fn every() -> [fn() -> Self; 4] {
+    /// Without room for a second copy beside the data.
+    fn full() -> Self {
+        let site = Self::new("mysql", true);
+        Self { place: DataPlace { is_full: true, ..site.place.clone() }, ..site }
+    }
+
+    fn every() -> [fn() -> Self; 5] {
         [
             || Self::new("mysql", false),
             || Self::new("mysql", true),
             || Self::new("deep/data", false),
             || Self::new("", true),
+            Self::full,
         ]
     }
 
@@ -308,7 +315,7 @@ fn a_switch_that_is_broken_off_anywhere_can_be_undone_where_the_old_data_were_se
             match site.startable() {
                 Some(found) => assert_eq!(found, (OLD.to_owned(), true), "{case}"),
                 // Without room beside the data they are gone, and nothing of either is left.
-                None => assert_eq!((site.place.has_siblings(), site.content().len()), (false, 0), "{case}"),
+                None => assert_eq!((site.place.has_room_beside(), site.content().len()), (false, 0), "{case}"),
             }
         });
     }
@@ -323,6 +330,19 @@ fn a_way_back_that_is_broken_off_anywhere_ends_well_the_second_time() {
             assert_eq!(site.startable(), Some((OLD.to_owned(), true)), "{case}");
         });
     }
+}
+
+#[test]
+fn what_dead_restores_left_makes_room_where_there_is_none_and_kept_data_stay() {
+    let site = Site::full();
+    for left in ["prepared/base", "new-earlier", "old-earlier"] {
+        fs::create_dir_all(site.root.join(".mariadb-backup").join(left)).unwrap();
+    }
+    site.must(&site.switch());
+    let left: Vec<_> =
+        fs::read_dir(site.root.join(".mariadb-backup")).unwrap().map(|of| of.unwrap().file_name()).collect();
+    assert_eq!(left, ["old-earlier"]);
+    restored(&site, "full");
 }
 
 #[test]

@@ -5,7 +5,6 @@ use mariadb_backup::model::cluster::ClaimView;
 use mariadb_backup::model::obligation::ScratchPlace;
 use mariadb_backup::model::order::{Refill, RestoreRequest, RunnerTask};
 use mariadb_backup::model::outcome::Explain;
-use mariadb_backup::model::report::VolumeReport;
 use mariadb_backup::model::workload::{Flavour, Keeper};
 use mariadb_backup::restore::{self, Observed, RestoreError, RestorePlan};
 
@@ -146,8 +145,7 @@ fn a_volume_that_is_smaller_than_the_full_backup_and_a_claim_that_waits_for_its_
     let waiting = observed.workload.replicas[1].1.as_mut().unwrap();
     (waiting.phase, waiting.waits_for_consumer) = ("Pending".to_owned(), true);
     let plan = restore::plan(&observed, &request()).unwrap();
-    let look = VolumeReport { free_bytes: 10 << 30, ..VolumeReport::default() };
-    let told = restore::preview(&plan, &observed, &look).remarks.join("\n");
+    let told = restore::preview(&plan, &observed).remarks.join("\n");
     assert!(told.contains("claim data-db-2 has 1B, and the full backup alone"), "{told}");
     assert!(told.contains("claim data-db-1 is Pending until its first pod; db-1 joins once it is bound"), "{told}");
 }
@@ -164,6 +162,89 @@ fn without_room_for_old_data_a_way_back_is_promised_only_from_replicas_that_say_
     assert!(error.hint().unwrap().contains("--no-rollback"));
     planned(&world, &RestoreRequest { no_rollback: true, ..request() }, silent).unwrap();
     planned(&world, &request(), |_| {}).unwrap();
+}
+
+/// Plans as a conductor does, with what the volumes look like.
+fn settled(
+    world: &RestoreWorld,
+    request: &RestoreRequest,
+    change: impl FnOnce(&mut Observed<'_>),
+) -> Result<RestorePlan, RestoreError> {
+    let (settings, cluster) = (world.settings(), world.cluster());
+    let mut observed = world.observed(&settings, &cluster, "job");
+    change(&mut observed);
+    world.settled(&mut observed, request)
+}
+
+#[test]
+fn a_backup_is_unpacked_on_the_volume_of_backups_where_there_is_no_room_beside_the_data() {
+    let on_store = ScratchPlace::Store(".unfinished/restore_job".to_owned());
+    let plan = |free_bytes| {
+        let world = RestoreWorld::new(3).with(|state| state.free_bytes = free_bytes);
+        settled(&world, &request(), |_| {}).unwrap()
+    };
+    let roomy = plan(10 << 30);
+    assert_eq!((roomy.debt.scratch, roomy.debt.place.has_room_beside()), (ScratchPlace::Beside, true));
+    // No room beside a server that lives there, and enough for its data once it is stopped.
+    let tight = plan(100 << 20);
+    assert_eq!((&tight.debt.scratch, tight.debt.place.has_room_beside()), (&on_store, true));
+    let full = plan(1 << 20);
+    assert_eq!((&full.debt.scratch, full.debt.place.has_room_beside()), (&on_store, false));
+    assert_eq!(full.proofs[0].data, None, "it is unpacked away from the data");
+}
+
+#[test]
+fn a_volume_without_room_for_both_is_written_only_with_another_way_back_and_never_when_the_old_data_are_to_be_kept() {
+    let full = |replicas| RestoreWorld::new(replicas).with(|state| state.free_bytes = 1 << 20);
+    let alone = settled(&full(1), &request(), |_| {}).unwrap_err();
+    assert_eq!((alone.code(), alone.hint().unwrap().contains("--no-rollback")), (ExitCode::Refused, true));
+    assert!(alone.to_string().contains("its volume has no room for them beside the restored ones"), "{alone}");
+    let kept = RestoreRequest { keep_old_data: true, ..request() };
+    let kept = settled(&full(3), &kept, |_| {}).unwrap_err();
+    assert!(kept.to_string().contains("--keep-old-data asks for the old data"), "{kept}");
+    let none = RestoreWorld::new(3).with(|state| (state.free_bytes, state.data_bytes) = (1 << 20, 1 << 20));
+    let none = settled(&none, &request(), |_| {}).unwrap_err();
+    assert_eq!(none.code(), ExitCode::Refused);
+    assert!(none.to_string().contains("not db-1: 2026"), "each was looked at: {none}");
+    assert!(
+        none.to_string().contains("takes 65MiB unpacked, and its volume would have 2MiB without its old data"),
+        "{none}"
+    );
+}
+
+#[test]
+fn without_a_place_to_unpack_a_claim_of_that_size_can_be_named_which_is_not_one_with_data() {
+    for make in [
+        || RestoreWorld::new(3).with(|state| state.has_siblings = false),
+        || RestoreWorld::new(3).with(|state| state.free_bytes = 1 << 20),
+    ] {
+        let world =
+            make().with(|state| drop(state.settings.insert("MARIADB_BACKUP_STORE".to_owned(), "s3".to_owned())));
+        let refused = settled(&world, &request(), |_| {}).unwrap_err();
+        assert_eq!(refused.code(), ExitCode::Refused);
+        assert!(refused.to_string().contains("no volume of backups is used here"), "{refused}");
+        let hint = refused.hint().unwrap();
+        assert!(hint.contains("make a claim of 65MiB or more") && hint.contains("--scratch-claim NAME"), "{hint}");
+        let named = RestoreRequest { scratch_claim: Some("spare".to_owned()), ..request() };
+        let plan = settled(&world, &named, |observed| observed.store = Some(spare())).unwrap();
+        assert!(matches!(plan.debt.scratch, ScratchPlace::Store(_)));
+        assert_eq!(plan.debt.store_claim.as_deref(), Some("spare"));
+        let proof = &plan.proofs[0];
+        assert_eq!(proof.store_claim.as_deref(), Some("spare"));
+        assert_eq!(
+            proof.data.as_ref().map(|data| data.claim.as_str()),
+            Some("data-db-0"),
+            "it is mounted where these are"
+        );
+        let own = RestoreRequest { scratch_claim: Some("data-db-1".to_owned()), ..request() };
+        let own = settled(&world, &own, |observed| observed.store = Some(spare())).unwrap_err();
+        assert!(own.to_string().contains("claim data-db-1 holds data of the cluster"), "{own}");
+    }
+}
+
+/// A claim somebody made to unpack on; its first pod binds it.
+fn spare() -> ClaimView {
+    ClaimView { phase: "Pending".to_owned(), ..crate::world::claim("spare") }
 }
 
 #[test]

@@ -103,10 +103,23 @@ fn without_siblings(world: RestoreWorld) -> RestoreWorld {
     world.with(|state| state.has_siblings = false)
 }
 
+/// No room to unpack beside a server, and enough to set its data aside once it is stopped.
+fn tight(world: RestoreWorld) -> RestoreWorld {
+    world.with(|state| state.free_bytes = 100 << 20)
+}
+
+/// Not even that.
+fn full(world: RestoreWorld) -> RestoreWorld {
+    world.with(|state| state.free_bytes = 1 << 20)
+}
+
 #[test]
 fn no_runner_that_does_not_end_its_work_leaves_anything_but_one_whole_cluster() {
     sweep_runners("siblings", || RestoreWorld::new(3));
     sweep_runners("no siblings", || without_siblings(RestoreWorld::new(3)));
+    sweep_runners("tight", || tight(RestoreWorld::new(3)));
+    sweep_runners("full", || full(RestoreWorld::new(3)));
+    sweep_runners("sick, full", || sick(full(RestoreWorld::new(3))));
     sweep_runners("shared", || shared(RestoreWorld::new(3)));
     sweep_runners("shared, no siblings", || shared(without_siblings(RestoreWorld::new(3))));
     sweep_runners("deaf", || RestoreWorld::new(3).with(|state| state.deaf = true));
@@ -155,6 +168,9 @@ fn no_single_fault_of_a_restore_of_a_single_replica_does() {
 #[test]
 fn no_single_fault_of_a_restore_without_room_beside_the_data_does() {
     sweep("no siblings", || without_siblings(RestoreWorld::new(3)));
+    sweep("tight", || tight(RestoreWorld::new(3)));
+    sweep("full", || full(RestoreWorld::new(3)));
+    sweep("full, sick", || sick(full(RestoreWorld::new(3))));
 }
 
 #[test]

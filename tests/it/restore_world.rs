@@ -20,7 +20,7 @@ use mariadb_backup::model::workload::{Flavour, Replica, Scale, Workload};
 use mariadb_backup::ports::conductor::ConductorPorts;
 use mariadb_backup::ports::restore::RestorePorts;
 use mariadb_backup::ports::{PortError, Reason};
-use mariadb_backup::restore::{self, Observed, Resumed};
+use mariadb_backup::restore::{self, Observed, RestoreError, RestorePlan, Resumed};
 
 use crate::world::{Fault, claim};
 
@@ -90,7 +90,10 @@ pub(crate) struct State {
     pub(crate) runner_fault: Option<(usize, RunnerFault)>,
     /// Somebody starts a pod in the middle of writing, so often.
     pub(crate) intruders: u32,
-    /// Whether the data directory has room beside it.
+    /// What can still be written to each data volume, and what its data take.
+    pub(crate) free_bytes: u64,
+    pub(crate) data_bytes: u64,
+    /// Whether the data directory is not the root of its volume.
     pub(crate) has_siblings: bool,
     /// No runner that waits can be reached.
     pub(crate) deaf: bool,
@@ -154,6 +157,8 @@ impl RestoreWorld {
             runner_runs: 0,
             runner_fault: None,
             intruders: 0,
+            free_bytes: 10 << 30,
+            data_bytes: 1 << 30,
             has_siblings: true,
             deaf: false,
             words: BTreeMap::new(),
@@ -256,9 +261,8 @@ impl RestoreWorld {
                 return Ok(report);
             }
             let (settings, cluster) = (self.settings(), self.cluster());
-            let observed = self.observed(&settings, &cluster, job);
-            let plan = restore::plan(&observed, request).map_err(Explain::into_failure)?;
-            restore::look(&plan, job, ports).await.map_err(Explain::into_failure)?;
+            let mut observed = self.observed(&settings, &cluster, job);
+            let plan = restore::settle(&mut observed, request, ports).await.map_err(Explain::into_failure)?;
             restore::run(&plan, job, ports).await.map_err(Explain::into_failure)
         })
     }
@@ -267,12 +271,20 @@ impl RestoreWorld {
     pub(crate) fn preview(&self, request: &RestoreRequest) -> Result<RestorePreview, Failure> {
         let preview = self.conduct(async |ports| {
             let (settings, cluster) = (self.settings(), self.cluster());
-            let observed = self.observed(&settings, &cluster, "job");
-            let plan = restore::plan(&observed, request).map_err(Explain::into_failure)?;
-            let look = restore::look(&plan, "job", ports).await.map_err(Explain::into_failure)?;
-            Ok(restore::preview(&plan, &observed, &look))
+            let mut observed = self.observed(&settings, &cluster, "job");
+            let plan = restore::settle(&mut observed, request, ports).await.map_err(Explain::into_failure)?;
+            Ok(restore::preview(&plan, &observed))
         });
         preview.unwrap()
+    }
+
+    /// Plans with what the volumes look like.
+    pub(crate) fn settled(
+        &self,
+        observed: &mut Observed<'_>,
+        request: &RestoreRequest,
+    ) -> Result<RestorePlan, RestoreError> {
+        self.conduct(async |ports| restore::settle(observed, request, ports).await).unwrap()
     }
 
     /// Removes the runners of dead runs, as every run does first.
@@ -312,8 +324,9 @@ impl RestoreWorld {
             members: members.collect(),
             store: settings.stores.local().then(|| ClaimView {
                 access_modes: vec![if state.shared_store { "ReadWriteMany" } else { "ReadWriteOnce" }.to_owned()],
-                ..claim("store")
+                ..claim(&settings.store_claim)
             }),
+            looks: BTreeMap::new(),
             job,
             now: state.time(),
         }
@@ -332,6 +345,7 @@ pub(crate) fn request() -> RestoreRequest {
         leader: None,
         refill: None,
         replicas: None,
+        scratch_claim: None,
         keep_old_data: false,
         no_rollback: false,
         gitops_paused: false,
@@ -445,7 +459,8 @@ impl State {
         if self.lent {
             found.push("what was lent is left".to_owned());
         }
-        if self.proven.is_some() && self.has_siblings {
+        // What is left on the volume of backups is swept there.
+        if self.proven.is_some_and(|n| n != volumes::ON_STORE) {
             found.push("what was unpacked is left".to_owned());
         }
         found

@@ -16,7 +16,7 @@ const BASE: &str = "base/2026-01-31_00-00-00";
 fn refill(act: RefillAct) -> RunnerTask {
     RunnerTask::Refill(RefillOrder {
         volume: "/mnt".to_owned(),
-        place: DataPlace { directory: "data".to_owned() },
+        place: DataPlace { directory: "data".to_owned(), is_full: false },
         run: "job".to_owned(),
         act,
         parallel: 2,

@@ -1,8 +1,11 @@
 //! Restores: what one would do, doing it, and going on with one whose run died.
 
+use std::collections::BTreeMap;
+
 use super::Context;
 use crate::backup;
 use crate::model::catalogue::Catalogue;
+use crate::model::cluster::ClaimView;
 use crate::model::event::Phase;
 use crate::model::order::{RestoreRequest, Task};
 use crate::model::outcome::{Explain, Failure, in_full};
@@ -14,11 +17,10 @@ use crate::restore::{self, Observed, Resumed};
 /// Restores a backup, or says what that would do.
 pub(super) async fn restore(request: &RestoreRequest, context: &Context<'_>) -> Result<RunReport, Failure> {
     let ports = ports(context);
-    let observed = observe(request, context).await?;
-    let plan = restore::plan(&observed, request).map_err(Explain::into_failure)?;
-    let look = restore::look(&plan, context.job, &ports).await.map_err(Explain::into_failure)?;
+    let mut observed = observe(request, context).await?;
+    let plan = restore::settle(&mut observed, request, &ports).await.map_err(Explain::into_failure)?;
     if request.dry_run {
-        return Ok(RunReport::Preview(Box::new(restore::preview(&plan, &observed, &look))));
+        return Ok(RunReport::Preview(Box::new(restore::preview(&plan, &observed))));
     }
     let report = restore::run(&plan, context.job, &ports).await.map_err(Explain::into_failure)?;
     Ok(RunReport::Restore(Box::new(report)))
@@ -37,16 +39,7 @@ async fn observe<'a>(request: &RestoreRequest, context: &Context<'a>) -> Result<
         }
         None => ports.catalogue.read().await.map_err(Explain::into_failure)?.0,
     };
-    let store = if settings.stores.local() {
-        match ports.cluster.settled_claim(&settings.store_claim).await {
-            Ok(claim) => Some(claim),
-            // On the day the volume of backups is lost, there is S3.
-            Err(error) if error.reason == Reason::Missing => None,
-            Err(error) => return Err(error.into_failure()),
-        }
-    } else {
-        None
-    };
+    let store = store(request, context).await?;
     Ok(Observed {
         cluster,
         settings,
@@ -58,9 +51,27 @@ async fn observe<'a>(request: &RestoreRequest, context: &Context<'a>) -> Result<
             cluster.pods.iter().map(|pod| (pod.name.clone(), Err(why.clone()))).collect()
         }),
         store,
+        looks: BTreeMap::new(),
         job,
         now: ports.clock.now(),
     })
+}
+
+/// The claim of a volume to unpack on: the one that was named, or that of backups.
+async fn store(request: &RestoreRequest, context: &Context<'_>) -> Result<Option<ClaimView>, Failure> {
+    let Context { settings, ports, .. } = *context;
+    if let Some(named) = &request.scratch_claim {
+        return ports.cluster.settled_claim(named).await.map(Some).map_err(Explain::into_failure);
+    }
+    if !settings.stores.local() {
+        return Ok(None);
+    }
+    match ports.cluster.settled_claim(&settings.store_claim).await {
+        Ok(claim) => Ok(Some(claim)),
+        // On the day the volume of backups is lost, there is S3.
+        Err(error) if error.reason == Reason::Missing => Ok(None),
+        Err(error) => Err(error.into_failure()),
+    }
 }
 
 /// Goes on with a restore whose run died, for those tasks that may: it is finished, or the old cluster is

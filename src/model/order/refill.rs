@@ -10,13 +10,16 @@ use crate::model::galera::SavedState;
 pub struct DataPlace {
     /// The data directory below the volume's root; empty when it is the root itself.
     pub directory: String,
+    /// Whether the volume has no room for a second copy of the data, wherever they lie on it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_full: bool,
 }
 
 impl DataPlace {
-    /// Whether there is a place on the volume that is outside the data directory.
+    /// Whether old data can be set aside: there is a place outside the data directory, and room for both.
     #[must_use]
-    pub fn has_siblings(&self) -> bool {
-        !self.directory.is_empty()
+    pub fn has_room_beside(&self) -> bool {
+        !self.directory.is_empty() && !self.is_full
     }
 }
 

@@ -37,6 +37,9 @@ pub(crate) struct RestoreFlags {
     /// Take it from this store; from local where it lies there when not given
     #[arg(long, value_enum, value_name = "STORE")]
     pub(crate) store: Option<StoreChoice>,
+    /// Claim to unpack on; taken from S3 then. Beside the data of the first replica, or on the volume of backups, when not given
+    #[arg(long, value_name = "CLAIM")]
+    pub(crate) scratch_claim: Option<String>,
     /// Ordinal of the replica to start first; chosen by rule when not given
     #[arg(long, value_name = "ORDINAL")]
     pub(crate) leader: Option<i32>,

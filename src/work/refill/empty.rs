@@ -2,7 +2,7 @@
 
 use super::Site;
 use super::error::RefillError;
-use super::switch::STATE_FILE;
+use super::switch::{BEGUN, STATE_FILE};
 use crate::model::names::RESTORE_DIRECTORY;
 
 /// What belongs to the file system, not to anybody's data.
@@ -25,7 +25,7 @@ impl Site<'_> {
     /// Takes everything out of the data directory; the directory itself stays.
     pub(super) fn take_out(&self, say: &dyn Fn(String)) -> Result<(), RefillError> {
         say(format!("emptying {}", self.volume.place(self.data())));
-        if !self.order.place.has_siblings() {
+        if self.data().is_empty() {
             self.clear(&[])?;
             return Ok(self.volume.make_durable("")?);
         }
@@ -61,17 +61,16 @@ impl Site<'_> {
         Ok(name)
     }
 
-    /// Removes all that is in a data directory that is a volume's root.
+    /// Removes all that is in a data directory without room beside it.
     pub(super) fn clear(&self, but: &[&str]) -> Result<(), RefillError> {
         let stays = |name: &str| name == OF_THE_FILE_SYSTEM || but.contains(&name);
         let mut names: Vec<_> = self.volume.names(self.data())?.into_iter().filter(|name| !stays(name)).collect();
-        names.sort_by_key(|name| (name != STATE_FILE, name == LAST, name == RESTORE_DIRECTORY));
+        names.sort_by_key(|name| (name != STATE_FILE, name == LAST, name == BEGUN));
         for name in names {
             if self.stop.is_requested() {
                 return Err(RefillError::Stopped);
             }
-            let path = if self.data().is_empty() { name } else { format!("{}/{name}", self.data()) };
-            self.volume.remove(&path)?;
+            self.volume.remove(&self.in_data(&name))?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ impl Site<'_> {
     /// from another one.
     pub(super) fn put_back(&self, history: Option<&str>, say: &dyn Fn(String)) -> Result<(), RefillError> {
         let old = self.set_aside();
-        if self.order.place.has_siblings() && self.volume.exists(&old)? {
+        if self.order.place.has_room_beside() && self.volume.exists(&old)? {
             // It goes with the scratch, later: clients may have written to it, and the outage goes on.
             if self.volume.exists(self.data())? {
                 self.volume.rename(self.data(), &self.free_name("failed")?)?;

@@ -16,7 +16,7 @@ const KEPT: [&str; 1] = [".my-healthcheck.cnf"];
 
 /// Says, in a data directory without room beside it, that what is there is neither the old data nor the
 /// new ones.
-const BEGUN: &str = RESTORE_DIRECTORY;
+pub(super) const BEGUN: &str = RESTORE_DIRECTORY;
 
 impl Site<'_> {
     pub(super) fn switch(&self, source: &str, history: &str, say: &dyn Fn(String)) -> Result<(), RefillError> {
@@ -25,7 +25,7 @@ impl Site<'_> {
             self.forget_begun()?;
             return self.crown(None);
         }
-        if self.order.place.has_siblings() {
+        if self.order.place.has_room_beside() {
             let ready = self.ready(source, history, say)?;
             self.put_in_place(&ready, say)
         } else {
@@ -95,7 +95,11 @@ impl Site<'_> {
     /// starts from what is there.
     fn switch_in_place(&self, source: &str, history: &str, say: &dyn Fn(String)) -> Result<(), RefillError> {
         let proven = self.proven(source, history)?;
-        self.volume.make(BEGUN, None)?;
+        // What dead restores left takes room, too.
+        if let Err(error) = self.tidy_beside(true, true) {
+            say(format!("something of an earlier restore is left behind: {error}"));
+        }
+        self.volume.make(&self.begun(), None)?;
         self.volume.make_durable("")?;
         say(format!("removing the old data from {}", self.volume.place(self.data())));
         self.clear(&[BEGUN, KEPT[0]])?;
@@ -109,14 +113,18 @@ impl Site<'_> {
         Ok(())
     }
 
-    /// Whether the data directory, which is the volume's root, was begun to be changed and is not whole.
+    fn begun(&self) -> String {
+        self.in_data(BEGUN)
+    }
+
+    /// Whether the data directory, without room beside it, was begun to be changed and is not whole.
     pub(super) fn is_begun(&self) -> Result<bool, RefillError> {
-        Ok(!self.order.place.has_siblings() && self.volume.exists(BEGUN)?)
+        Ok(!self.order.place.has_room_beside() && self.volume.exists(&self.begun())?)
     }
 
     pub(super) fn forget_begun(&self) -> Result<(), RefillError> {
         if self.is_begun()? {
-            self.volume.remove(BEGUN)?;
+            self.volume.remove(&self.begun())?;
         }
         Ok(())
     }

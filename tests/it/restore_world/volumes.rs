@@ -44,6 +44,9 @@ pub(crate) struct Volume {
     pub(crate) old: Option<Data>,
 }
 
+/// Where a proven copy lies that is on the volume of backups, not on one of a replica.
+pub(super) const ON_STORE: i32 = -1;
+
 impl RestoreWorld {
     /// Does what a runner was sent for, once, and returns its last word.
     pub(super) fn work_of(&self, name: &str) -> Option<String> {
@@ -79,7 +82,7 @@ impl State {
     /// What a runner leaves that does not end its work, and its last word.
     fn come_to_grief(&mut self, task: &RunnerTask, claim: Option<i32>, fault: RunnerFault) -> Option<String> {
         if let (RunnerTask::Refill(order), Some(n), true) = (task, claim, fault != RunnerFault::Refuses) {
-            self.half(&order.act, n);
+            self.half(order, n);
         }
         let failure = Failure::new(ExitCode::FailedInCluster, "Input/output error");
         let word = serde_json::to_string(&Outcome::<VolumeReport>::failed(failure, vec![])).unwrap();
@@ -87,15 +90,16 @@ impl State {
     }
 
     /// The first half of an act. What only gives a directory another name has none.
-    fn half(&mut self, act: &RefillAct, n: i32) {
+    fn half(&mut self, order: &RefillOrder, n: i32) {
+        let has_room_beside = order.place.has_room_beside();
         let volume = self.volumes.get_mut(&n).unwrap();
         let is_new = matches!(&volume.data, Data::Whole { history, .. } if history == NEW);
-        match act {
+        match &order.act {
             RefillAct::Switch { .. } if self.proven.is_some() && !is_new => {
-                if self.has_siblings {
+                if has_room_beside {
                     volume.old = Some(volume.data.clone());
                 }
-                volume.data = if self.has_siblings { Data::Empty } else { Data::Half };
+                volume.data = if has_room_beside { Data::Empty } else { Data::Half };
             }
             RefillAct::Fill { .. } if !is_new => volume.data = Data::Half,
             RefillAct::Empty { history } if !is_new || history.is_none() => volume.data = Data::Half,
@@ -110,7 +114,8 @@ impl State {
             let failure = Failure::new(ExitCode::VerificationFailed, "backup.mbstream.zst is not what was recorded");
             return Outcome::failed(failure, vec![]);
         }
-        self.proven = Some(claim.unwrap_or(-1));
+        let is_on_store = order.scratch.starts_with("/var/backup/");
+        self.proven = Some(claim.filter(|_| !is_on_store).unwrap_or(ON_STORE));
         let report = ProveReport {
             backup: order.chain.last().unwrap().clone(),
             stored_bytes: 1,
@@ -130,11 +135,11 @@ impl State {
         Outcome::done(report, vec![])
     }
 
-    fn act(&mut self, act: &RefillAct, n: i32) {
+    fn act(&mut self, order: &RefillOrder, n: i32) {
         let serves_new = self.pods.values().any(|server| server.serves.as_deref() == Some(NEW));
         let volume = self.volumes.get_mut(&n).unwrap();
         let is_new = matches!(&volume.data, Data::Whole { history, .. } if history == NEW);
-        match act {
+        match &order.act {
             RefillAct::Look | RefillAct::Position => {}
             RefillAct::Switch { history, .. } => {
                 assert_eq!(history, NEW);
@@ -143,11 +148,12 @@ impl State {
                 } else if self.proven.is_none() {
                     self.broken.push("data were given up and no booted copy is there".to_owned());
                 } else {
-                    if self.has_siblings {
+                    if order.place.has_room_beside() {
                         // Set aside once: what lies there by then is no longer the old data.
                         volume.old.get_or_insert(volume.data.clone());
-                        self.proven = None;
                     }
+                    // What lies on the same volume gets into place by its name.
+                    self.proven = self.proven.filter(|n| *n == ON_STORE);
                     volume.data = Data::Whole { history: NEW.to_owned(), seqno: 3, safe: true };
                 }
             }
@@ -164,7 +170,7 @@ impl State {
                 if !serves_new {
                     self.broken.push(format!("volume {n} was filled and nobody serves the restored data"));
                 }
-                if !self.lent && self.has_siblings {
+                if !self.lent && self.proven != Some(ON_STORE) {
                     self.broken.push(format!("volume {n} was filled from nothing"));
                 }
                 if !is_new {
@@ -199,7 +205,7 @@ impl State {
         if writes && self.pods.contains_key(&n) {
             self.broken.push(format!("{:?} on volume {n} while db-{n} holds it", order.act));
         }
-        self.act(&order.act, n);
+        self.act(order, n);
         let volume = &self.volumes[&n];
         let state = match &volume.data {
             Data::Whole { history, seqno, safe } => {
@@ -211,7 +217,8 @@ impl State {
             has_data: state.is_some(),
             is_empty: state.is_none(),
             state,
-            free_bytes: 10 << 30,
+            data_bytes: self.data_bytes,
+            free_bytes: self.free_bytes,
             total_bytes: 20 << 30,
             ..VolumeReport::default()
         }
