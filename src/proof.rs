@@ -135,6 +135,7 @@ impl Chain {
             server_accounts: inputs.cluster.server.accounts.clone(),
             server_logins_may_fail: true,
             query: None,
+            count_rows: false,
             prepare_memory_bytes: None,
             boot_timeout_secs: BOOT_LIMIT.as_secs(),
             prepare_timeout_secs: inputs.settings.copy_timeout.as_secs(),

@@ -255,7 +255,8 @@ pub async fn run(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Res
     record(&obligation, ports).await.map_err(|source| RestoreError::NotBegun { source })?;
     let mut course = Course::new(&obligation, plan.debt.clone(), job, plan.limits.clone(), *ports);
     match phase1_prove::run(plan, ports).await {
-        Ok(Proven { history, position }) => {
+        Ok(Proven { history, position, rows }) => {
+            course.proven_rows = rows;
             course.debt.history = Some(history);
             course.debt.restored_to = Some(position);
         }

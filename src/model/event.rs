@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::report::{CopyReport, FoundBackup};
+use super::rows::Counted;
 
 /// The version of [`Event`] this build writes.
 pub const EVENT_SCHEMA: u32 = 1;
@@ -99,6 +100,11 @@ pub enum EventKind {
     Found {
         /// It.
         found: Box<FoundBackup>,
+    },
+    /// Of a runner: rows of a proven backup were counted.
+    Counted {
+        /// Some of its tables.
+        tables: Vec<Counted>,
     },
     /// A phase ended well; of a runner: its work did.
     Finished,

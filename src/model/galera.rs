@@ -123,6 +123,9 @@ pub struct Member {
     pub recv_queue: u64,
     /// `wsrep_last_committed`.
     pub last_committed: i64,
+    /// `wsrep_replicated`: how many write-sets of its own clients it has sent since it started; `None` where it does not
+    /// say.
+    pub replicated: Option<u64>,
     /// `wsrep_gcomm_uuid`: its id in the group, new with each start.
     pub gcomm_uuid: String,
     /// `gcs.sync_donor` of `wsrep_provider_options`: a desynced member would still throttle the group.
@@ -169,6 +172,7 @@ impl Member {
             desync_count: u32::try_from(number("wsrep_desync_count")).unwrap_or_default(),
             recv_queue: u64::try_from(number("wsrep_local_recv_queue")).unwrap_or_default(),
             last_committed: number("wsrep_last_committed"),
+            replicated: text(status, "wsrep_replicated").parse().ok(),
             gcomm_uuid: text(status, "wsrep_gcomm_uuid"),
             sync_donor: provider_option(&options, "gcs.sync_donor")
                 .is_some_and(|value| ["yes", "on", "true", "1"].contains(&value.to_ascii_lowercase().as_str())),

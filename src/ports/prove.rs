@@ -2,11 +2,13 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::PortError;
 use super::runner::{Account, EngineEnd, StorePorts};
+use crate::model::rows::Counted;
 
 /// The directory in the scratch for everything of the throwaway server that is not data.
 pub const RUN_DIRECTORY: &str = "run";
@@ -170,6 +172,9 @@ pub trait ProofSql: Send + Sync {
 
     /// Opens a table and reads a row of it, if it has any.
     async fn open(&self, schema: &str, table: &str) -> Result<(), PortError>;
+
+    /// Counts the rows of as many tables as can be within `limit`, the smallest first.
+    async fn count_rows(&self, limit: Duration) -> Result<Vec<Counted>, PortError>;
 
     /// Runs one statement that changes nothing, and returns the first of its rows.
     async fn query(&self, statement: &str, most: Most) -> Result<Rows, PortError>;

@@ -8,6 +8,7 @@ use crate::model::event::Phase;
 use crate::model::names::STORE_PATH;
 use crate::model::obligation::{Debt, Obligation, RestoreDebt, Stage};
 use crate::model::report::RestoreReport;
+use crate::model::rows::Counted;
 use crate::model::settings::Settings;
 use crate::patience::patiently;
 use crate::ports::PortError;
@@ -62,6 +63,8 @@ pub(super) struct Course<'a> {
     /// The world.
     pub ports: RestorePorts<'a>,
     runners: u32,
+    /// The rows that were counted in the proven copy; none where another run proved it.
+    pub proven_rows: Vec<Counted>,
     /// The runner that was started ahead for the switch.
     pub waiting: Option<Waiting>,
 }
@@ -98,7 +101,8 @@ impl<'a> Course<'a> {
         limits: Limits,
         ports: RestorePorts<'a>,
     ) -> Self {
-        Self { owed: owed.clone(), debt, job, limits, resumed: false, ports, runners: 0, waiting: None }
+        let (owed, proven_rows) = (owed.clone(), Vec::new());
+        Self { owed, debt, job, limits, resumed: false, ports, runners: 0, proven_rows, waiting: None }
     }
 
     /// The run that owes it, under whose name everything of it lies on the volumes.

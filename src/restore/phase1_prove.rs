@@ -7,12 +7,13 @@ use crate::catalogue;
 use crate::errand;
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
-use crate::model::event::{EventKind, Phase};
+use crate::model::event::{Event, EventKind, Phase};
 use crate::model::galera::Position;
 use crate::model::obligation::ScratchPlace;
 use crate::model::order::{ORDER_VERSION, ProveOrder, RunnerOrder, RunnerTask, StoreName};
 use crate::model::outcome::{Explain, Failure, in_full};
 use crate::model::report::ProveReport;
+use crate::model::rows::Counted;
 use crate::patience::patiently;
 use crate::ports::conductor::{ConductorPorts, DataVolume, RunnerSpec};
 use crate::ports::restore::RestorePorts;
@@ -32,6 +33,7 @@ pub(super) fn runner(
     let order = ProveOrder {
         reserve_bytes: if is_beside { settings.data_free_bytes } else { 0 },
         server_logins_may_fail: ignore_logins,
+        count_rows: true,
         ..chain.order(&observed.inputs(), volume::scratch_path(&leader.scratch))
     };
     let data = DataVolume { claim: leader.replica.claim.clone(), beside: leader.pod.clone() };
@@ -57,6 +59,8 @@ pub(super) struct Proven {
     pub history: String,
     /// Where the backup stands.
     pub position: Position,
+    /// Rows that were counted.
+    pub rows: Vec<Counted>,
 }
 
 /// Has the backup booted.
@@ -64,12 +68,16 @@ pub(super) async fn run(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<
     let conductor = ports.conductor;
     conductor.events.send(Phase::Prove, EventKind::Started);
     let mut specs = plan.proofs.iter().peekable();
-    let mut fell_back = false;
+    let (mut fell_back, mut rows) = (false, Vec::new());
     let proof = loop {
         let Some(spec) = specs.next() else {
             return Err(Failure::new(ExitCode::Error, "the plan has no proof"));
         };
-        let hear = |event: crate::model::event::Event| errand::repeat(event, conductor);
+        rows.clear();
+        let hear = |event: Event| match event.kind {
+            EventKind::Counted { tables } => rows.extend(tables),
+            _ => errand::repeat(event, conductor),
+        };
         let proven =
             errand::run_patiently::<ProveReport>(spec, plan.limits.start, plan.limits.patience, conductor, hear);
         match proven.await {
@@ -93,7 +101,7 @@ pub(super) async fn run(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<
         enter(&plan.own, conductor).await;
     }
     conductor.events.send(Phase::Prove, EventKind::Finished);
-    Ok(Proven { history, position: proof.position })
+    Ok(Proven { history, position: proof.position, rows })
 }
 
 /// Enters that every byte of the chain was read and is as recorded; a restore does not depend on it.

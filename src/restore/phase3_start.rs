@@ -37,7 +37,7 @@ pub(super) async fn lead(course: &mut Course<'_>) -> Result<(), StepError> {
     course.debt.served = Some(course.ports.conductor.clock.now());
     course.debt.served_lsn = member.lsn;
     course.step(Phase::Start, format!("{} serves the restored data: the outage is over", leader.pod));
-    Ok(())
+    rows::are_as_proven(course).await
 }
 
 /// Starts one replica and nobody else, as the one that starts the cluster.

@@ -1,4 +1,8 @@
-//! Whether all replicas hold the same rows: counted table by table once all have joined.
+//! Whether the rows that are served are those that were proven, and whether all replicas hold the same.
+//!
+//! The first is asked of the leader while it is alone. Its counter of write-sets tells whether any client has written
+//! since it started; when none has, a single row more or less is a flaw of what is in place. The second is asked once
+//! all have joined, table by table.
 //!
 //! Clients write meanwhile, and no two servers are asked at the same moment. So the leader is counted before
 //! and after the others: a replica that agrees has a number from between the two. A table that is written at
@@ -9,20 +13,21 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use super::course::Course;
+use super::course::{Course, StepError};
 use super::phase3_start::all;
+use crate::model::cluster::ClusterView;
 use crate::model::event::{EventKind, Phase};
 use crate::model::order::ServerAddress;
 use crate::model::outcome::in_full;
-use crate::model::rows::{Differing, RowCounts, Table};
+use crate::model::rows::{Counted, Differing, RowCounts, Table, countable};
 use crate::patience::patiently;
 use crate::ports::{PortError, Reason};
 
-/// Tables of more rows are left out: counting reads all of them, beside the clients that were just let in.
-const LARGEST: u64 = 1_000_000;
+/// Why there is nothing to count.
+const NO_TABLE: &str = "the operator account sees no table (GRANT SELECT ON *.* lets it)";
 
-/// So many tables are counted, the smallest first.
-const TABLES: usize = 1000;
+/// So many tables are named that have other rows than were proven.
+const NAMED: usize = 5;
 
 /// How often a table is counted that seems to differ.
 const ROUNDS: usize = 5;
@@ -36,6 +41,73 @@ struct Server {
     address: ServerAddress,
 }
 
+/// Compares the rows that the leader serves, alone, with those that were proven.
+///
+/// # Errors
+/// They are others. What cannot be compared is told, and the restore is none the worse for it.
+pub(super) async fn are_as_proven(course: &Course<'_>) -> Result<(), StepError> {
+    if course.proven_rows.is_empty() {
+        return Ok(());
+    }
+    let pod = &course.debt.leader.pod;
+    let said = match others_than_proven(course).await {
+        Ok(Served::Written) => format!(
+            "clients have written to {pod} since it started, so its rows are not compared with those that were proven"
+        ),
+        Ok(Served::Closed) => format!("the rows of {pod} are not compared with those that were proven: {NO_TABLE}"),
+        Ok(Served::Rows { equal, others }) if others.is_empty() => {
+            format!("tables with as many rows on {pod} as were proven: {equal}")
+        }
+        Ok(Served::Rows { others, .. }) => {
+            return Err(StepError::Failed(format!(
+                "{pod} does not serve the rows that were proven: {}",
+                others.join(", ")
+            )));
+        }
+        Err(error) => format!("the rows of {pod} are not compared with those that were proven: {}", in_full(&error)),
+    };
+    course.step(Phase::Start, said);
+    Ok(())
+}
+
+/// What the leader serves, beside what was proven.
+enum Served {
+    /// Clients have changed it since, or may have.
+    Written,
+    /// The account sees no table.
+    Closed,
+    /// It can be compared.
+    Rows {
+        /// Tables with as many rows.
+        equal: usize,
+        /// The first tables with others, in words.
+        others: Vec<String>,
+    },
+}
+
+async fn others_than_proven(course: &Course<'_>) -> Result<Served, PortError> {
+    let galera = course.ports.conductor.galera;
+    let leader = server(course, &course.debt.leader.pod).await?.address;
+    let before = galera.member(&leader).await?;
+    let table = |of: &Counted| Table { schema: of.schema.clone(), name: of.name.clone(), about_rows: of.rows };
+    let tables: Vec<Table> = course.proven_rows.iter().map(table).collect();
+    let counts = galera.count_rows(&leader, &tables, ROUND_LIMIT).await?;
+    // A server that was started anew meanwhile counts from 0 again.
+    let after = galera.member(&leader).await?;
+    if after.replicated != Some(0) || before.gcomm_uuid != after.gcomm_uuid {
+        return Ok(Served::Written);
+    }
+    let counted: Vec<_> = tables.iter().zip(counts).filter_map(|(table, rows)| Some((table, rows?))).collect();
+    if counted.is_empty() {
+        return Ok(Served::Closed);
+    }
+    let others = counted.iter().filter(|(table, rows)| *rows != table.about_rows);
+    let others: Vec<_> =
+        others.map(|(table, rows)| format!("{table} has {rows}, and had {}", table.about_rows)).collect();
+    let equal = counted.len() - others.len();
+    Ok(Served::Rows { equal, others: others.into_iter().take(NAMED).collect() })
+}
+
 /// Counts the rows on all replicas, and tells what came of it. `None` when nothing was compared: the restore
 /// is none the worse for it.
 pub(super) async fn compare(course: &Course<'_>) -> Option<RowCounts> {
@@ -46,7 +118,7 @@ pub(super) async fn compare(course: &Course<'_>) -> Option<RowCounts> {
     let counts = match counted(course).await {
         Ok(Some(counts)) => counts,
         Ok(None) => {
-            not_compared("the operator account sees no table (GRANT SELECT ON *.* lets it)");
+            not_compared(NO_TABLE);
             return None;
         }
         Err(error) => {
@@ -72,7 +144,7 @@ async fn counted(course: &Course<'_>) -> Result<Option<RowCounts>, PortError> {
     if tables.is_empty() {
         return Ok(None);
     }
-    let (tables, left_out) = chosen(tables);
+    let (tables, left_out) = countable(tables);
     let mut counts = RowCounts { left_out, ..RowCounts::default() };
     let mut open: Vec<Doubt> = tables.into_iter().map(Doubt::of).collect();
     for round in 0..ROUNDS {
@@ -107,21 +179,19 @@ async fn counted(course: &Course<'_>) -> Result<Option<RowCounts>, PortError> {
 async fn servers(course: &Course<'_>) -> Result<Vec<Server>, PortError> {
     let conductor = course.ports.conductor;
     let view = patiently(conductor, || conductor.cluster.view()).await?;
-    let find = |pod: String| match view.pod(&pod).and_then(|of| of.ip.clone()) {
-        Some(host) => Ok(Server { pod, address: ServerAddress { host, port: view.server.port } }),
-        None => Err(PortError::new(Reason::Missing, format!("{pod} has no address"))),
-    };
-    all(course).into_iter().map(|replica| find(replica.pod)).collect()
+    all(course).iter().map(|replica| found(&view, &replica.pod)).collect()
 }
 
-/// The tables to count, the smallest first, and how many are left out.
-fn chosen(mut tables: Vec<Table>) -> (Vec<Table>, usize) {
-    let found = tables.len();
-    tables.retain(|table| table.about_rows <= LARGEST);
-    tables.sort_by_key(|table| table.about_rows);
-    tables.truncate(TABLES);
-    let left_out = found - tables.len();
-    (tables, left_out)
+async fn server(course: &Course<'_>, pod: &str) -> Result<Server, PortError> {
+    let conductor = course.ports.conductor;
+    found(&patiently(conductor, || conductor.cluster.view()).await?, pod)
+}
+
+fn found(view: &ClusterView, pod: &str) -> Result<Server, PortError> {
+    match view.pod(pod).and_then(|of| of.ip.clone()) {
+        Some(host) => Ok(Server { pod: pod.to_owned(), address: ServerAddress { host, port: view.server.port } }),
+        None => Err(PortError::new(Reason::Missing, format!("{pod} has no address"))),
+    }
 }
 
 /// Rows of each table: the leader's, then the others', then the leader's again.
@@ -244,11 +314,5 @@ mod tests {
         let said = [vec![Some(1), None, Some(1)], vec![None, None, None]];
         assert_eq!(silent(&servers, &said).as_deref(), Some("db-1 counts the rows of no table"));
         assert_eq!(silent(&servers, &[vec![None, None, None]]), None, "nobody may read it");
-    }
-
-    #[test]
-    fn small_tables_are_counted_first_and_huge_ones_not_at_all() {
-        let (chosen, left_out) = chosen(vec![table(LARGEST + 1), table(9), table(2)]);
-        assert_eq!((chosen, left_out), (vec![table(2), table(9)], 1));
     }
 }

@@ -80,6 +80,7 @@ fn prove_order(world: &World, name: &str, scratch: &str) -> ProveOrder {
         prepare_memory_bytes: None,
         boot_timeout_secs: 120,
         prepare_timeout_secs: 600,
+        count_rows: true,
         reserve_bytes: 0,
         discard: false,
     }

@@ -325,6 +325,27 @@ fn row_counts_of_all_replicas_are_compared_and_a_difference_keeps_the_old_data()
 }
 
 #[test]
+fn rows_that_are_not_those_that_were_proven_undo_a_restore_as_long_as_no_client_has_written() {
+    let world = RestoreWorld::new(3).with(|state| state.has_lost_a_row = true);
+    let failure = world.restore("job").unwrap().unwrap_err();
+    assert_eq!(failure.code, ExitCode::RolledBack, "{failure:?}");
+    let told = "db-0 does not serve the rows that were proven: shop.orders has 6, and had 7";
+    assert!(failure.message.contains(told), "{failure:?}");
+    let state = world.lock();
+    assert_eq!((state.history().as_deref(), state.unfinished()), (Some(OLD), vec![]), "{:#?}", state.journal);
+
+    let told = |world: &RestoreWorld, wanted: &str| {
+        world.restore("job").unwrap().unwrap();
+        assert!(world.lock().steps.iter().any(|step| step.contains(wanted)), "{wanted}: {:?}", world.lock().steps);
+    };
+    told(&RestoreWorld::new(3), "tables with as many rows on db-0 as were proven: 1");
+    let written = RestoreWorld::new(3).with(|state| (state.has_lost_a_row, state.is_written) = (true, true));
+    told(&written, "clients have written to db-0 since it started");
+    let closed = RestoreWorld::new(3).with(|state| state.tables_are_closed = true);
+    told(&closed, "the rows of db-0 are not compared with those that were proven");
+}
+
+#[test]
 fn a_backup_that_is_damaged_in_one_store_is_taken_from_the_other() {
     let world = RestoreWorld::new(3).with(|state| state.first_copy_is_damaged = true);
     world.restore("job").unwrap().unwrap();

@@ -76,6 +76,10 @@ pub(crate) struct State {
     pub(crate) stray: Option<i32>,
     /// Has one row more than the others in every table.
     pub(crate) has_a_row_more: Option<i32>,
+    /// A replica on which clients write from its start on.
+    pub(crate) is_written: bool,
+    /// The restored data have a row less in every table than were counted when they were proven.
+    pub(crate) has_lost_a_row: bool,
     /// No table may be read.
     pub(crate) tables_are_closed: bool,
     /// The restored data do not start.
@@ -150,6 +154,8 @@ impl RestoreWorld {
             stopped: 0,
             stray: None,
             has_a_row_more: None,
+            is_written: false,
+            has_lost_a_row: false,
             tables_are_closed: false,
             restored_is_sick: false,
             first_copy_is_damaged: false,
@@ -424,6 +430,7 @@ impl State {
             cluster_size: u32::try_from(size).unwrap(),
             state_uuid: history,
             last_committed: 500,
+            replicated: Some(u64::from(self.is_written)),
             ..crate::world::member(false)
         })
     }

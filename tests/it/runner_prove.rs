@@ -68,6 +68,7 @@ fn order(chain: &Chain) -> ProveOrder {
         prepare_memory_bytes: None,
         boot_timeout_secs: 60,
         prepare_timeout_secs: 120,
+        count_rows: true,
         reserve_bytes: 0,
         discard: false,
     }
@@ -101,6 +102,20 @@ fn flip(path: PathBuf) {
     file.write_all_at(&[byte[0] ^ 1], 12345).unwrap();
 }
 
+/// The rows that are told of a proof, by their tables: of those in Galera's keeping.
+fn counted(server: &RealServer, order: ProveOrder) -> BTreeMap<String, u64> {
+    let mut agent = agent(server, order);
+    let mut told = BTreeMap::new();
+    agent.wait_until_event(|event| {
+        told.extend(event["tables"].as_array().into_iter().flatten().map(|table| {
+            let text = |key: &str| table[key].as_str().unwrap().to_owned();
+            (format!("{}.{}", text("schema"), text("name")), table["rows"].as_u64().unwrap())
+        }));
+        false
+    });
+    told
+}
+
 fn chain_with_ddl_is_proven(image: &Image) {
     let server = RealServer::start(image);
     server.sql("USE shop; CREATE TABLE to_drop ENGINE=InnoDB AS SELECT seq AS id FROM seq_1_to_2000");
@@ -119,6 +134,8 @@ fn chain_with_ddl_is_proven(image: &Image) {
     let rows = server.sql(counts);
     // What comes after the last backup is not in it.
     server.sql("DELETE FROM shop.orders");
+    let told = |table: &str, column: usize| (table.to_owned(), rows.split('\t').nth(column).unwrap().parse().unwrap());
+    assert_eq!(counted(&server, order(&chain)), BTreeMap::from([told("shop.orders", 0), told("shop.renamed", 2)]));
     let report = proven(&server, ProveOrder { query: Some(counts.to_owned()), ..order(&chain) });
 
     let row = report.query_result.unwrap().rows[0].join("\t");

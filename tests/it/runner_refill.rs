@@ -46,6 +46,7 @@ fn proven(server: &RealServer) -> String {
         prepare_memory_bytes: None,
         boot_timeout_secs: 60,
         prepare_timeout_secs: 120,
+        count_rows: false,
         reserve_bytes: 1 << 20,
         discard: false,
     };

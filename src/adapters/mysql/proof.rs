@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Params, Row, Value};
 use tokio::sync::Mutex;
 
+use super::rows::{self, quoted};
 use super::session::{Credentials, sql_error};
 use crate::adapters::server_logins::ServerLogin;
+use crate::model::rows::{Counted, Table, countable};
 use crate::ports::prove::{Answer, KnownAccount, LogIn, Most, ProofSql, Rows, ServerLogIn};
 use crate::ports::runner::Account;
 use crate::ports::{PortError, Reason};
@@ -131,11 +133,6 @@ async fn within<T>(
     }
 }
 
-/// Writes a name as SQL wants it when it may hold anything.
-fn quote(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
-}
-
 fn text_of(value: Value, most: usize) -> (String, bool) {
     let text = match value {
         Value::NULL => "NULL".to_owned(),
@@ -236,7 +233,7 @@ impl ProofSql for SocketSql {
 
     async fn open(&self, schema: &str, table: &str) -> Result<(), PortError> {
         let mut connection = self.take().await?;
-        let statement = format!("SELECT 1 FROM {}.{} LIMIT 1", quote(schema), quote(table));
+        let statement = format!("SELECT 1 FROM {}.{} LIMIT 1", quoted(schema), quoted(table));
         let query = connection.query_drop(statement);
         let opened = within(STATEMENT_LIMIT, &format!("cannot open {schema}.{table}"), query).await;
         // The server's own answer, good or bad, leaves the connection as it was.
@@ -244,6 +241,24 @@ impl ProofSql for SocketSql {
             self.put_back(connection).await;
         }
         opened
+    }
+
+    async fn count_rows(&self, limit: Duration) -> Result<Vec<Counted>, PortError> {
+        let until = Instant::now() + limit;
+        let mut connection = self.take().await?;
+        let what = "cannot count rows of the throwaway server";
+        within(STATEMENT_LIMIT, what, connection.query_drop(rows::QUICKLY)).await?;
+        let tables = within(STATEMENT_LIMIT, what, rows::list(&mut connection)).await?;
+        let mut counted = Vec::new();
+        for Table { schema, name, .. } in countable(tables).0 {
+            if Instant::now() >= until {
+                break;
+            }
+            let rows = within(STATEMENT_LIMIT, what, rows::count(&mut connection, &schema, &name)).await?;
+            counted.extend(rows.map(|rows| Counted { schema, name, rows }));
+        }
+        self.put_back(connection).await;
+        Ok(counted)
     }
 
     async fn query(&self, statement: &str, most: Most) -> Result<Rows, PortError> {
@@ -263,11 +278,6 @@ impl ProofSql for SocketSql {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_from_a_backup_stays_a_name() {
-        assert_eq!(quote("a`b"), "`a``b`");
-    }
 
     #[test]
     fn a_value_is_told_as_text_and_cut_where_it_is_long() {

@@ -1,21 +1,47 @@
-//! Counting rows on a server that clients use: no statement of it may hold anybody up for long.
+//! Counting rows, on a server that clients use too: no statement of it may hold anybody up for long.
 
 use std::time::{Duration, Instant};
 
+use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
-use super::session::SqlSession;
+use super::session::{STATEMENT_LIMIT, SqlSession};
 use crate::model::rows::Table;
 use crate::ports::PortError;
 
-/// Before counting: what the group has committed is waited for, so that two servers asked one after the other
-/// can be compared; and neither a table that somebody alters nor one that takes long is waited for.
-const CAREFULLY: &str =
-    "SET SESSION wsrep_sync_wait = 1, SESSION lock_wait_timeout = 5, SESSION max_statement_time = 10";
+/// Neither a table that somebody alters nor one that takes long is waited for.
+pub(super) const QUICKLY: &str = "SET SESSION lock_wait_timeout = 5, SESSION max_statement_time = 10";
+
+/// What the group has committed is waited for, so that two servers asked one after the other can be compared.
+const IN_STEP: &str = "SET SESSION wsrep_sync_wait = 1";
 
 const TABLES: &str = "SELECT TABLE_SCHEMA, TABLE_NAME, COALESCE(TABLE_ROWS, 0) FROM information_schema.TABLES \
                       WHERE TABLE_TYPE = 'BASE TABLE' AND ENGINE = 'InnoDB' \
                       AND TABLE_SCHEMA NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')";
+
+/// Returns the replicated tables that the account may see, but for the server's own.
+pub(super) async fn list(connection: &mut Conn) -> Result<Vec<Table>, mysql_async::Error> {
+    let rows = connection.query::<(String, String, u64), _>(TABLES).await?;
+    Ok(rows.into_iter().map(|(schema, name, about_rows)| Table { schema, name, about_rows }).collect())
+}
+
+/// Counts the rows of a table; `None` where that is not allowed, or it is gone, locked, too slow, or pushed aside by the
+/// cluster.
+pub(super) async fn count(connection: &mut Conn, schema: &str, name: &str) -> Result<Option<u64>, mysql_async::Error> {
+    let statement = format!("SELECT COUNT(*) FROM {}.{}", quoted(schema), quoted(name));
+    match connection.query_first::<u64, _>(statement).await {
+        Err(mysql_async::Error::Server(error)) => {
+            tracing::debug!(schema, name, %error, "rows are not counted");
+            Ok(None)
+        }
+        counted => counted,
+    }
+}
+
+/// A name as SQL takes it, whatever is in it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
 
 impl SqlSession {
     /// The replicated tables that the account may see, but for the server's own.
@@ -23,9 +49,7 @@ impl SqlSession {
     /// # Errors
     /// Says what the server said.
     pub async fn tables(&mut self) -> Result<Vec<Table>, PortError> {
-        let query = self.connection.query::<(String, String, u64), _>(TABLES);
-        let rows = Self::within(&self.server, "list the tables", super::session::STATEMENT_LIMIT, query).await?;
-        Ok(rows.into_iter().map(|(schema, name, about_rows)| Table { schema, name, about_rows }).collect())
+        Self::within(&self.server, "list the tables", STATEMENT_LIMIT, list(&mut self.connection)).await
     }
 
     /// Counts the rows of each table; `None` for those that cannot be read, or not in time.
@@ -34,34 +58,21 @@ impl SqlSession {
     /// The connection is lost.
     pub async fn count_rows(&mut self, tables: &[Table], limit: Duration) -> Result<Vec<Option<u64>>, PortError> {
         let (server, until) = (self.server.clone(), Instant::now() + limit);
-        let within = super::session::STATEMENT_LIMIT;
-        Self::within(&server, "set the session up", within, self.connection.query_drop(CAREFULLY)).await?;
+        for setting in [QUICKLY, IN_STEP] {
+            let set = self.connection.query_drop(setting);
+            Self::within(&server, "set the session up", STATEMENT_LIMIT, set).await?;
+        }
         let mut counts = Vec::with_capacity(tables.len());
-        for table in tables {
-            if Instant::now() >= until {
-                counts.push(None);
-                continue;
-            }
-            let statement = format!("SELECT COUNT(*) FROM {}.{}", quoted(&table.schema), quoted(&table.name));
-            let query = async {
-                match self.connection.query_first::<u64, _>(statement).await {
-                    // Not allowed, gone, locked, too slow, or pushed aside by the cluster: it is not counted.
-                    Err(mysql_async::Error::Server(error)) => {
-                        tracing::debug!(%table, %error, "rows are not counted");
-                        Ok(None)
-                    }
-                    counted => counted,
-                }
-            };
-            counts.push(Self::within(&server, "count rows", within, query).await?);
+        for Table { schema, name, .. } in tables {
+            counts.push(if Instant::now() < until {
+                let count = count(&mut self.connection, schema, name);
+                Self::within(&server, "count rows", STATEMENT_LIMIT, count).await?
+            } else {
+                None
+            });
         }
         Ok(counts)
     }
-}
-
-/// A name as SQL takes it, whatever is in it.
-fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }
 
 #[cfg(test)]

@@ -50,6 +50,9 @@ pub struct ProveOrder {
     pub boot_timeout_secs: u64,
     /// Seconds one preparation, of the base or of an increment, may take.
     pub prepare_timeout_secs: u64,
+    /// Whether rows are counted and told, so that they can be compared with those that are served.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub count_rows: bool,
     /// Free bytes below which it is given up: a server may be living on the same volume.
     #[serde(default)]
     pub reserve_bytes: u64,

@@ -48,6 +48,7 @@ impl Track {
             | EventKind::Ready
             | EventKind::Published { .. }
             | EventKind::Found { .. }
+            | EventKind::Counted { .. }
             | EventKind::Failed { .. }
             | EventKind::Unknown => {}
         }

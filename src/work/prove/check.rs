@@ -5,6 +5,8 @@
 //! pages of each, whatever its size. CHECK TABLE would read all of the data again, hours of it, to prove
 //! what the sums have proven already: that they are the bytes the server had.
 
+use std::time::Duration;
+
 use super::error::ProveError;
 use super::{Work, boot, plan};
 use crate::model::event::{EventKind, Phase};
@@ -12,6 +14,12 @@ use crate::model::outcome::in_full;
 use crate::model::report::{ProvenLogins, QueryResult};
 use crate::ports::prove::{KnownAccount, LogIn, ProofSql, ServerLogIn, ThrowawayRun};
 use crate::ports::runner::Account;
+
+/// How long rows are counted: the cluster still serves, and somebody waits for it to be restored.
+const COUNT_LIMIT: Duration = Duration::from_secs(30);
+
+/// So many tables are told in one event.
+const IN_ONE_EVENT: usize = 20;
 
 /// So many tables that do not open are named; all are counted.
 const NAMED: usize = 5;
@@ -54,6 +62,9 @@ async fn ask(work: &Work<'_>, warnings: &mut Vec<String>) -> Result<Checked, Pro
     open_tables(sql, &mut checked).await?;
     let (tables, schemas) = (checked.tables, checked.schemas);
     work.ports.stores.events.step(Phase::Prove, format!("opened tables: {tables}, in schemas: {schemas}"));
+    if order.count_rows {
+        count_rows(work).await;
+    }
     if let Some(statement) = &order.query {
         let rows = sql.query(statement, plan::MOST).await.map_err(ProveError::Query)?;
         checked.query_result = Some(plan::bounded(rows));
@@ -139,6 +150,20 @@ pub(super) fn judge(known: &[KnownAccount]) -> Denial {
             Denial::Unreachable("it has to speak TLS, which a socket does not".to_owned())
         }
         Some(_) => Denial::WrongPassword,
+    }
+}
+
+/// Tells how many rows there are, for whoever serves the backup; that they cannot be counted is no flaw of it.
+async fn count_rows(work: &Work<'_>) {
+    let events = &work.ports.stores.events;
+    match work.ports.sql.count_rows(COUNT_LIMIT).await {
+        Ok(counted) => {
+            events.step(Phase::Prove, format!("counted the rows of tables: {}", counted.len()));
+            for tables in counted.chunks(IN_ONE_EVENT) {
+                events.send(Phase::Prove, EventKind::Counted { tables: tables.to_vec() });
+            }
+        }
+        Err(error) => events.step(Phase::Prove, format!("the rows are not counted: {}", in_full(&error))),
     }
 }
 

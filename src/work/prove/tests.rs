@@ -63,6 +63,7 @@ fn order(expected: BTreeMap<String, Checksum>) -> ProveOrder {
         backup_credentials: None,
         server_accounts: Vec::new(),
         server_logins_may_fail: false,
+        count_rows: false,
         query: Some("SELECT 7".to_owned()),
         prepare_memory_bytes: None,
         boot_timeout_secs: 5,

@@ -12,8 +12,8 @@ impl State {
         if self.tables_are_closed { Vec::new() } else { vec![table("customers"), table("orders")] }
     }
 
-    pub(super) fn more_rows_on(&self, n: i32) -> u64 {
-        u64::from(self.has_a_row_more == Some(n))
+    pub(super) fn rows_on(&self, n: i32, table: &Table) -> u64 {
+        table.about_rows + u64::from(self.has_a_row_more == Some(n)) - u64::from(self.has_lost_a_row)
     }
 
     /// Makes the pods as the StatefulSet asks for, and lets every server come up as far as it can.

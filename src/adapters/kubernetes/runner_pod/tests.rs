@@ -29,6 +29,7 @@ fn prove() -> RunnerTask {
         backup_credentials: Some(names::BACKUP_CREDENTIALS.to_owned()),
         server_accounts: Vec::new(),
         server_logins_may_fail: false,
+        count_rows: false,
         query: None,
         prepare_memory_bytes: None,
         boot_timeout_secs: 1,
