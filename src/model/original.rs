@@ -67,12 +67,10 @@ mod tests {
     fn what_a_manifest_would_say_is_read_from_the_tools_files() {
         let full = "backup_type = full-backuped\nfrom_lsn = 0\nto_lsn = 47\nlast_lsn = 51\n";
         let (base, increment) = ("base/2026-01-31_00-00-00", "incr/2026-01-31_00-00-00/2026-01-31_01-00-00");
-        let facts = Facts {
-            server_version: "10.11.9-MariaDB-log".to_owned(),
-            lsn: LsnRange { from: 0, to: 47, last: 51 },
-        };
+        let facts =
+            Facts { server_version: "10.11.9-MariaDB-log".to_owned(), lsn: LsnRange { from: 0, to: 47, last: 51 } };
         assert_eq!(found(base, INFO, full), Ok(facts));
-        let wrong = |of, info, checkpoints| found(of, info, checkpoints).unwrap_err();
+        let wrong = |of: &str, info: &str, checkpoints: &str| found(of, info, checkpoints).unwrap_err();
         assert!(wrong(increment, INFO, full).contains("is that of a full backup"));
         assert!(wrong(base, INFO, &full.replace("full-backuped", "incremental")).contains("is that of an increment"));
         assert!(wrong(base, INFO, "backup_type = full-backuped\n").contains("which stretch of redo"));

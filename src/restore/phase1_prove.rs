@@ -54,7 +54,30 @@ pub(super) fn runner(
 
 /// Refuses where the volume that was looked at has not the room: beside its data, or in their place.
 pub(super) fn check_room(plan: &RestorePlan, look: &VolumeReport) -> Result<(), RestoreError> {
-    let Some(unpacked) = plan.unpacked_bytes else { return Ok(()) };
+    plan.unpacked_bytes.map_or(Ok(()), |unpacked| check_room_for(unpacked, plan, look))
+}
+
+/// Refuses a backup of which only its proof told how large it is, where it would not fit in the place of the old
+/// data. One that was unpacked beside them is where it will be.
+pub(super) async fn check_room_at_last(
+    proven: &Proven,
+    plan: &RestorePlan,
+    job: &str,
+    ports: &RestorePorts<'_>,
+) -> Result<(), RestoreError> {
+    if plan.unpacked_bytes.is_some() || plan.debt.scratch == ScratchPlace::Beside {
+        return Ok(());
+    }
+    let look = volume::look(plan, job, &plan.leader.replica, plan.leader.pod.clone());
+    let spec = RunnerSpec { name: format!("{job}-look-again"), ..look };
+    let look = errand::run::<VolumeReport>(&spec, plan.limits.start, ports.conductor, |_| {}).await;
+    let pod = || plan.leader.replica.pod.clone();
+    let failed =
+        |error: errand::ErrandError| RestoreError::Look { pod: pod(), failure: Box::new(error.into_failure()) };
+    check_room_for(proven.unpacked_bytes, plan, &look.map_err(failed)?)
+}
+
+fn check_room_for(unpacked: u64, plan: &RestorePlan, look: &VolumeReport) -> Result<(), RestoreError> {
     let (free_bytes, reserve_bytes) = match plan.debt.scratch {
         ScratchPlace::Beside => (look.free_bytes, plan.reserve_bytes()),
         // The old data are gone by then.
@@ -90,8 +113,10 @@ impl RestorePlan {
 pub(super) struct Proven {
     /// The history that was begun.
     pub history: String,
-    /// Where the backup stands.
-    pub position: Position,
+    /// Where the backup stands, where that is known.
+    pub position: Option<Position>,
+    /// Bytes it took unpacked.
+    pub unpacked_bytes: u64,
 }
 
 /// Has the backup booted.
@@ -128,7 +153,7 @@ pub(super) async fn run(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<
         enter(&plan.own, conductor).await;
     }
     conductor.events.send(Phase::Prove, EventKind::Finished);
-    Ok(Proven { history, position: proof.position })
+    Ok(Proven { history, position: proof.position, unpacked_bytes: proof.unpacked_bytes })
 }
 
 /// Enters that every byte of the chain was read and is as recorded; a restore does not depend on it.

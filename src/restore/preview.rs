@@ -30,7 +30,7 @@ pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>, look: &VolumeRepor
         leader_because: plan.leader.because.clone(),
         volumes: volumes(plan, observed),
         scratch: scratch(plan),
-        scratch_bytes: plan.unpacked_bytes.unwrap_or_default(),
+        scratch_bytes: plan.unpacked_bytes,
         scratch_free_bytes: (debt.scratch == ScratchPlace::Beside).then_some(look.free_bytes),
         steps: steps(plan),
         outage: outage(plan, observed, look),

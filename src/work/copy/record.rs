@@ -25,7 +25,8 @@ pub(super) struct Covered {
 /// a complaint.
 pub(super) fn covered(plan: &CopyPlan, passed: Passed) -> Result<Covered, CopyError> {
     let text = |file| tool_text(&passed, file);
-    let position = Position::find(text(ToolFile::GaleraInfo)).ok_or(CopyError::Unreadable { what: "the Galera position" })?;
+    let position =
+        Position::find(text(ToolFile::GaleraInfo)).ok_or(CopyError::Unreadable { what: "the Galera position" })?;
     let checkpoints = text(ToolFile::Checkpoints);
     let redo = CopyError::Unreadable { what: "the checkpoints" };
     let lsn = LsnRange::find(checkpoints).ok_or(redo)?;

@@ -119,7 +119,7 @@ impl State {
             schemas: 1,
             server_version: "10.11".to_owned(),
             history_uuid: Some(NEW.to_owned()),
-            position: mariadb_backup::model::galera::Position { uuid: super::OLD.to_owned(), seqno: 100 },
+            position: Some(mariadb_backup::model::galera::Position { uuid: super::OLD.to_owned(), seqno: 100 }),
             logins: ProvenLogins::default(),
             query_result: None,
             unpack_millis: 1,
