@@ -114,7 +114,7 @@ impl State {
         let report = ProveReport {
             backup: order.chain.last().unwrap().clone(),
             stored_bytes: 1,
-            unpacked_bytes: 1,
+            unpacked_bytes: self.unpacked_bytes,
             tables: 2,
             schemas: 1,
             server_version: "10.11".to_owned(),
