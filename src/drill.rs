@@ -72,7 +72,8 @@ impl Explain for DrillError {
             Self::NoBackup => Some("take one: kubectl mariadb-backup create".to_owned()),
             Self::Chain(error) => error.hint(),
             Self::UnknownSize(_) => Some(
-                "leave --scratch-class out: then it is unpacked in the local store (the volume of backups)".to_owned(),
+                "leave --scratch-class out: then it is unpacked in the local store (the volume of backups), where that is used"
+                    .to_owned(),
             ),
             Self::Runner(failure) => failure.hint.clone(),
         }

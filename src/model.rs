@@ -20,6 +20,7 @@ pub mod names;
 pub mod notice;
 pub mod obligation;
 pub mod order;
+pub mod original;
 pub mod outcome;
 pub mod report;
 pub mod retention;

@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::backup_id::BackupId;
+use crate::model::bytes;
 use crate::model::catalogue::Catalogue;
 use crate::model::cluster::{ClaimView, ClusterView};
 use crate::model::command;
@@ -192,7 +193,8 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
     let proofs =
         proofs.map(|(n, chain)| phase1_prove::runner(observed, chain, &leader, n, request.ignore_logins)).collect();
     let full = chain.members.first().and_then(|base| observed.catalogue.entry(base));
-    let remarks = obstacles::remarks(observed, full.and_then(|entry| entry.stream_bytes));
+    let mut remarks = obstacles::remarks(observed, full.and_then(|entry| entry.stream_bytes));
+    remarks.extend(unpacked_bytes.is_none().then(|| obstacles::UNKNOWN_SIZE.to_owned()));
     let (limits, refill) = (Limits::of(observed.settings), request.refill);
     // A backup of another cluster may have the name of one of ours.
     let own = if request.of_another.is_none() { chain.members.clone() } else { vec![] };
@@ -211,7 +213,10 @@ fn no_leader(observed: &Observed<'_>, wanted: &Wanted<'_>, reasons: Vec<WhyNot>)
     RestoreError::NoLeader {
         reasons: reasons.into_iter().map(|why| why.words).collect(),
         sync: sync_of(wanted.chain, request),
-        place_bytes: wanted.bytes.filter(|_| lacks_place && observed.settings.stores.uses(StoreName::S3)),
+        place: (lacks_place && observed.settings.stores.uses(StoreName::S3)).then(|| match wanted.bytes {
+            Some(bytes) => format!("of {} or more", bytes::human(bytes)),
+            None => "that holds it unpacked".to_owned(),
+        }),
     }
 }
 
@@ -254,20 +259,9 @@ pub async fn run(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Res
     };
     record(&obligation, ports).await.map_err(|source| RestoreError::NotBegun { source })?;
     let mut course = Course::new(&obligation, plan.debt.clone(), job, plan.limits.clone(), *ports);
-    match phase1_prove::run(plan, ports).await {
-        Ok(Proven { history, position, rows }) => {
-            course.proven_rows = rows;
-            course.debt.history = Some(history);
-            course.debt.restored_to = Some(position);
-        }
-        Err(failure) => {
-            phase1_prove::abandon(&mut course).await;
-            return Err(RestoreError::NotProven { backup: plan.debt.backup.clone(), failure: Box::new(failure) });
-        }
-    }
-    let ready = match phase1_lend::run(&mut course, plan.refill).await {
-        Ok(()) => still_the_same(plan, ports).await,
-        failed => failed,
+    let ready = match phase1_prove::run(plan, ports).await {
+        Ok(proven) => make_ready(proven, plan, job, &mut course).await,
+        Err(failure) => Err(RestoreError::NotProven { backup: plan.debt.backup.clone(), failure: Box::new(failure) }),
     };
     if let Err(error) = ready {
         phase1_prove::abandon(&mut course).await;
@@ -279,6 +273,22 @@ pub async fn run(plan: &RestorePlan, job: &str, ports: &RestorePorts<'_>) -> Res
     }
     course.enter(Stage::Stopping).await?;
     course::drive(course).await
+}
+
+/// Does the rest of what comes before the outage.
+async fn make_ready(
+    proven: Proven,
+    plan: &RestorePlan,
+    job: &str,
+    course: &mut Course<'_>,
+) -> Result<(), RestoreError> {
+    let ports = course.ports;
+    phase1_prove::check_room_at_last(&proven, plan, job, &ports).await?;
+    course.debt.history = Some(proven.history);
+    course.debt.restored_to = proven.position;
+    course.proven_rows = proven.rows;
+    phase1_lend::run(course, plan.refill).await?;
+    still_the_same(plan, &ports).await
 }
 
 /// Looks once more, after hours of proving perhaps, that the StatefulSet is as it was planned for.

@@ -10,6 +10,7 @@ pub mod check;
 pub mod copy;
 pub mod follow;
 pub mod frames;
+mod gzip;
 #[cfg(test)]
 mod hostile;
 pub mod inventory;

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::model::manifest::ToolFile;
 use crate::ports::prove::{Scratch, Unpacked};
 use crate::ports::{PortError, Reason};
 
@@ -111,6 +112,18 @@ impl Scratch for ScratchDirectory {
     fn make_durable(&self) -> Result<(), PortError> {
         let synced = File::open(&self.0).and_then(|directory| Ok(rustix::fs::syncfs(directory)?));
         synced.map_err(|error| failed("make durable what is in", &self.0, error))
+    }
+
+    fn galera_info(&self, directory: &str) -> Result<Option<String>, PortError> {
+        for name in ToolFile::GaleraInfo.names() {
+            let path = self.0.join(directory).join(name);
+            match fs::read_to_string(&path) {
+                Ok(text) => return Ok(Some(text)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed("read", &path, error)),
+            }
+        }
+        Ok(None)
     }
 
     fn forget_cluster(&self, directory: &str) -> Result<(), PortError> {

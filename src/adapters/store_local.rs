@@ -20,6 +20,7 @@ use rustix::fs::{Advice, OFlags, fadvise};
 
 use crate::model::backup_id::{BackupId, BackupName};
 use crate::model::manifest::MANIFEST_FILE;
+use crate::model::original::MARK_FILE;
 use crate::ports::runner::{FileFacts, KeptSum, PendingBackup, Store};
 use crate::ports::{PortError, Reason};
 
@@ -34,9 +35,6 @@ const SEALS: &str = ".seals";
 
 /// Where damaged backups lie that were set aside.
 const QUARANTINE: &str = ".quarantine";
-
-/// With this file, a backup of the original is complete.
-const ORIGINALS_MARK: &str = "backup.successful";
 
 /// A store by the path of its root.
 #[derive(Clone, Debug)]
@@ -168,7 +166,7 @@ impl Store for VolumeStore {
             backups.extend(of_base.into_iter().map(|name| BackupId::Incremental { base: base.clone(), name }));
         }
         let has = |backup: &BackupId, file: &str| self.root.join(backup.directory()).join(file).exists();
-        backups.retain(|backup| has(backup, MANIFEST_FILE) || has(backup, ORIGINALS_MARK));
+        backups.retain(|backup| has(backup, MANIFEST_FILE) || has(backup, MARK_FILE));
         backups.sort_by(|a, b| (a.name(), a).cmp(&(b.name(), b)));
         Ok(backups)
     }

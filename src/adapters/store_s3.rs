@@ -35,16 +35,14 @@ use tokio::sync::OnceCell;
 use crate::model::backup_id::BackupId;
 use crate::model::manifest::{MANIFEST_FILE, hex};
 use crate::model::order::S3Store;
+use crate::model::original::MARK_FILE;
 use crate::ports::runner::{FileFacts, KeptSum, PendingBackup, Store};
 use crate::ports::{PortError, Reason};
 
 use pace::Pace;
 
-/// With this file, a backup of the original is complete.
-const ORIGINALS_MARK: &str = "backup.successful";
-
 /// The files that make a backup count.
-const MARKS: [&str; 2] = [MANIFEST_FILE, ORIGINALS_MARK];
+const MARKS: [&str; 2] = [MANIFEST_FILE, MARK_FILE];
 
 /// A place in a bucket.
 pub struct S3Bucket {

@@ -34,6 +34,14 @@ impl FromStr for Position {
     }
 }
 
+impl Position {
+    /// Reads the position from the tool's file, in which domain ids may follow it.
+    #[must_use]
+    pub fn find(galera_info: &str) -> Option<Self> {
+        galera_info.split_whitespace().next()?.parse().ok()
+    }
+}
+
 fn is_uuid(text: &str) -> bool {
     let groups: Vec<_> = text.split('-').collect();
     groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])

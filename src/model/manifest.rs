@@ -54,12 +54,21 @@ impl ToolFile {
         }
     }
 
-    /// Which of them a stream's member is; before 11.1 they are called `xtrabackup_…`.
+    /// What the tool calls the file: since 11.1, and before.
+    #[must_use]
+    pub fn names(self) -> [&'static str; 2] {
+        let old = match self {
+            Self::Info => "xtrabackup_info",
+            Self::Checkpoints => "xtrabackup_checkpoints",
+            Self::GaleraInfo => "xtrabackup_galera_info",
+        };
+        [self.stored_name(), old]
+    }
+
+    /// Which of them a stream's member is.
     #[must_use]
     pub fn of_member(path: &str) -> Option<Self> {
-        let old = path.strip_prefix("xtrabackup_");
-        let name = old.or_else(|| path.strip_prefix("mariadb_backup_"))?;
-        Self::ALL.into_iter().find(|file| file.stored_name().strip_prefix("mariadb_backup_") == Some(name))
+        Self::ALL.into_iter().find(|file| file.names().contains(&path))
     }
 }
 

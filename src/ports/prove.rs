@@ -52,6 +52,9 @@ pub trait Scratch: Send + Sync {
     /// Returns once everything in it would survive a power loss.
     fn make_durable(&self) -> Result<(), PortError>;
 
+    /// Returns what the tool wrote down of the Galera position of a prepared directory, if it found one.
+    fn galera_info(&self, directory: &str) -> Result<Option<String>, PortError>;
+
     /// Removes the files in which Galera keeps which cluster a data directory belongs to.
     fn forget_cluster(&self, directory: &str) -> Result<(), PortError>;
 

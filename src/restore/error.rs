@@ -24,8 +24,8 @@ pub enum RestoreError {
         reasons: Vec<String>,
         /// The command that makes a copy any node can read, where the backup is read from a volume.
         sync: Option<String>,
-        /// What a claim to unpack on has to hold, where one would help.
-        place_bytes: Option<u64>,
+        /// What a claim to unpack on has to be, where one would help.
+        place: Option<String>,
     },
     /// It could not be undone.
     #[error(
@@ -68,6 +68,18 @@ pub enum RestoreError {
         pod: String,
         /// The directory below the volume's root.
         directory: String,
+    },
+    /// There is no room for a backup of which only its proof told how large it is.
+    #[error("{backup} takes {} unpacked, and the volume of {pod} has {} for it; the cluster was not touched", bytes::human(*.needed_bytes), bytes::human(*.free_bytes))]
+    NoRoom {
+        /// The backup.
+        backup: BackupId,
+        /// The pod.
+        pod: String,
+        /// What it takes.
+        needed_bytes: u64,
+        /// What is left for it.
+        free_bytes: u64,
     },
     /// The obligation could not be recorded.
     #[error("cannot record that a restore begins; nothing was changed")]
@@ -140,16 +152,15 @@ pub(super) fn why_not_aside(is_full: bool) -> &'static str {
 }
 
 /// What would let a replica be started first.
-fn possible(sync: Option<&str>, place_bytes: Option<u64>) -> String {
+fn possible(sync: Option<&str>, place: Option<&str>) -> String {
     let mut ways = vec!["leave --leader out where it was given".to_owned()];
     ways.extend(
         sync.map(|sync| {
             format!("or make a copy that any node can read: {sync}\nand restore that one, with --store s3")
         }),
     );
-    ways.extend(place_bytes.map(|bytes| {
-        let size = bytes::human(bytes);
-        format!("or make a claim of {size} or more that can be mounted beside it, and have the backup of S3 unpacked there: --scratch-claim NAME")
+    ways.extend(place.map(|place| {
+        format!("or make a claim {place} that a pod beside the data can mount, and have the backup of S3 unpacked there: --scratch-claim NAME")
     }));
     ways.join("; ")
 }
@@ -167,7 +178,8 @@ impl Explain for RestoreError {
             | Self::NoLeader { .. }
             | Self::NoWayBack { .. }
             | Self::Unremovable { .. }
-            | Self::CannotLend(_) => ExitCode::Refused,
+            | Self::CannotLend(_)
+            | Self::NoRoom { .. } => ExitCode::Refused,
             Self::Look { failure, .. } | Self::NotProven { failure, .. } => failure.code,
             Self::NotBegun { .. } | Self::Interrupted { .. } | Self::NotJoined { .. } => ExitCode::FailedInCluster,
             Self::RolledBack { .. } => ExitCode::RolledBack,
@@ -181,7 +193,7 @@ impl Explain for RestoreError {
             Self::Obstacles(_) => {
                 Some("nothing was changed; clear what stands in the way and order it again".to_owned())
             }
-            Self::NoLeader { sync, place_bytes, .. } => Some(possible(sync.as_deref(), *place_bytes)),
+            Self::NoLeader { sync, place, .. } => Some(possible(sync.as_deref(), place.as_deref())),
             Self::Unremovable { .. } => {
                 Some("see in that pod who owns it, and whether it is immutable: ls -ln, lsattr".to_owned())
             }
@@ -193,6 +205,9 @@ impl Explain for RestoreError {
             Self::NoData { .. } => Some(
                 "a replica that answers says where its data are: bring one up, or see what is on the volume".to_owned(),
             ),
+            Self::NoRoom { .. } => {
+                Some("make its claim larger, or start with a replica that has more room: --leader ORDINAL".to_owned())
+            }
             Self::NotBegun { source } => source.hint(),
             Self::Interrupted { .. } => Some(format!("to go on with it, or bring the old cluster back: {RECOVER}")),
             Self::NotJoined { .. } => {

@@ -5,6 +5,9 @@ use crate::model::bytes::human;
 use crate::model::order::RestoreRequest;
 use crate::model::workload::{Flavour, Keeper, Workload};
 
+/// What is to be known of a backup whose size when it is unpacked is not recorded, such as one of the original.
+pub(super) const UNKNOWN_SIZE: &str = "how large the backup is when it is unpacked is not recorded; if there is not the room for it, the restore is given up while the cluster serves";
+
 /// Returns whatever makes a restore impossible or dangerous now.
 pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest) -> Vec<String> {
     let workload = &observed.workload;

@@ -53,12 +53,40 @@ pub(super) fn runner(
     }
 }
 
+/// Refuses a backup of which only its proof told how large it is, where it would not fit on the leader's volume. One that
+/// was unpacked there is where it will be.
+pub(super) async fn check_room_at_last(
+    proven: &Proven,
+    plan: &RestorePlan,
+    job: &str,
+    ports: &RestorePorts<'_>,
+) -> Result<(), RestoreError> {
+    if plan.unpacked_bytes.is_some() || plan.debt.scratch == ScratchPlace::Beside {
+        return Ok(());
+    }
+    let pod = &plan.leader.replica.pod;
+    let look = volume::look(plan, job, &plan.leader.replica, plan.leader.pod.clone());
+    let spec = RunnerSpec { name: format!("{}-again", look.name), ..look };
+    let look = errand::run::<VolumeReport>(&spec, plan.limits.start, ports.conductor, |_| {}).await;
+    let look = look.map_err(|error| RestoreError::Look { pod: pod.clone(), failure: Box::new(error.into_failure()) })?;
+    // Those that are not set aside are gone by then.
+    let emptied = if plan.debt.place.has_room_beside() { 0 } else { look.data_bytes };
+    let (needed_bytes, free_bytes) = (proven.unpacked_bytes, look.free_bytes.saturating_add(emptied));
+    if needed_bytes <= free_bytes {
+        return Ok(());
+    }
+    let backup = plan.debt.backup.clone();
+    Err(RestoreError::NoRoom { backup, pod: pod.clone(), needed_bytes, free_bytes })
+}
+
 /// What a proof showed.
 pub(super) struct Proven {
     /// The history that was begun.
     pub history: String,
-    /// Where the backup stands.
-    pub position: Position,
+    /// Where the backup stands, where that is known.
+    pub position: Option<Position>,
+    /// Bytes it took unpacked.
+    pub unpacked_bytes: u64,
     /// Rows that were counted.
     pub rows: Vec<Counted>,
 }
@@ -101,7 +129,7 @@ pub(super) async fn run(plan: &RestorePlan, ports: &RestorePorts<'_>) -> Result<
         enter(&plan.own, conductor).await;
     }
     conductor.events.send(Phase::Prove, EventKind::Finished);
-    Ok(Proven { history, position: proof.position, rows })
+    Ok(Proven { history, position: proof.position, unpacked_bytes: proof.unpacked_bytes, rows })
 }
 
 /// Enters that every byte of the chain was read and is as recorded; a restore does not depend on it.

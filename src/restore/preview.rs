@@ -31,7 +31,7 @@ pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>) -> RestorePreview 
         leader_because: plan.leader.because.clone(),
         volumes: volumes(plan, observed),
         scratch: scratch(plan, observed),
-        scratch_bytes: plan.unpacked_bytes.unwrap_or_default(),
+        scratch_bytes: plan.unpacked_bytes,
         scratch_free_bytes: look.filter(|_| debt.scratch == ScratchPlace::Beside).map(|look| look.free_bytes),
         steps: steps(plan, observed),
         outage: outage(plan, observed, look),

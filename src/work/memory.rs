@@ -419,6 +419,12 @@ pub(super) fn put_backup(store: &Memory, backup: &str, stream: &[u8]) -> BTreeMa
     ])
 }
 
+/// What the original's catalogue says of a file.
+pub(super) fn md5_of(bytes: &[u8]) -> Checksum {
+    use md5::Digest;
+    Checksum { checksum: hex(&md5::Md5::digest(bytes)), algorithm: None, size: None }
+}
+
 /// Puts a backup of the original into a store, and returns what its catalogue says of it.
 pub(super) fn put_original(store: &Memory) -> BTreeMap<String, Checksum> {
     store.put(&format!("{ORIGINAL}/backup.stream.gz"), "hello");

@@ -17,6 +17,7 @@ use self::plan::Link;
 use super::blocking::blocking;
 use super::stop::Stop;
 use crate::model::event::{EventKind, Phase};
+use crate::model::galera::Position;
 use crate::model::order::ProveOrder;
 use crate::model::outcome::{Failure, Outcome, in_full};
 use crate::model::report::ProveReport;
@@ -25,6 +26,7 @@ use crate::ports::prove::{ProvePorts, RUN_DIRECTORY};
 mod boot;
 mod check;
 mod error;
+mod original;
 mod plan;
 mod prepare;
 mod survey;
@@ -97,6 +99,7 @@ async fn prove(
     let links = work.unpack(version).await?;
     let unpacked = clock.elapsed();
     work.prepare(&links).await?;
+    let position = work.position(&links).await?;
     let prepared = clock.elapsed();
     let mut server = boot::boot(&mut work).await?;
     let booted = clock.elapsed();
@@ -127,7 +130,7 @@ async fn prove(
         schemas: checked.schemas,
         server_version: plan::short(&server.version),
         history_uuid: server.history_uuid.as_deref().map(plan::short),
-        position: last.position.clone(),
+        position,
         logins: checked.logins,
         query_result: checked.query_result,
         unpack_millis: millis(begun, unpacked),
@@ -166,12 +169,13 @@ impl Work<'_> {
         let (stores, scratch) = (self.ports.stores.clone(), Arc::clone(&self.ports.scratch));
         let (order, gauge, stop) = (self.order.clone(), Arc::clone(&self.gauge), self.stop.clone());
         let mut unpacking = tokio::task::spawn_blocking(move || {
-            let links = survey::survey(&order, &stores, scratch.as_ref(), &gauge, &stop)?;
+            let mut links = survey::survey(&order, &stores, scratch.as_ref(), &gauge, &stop)?;
             // Long before a server could say so.
             plan::check_series(&links, &version)?;
-            for link in &links {
+            let room = unpack::Room { scratch: scratch.as_ref(), reserve_bytes: order.reserve_bytes };
+            for link in &mut links {
                 stores.events.step(Phase::Prove, format!("unpacking {} from {}", link.backup, link.from.word()));
-                unpack::unpack(link, &stores, scratch.as_ref(), &unpack::Pace::new(&gauge, &stop))?;
+                link.redo_bytes = unpack::unpack(link, &stores, &room, &unpack::Pace::new(&gauge, &stop))?;
             }
             Ok(links)
         });
@@ -193,6 +197,16 @@ impl Work<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Where the chain stands: as recorded, else as the tool found it in the data while it prepared them.
+    async fn position(&self, links: &[Link]) -> Result<Option<Position>, ProveError> {
+        if let Some(recorded) = links.last().and_then(|link| link.position.clone()) {
+            return Ok(Some(recorded));
+        }
+        let scratch = Arc::clone(&self.ports.scratch);
+        let found = blocking(move || scratch.galera_info(plan::BASE)).await.map_err(ProveError::Scratch)?;
+        Ok(found.as_deref().and_then(Position::find))
     }
 
     /// Removes what was only needed while the server ran. What stays is made durable once, at the end: until

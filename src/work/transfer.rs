@@ -18,14 +18,12 @@ use crate::model::backup_id::BackupId;
 use crate::model::bytes::human;
 use crate::model::catalogue::{Algorithm, Checksum};
 use crate::model::manifest::MANIFEST_FILE;
+use crate::model::original::MARK_FILE;
 use crate::ports::runner::PendingBackup;
 use crate::ports::{PortError, Reason};
 
 /// Files up to this length are held in memory; they need no parts.
 const SMALL_BYTES: u64 = 1 << 20;
-
-/// With this file, a backup of the original is complete.
-const ORIGINALS_MARK: &str = "backup.successful";
 
 /// What came of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +131,7 @@ impl Route<'_> {
             list.files.keys().filter_map(name).filter(|name| name != MANIFEST_FILE).collect()
         } else {
             let names = self.from.store.files(backup).map_err(TransferError::Port)?;
-            names.into_iter().filter(|name| is_plain(name) && name != ORIGINALS_MARK).collect()
+            names.into_iter().filter(|name| is_plain(name) && name != MARK_FILE).collect()
         };
         let load = |name: String| {
             let path = path_of(&name);
@@ -212,12 +210,12 @@ impl Route<'_> {
         if let Some(manifest) = &list.manifest {
             return Ok((MANIFEST_FILE, manifest.bytes.clone()));
         }
-        let path = format!("{}/{ORIGINALS_MARK}", backup.directory());
+        let path = format!("{}/{MARK_FILE}", backup.directory());
         let (mut reader, _) = self.open(&path)?;
         let mut bytes = Vec::new();
         let read = reader.by_ref().take(SMALL_BYTES).read_to_end(&mut bytes);
         read.map_err(|error| bad_file(self.from, &path, &self.from.flaw_of_reading(&error)))?;
-        Ok((ORIGINALS_MARK, bytes))
+        Ok((MARK_FILE, bytes))
     }
 
     fn copy_all(

@@ -190,6 +190,7 @@ struct Payload {
 #[derive(Debug)]
 pub struct Checker {
     required: &'static [&'static str],
+    tool_files_required: &'static [ToolFile],
     bytes: u64,
     header: HeaderBytes,
     payload: Option<Payload>,
@@ -203,12 +204,19 @@ impl Checker {
     pub fn demanding(required: &'static [&'static str]) -> Self {
         Self {
             required,
+            tool_files_required: &ToolFile::ALL,
             bytes: 0,
             header: HeaderBytes::default(),
             payload: None,
             members: BTreeMap::new(),
             tool_files: BTreeMap::new(),
         }
+    }
+
+    /// Demands no more of the tool's own files than these.
+    #[must_use]
+    pub fn with_tool_files(self, required: &'static [ToolFile]) -> Self {
+        Self { tool_files_required: required, ..self }
     }
 
     /// Takes the next bytes of the stream, as many as there are.
@@ -248,7 +256,7 @@ impl Checker {
         if let Some(path) = self.required.iter().find(|path| !self.members.contains_key(**path)) {
             return Some(format!("{path} is missing"));
         }
-        let absent = ToolFile::ALL.into_iter().find(|file| !self.tool_files.contains_key(file))?;
+        let absent = self.tool_files_required.iter().find(|file| !self.tool_files.contains_key(file))?;
         Some(format!("{} is missing", absent.stored_name()))
     }
 

@@ -19,6 +19,7 @@ mod monitoring;
 mod nodes_and_servers;
 mod operating;
 mod oracle;
+mod originals;
 mod permissions;
 mod refusals;
 mod restore_all;

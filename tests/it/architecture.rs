@@ -110,7 +110,7 @@ const OUTSIDE: [(&str, &[&str]); 15] = [
     ("clap::", &["plugin", "agent/cli.rs", "bin"]),
     ("jsonpath_rust::", &["render/path.rs"]),
     ("tar::", &["adapters/archive.rs"]),
-    ("flate2::", &["adapters/archive.rs"]),
+    ("flate2::", &["adapters/archive.rs", "work/gzip.rs"]),
     ("std::process::Command", &["adapters"]),
     ("tokio::process", &["adapters"]),
     ("std::env", &["bin"]),

@@ -32,6 +32,7 @@ mod runner_chain;
 mod runner_check;
 mod runner_copy;
 mod runner_keep;
+mod runner_original;
 mod runner_prove;
 mod runner_refill;
 mod runner_stores;

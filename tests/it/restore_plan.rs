@@ -151,6 +151,18 @@ fn a_volume_that_is_smaller_than_the_full_backup_and_a_claim_that_waits_for_its_
 }
 
 #[test]
+fn of_a_backup_of_the_original_it_is_said_what_is_not_known() {
+    let world = RestoreWorld::new(3).with(|state| {
+        let entry = state.catalogue.known(&request().backup).unwrap();
+        (entry.stream_bytes, entry.position) = (None, None);
+    });
+    let preview = world.preview(&request()).unwrap();
+    assert_eq!((preview.scratch_bytes, preview.backup_position), (None, None));
+    let remarks = preview.remarks.join("\n");
+    assert!(remarks.contains("how large the backup is when it is unpacked is not recorded"), "{remarks}");
+}
+
+#[test]
 fn without_room_for_old_data_a_way_back_is_promised_only_from_replicas_that_say_that_they_have_them() {
     let world = RestoreWorld::new(3).with(|state| state.has_siblings = false);
     let silent = |observed: &mut Observed<'_>| {

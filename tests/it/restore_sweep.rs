@@ -113,6 +113,14 @@ fn full(world: RestoreWorld) -> RestoreWorld {
     world.with(|state| state.free_bytes = 1 << 20)
 }
 
+/// One of the original, of which is recorded neither how large it is nor where it stands.
+fn of_the_original(world: RestoreWorld) -> RestoreWorld {
+    world.with(|state| {
+        let entry = state.catalogue.known(&request().backup).unwrap();
+        (entry.stream_bytes, entry.position) = (None, None);
+    })
+}
+
 #[test]
 fn no_runner_that_does_not_end_its_work_leaves_anything_but_one_whole_cluster() {
     sweep_runners("siblings", || RestoreWorld::new(3));
@@ -171,6 +179,22 @@ fn no_single_fault_of_a_restore_without_room_beside_the_data_does() {
     sweep("tight", || tight(RestoreWorld::new(3)));
     sweep("full", || full(RestoreWorld::new(3)));
     sweep("full, sick", || sick(full(RestoreWorld::new(3))));
+}
+
+#[test]
+fn no_single_fault_of_a_restore_of_a_backup_of_the_original_does() {
+    sweep("of the original", || of_the_original(without_siblings(RestoreWorld::new(3))));
+}
+
+#[test]
+fn a_backup_that_turns_out_too_large_for_the_volume_never_stops_the_cluster() {
+    let world = of_the_original(without_siblings(RestoreWorld::new(3))).with(|state| state.unpacked_bytes = 30 << 30);
+    let failure = world.restore("first").unwrap().unwrap_err();
+    assert_eq!(failure.code, ExitCode::Refused, "{failure:?}");
+    let state = world.lock();
+    assert!(state.journal.iter().all(|effect| !effect.contains("scale")), "{:#?}", state.journal);
+    assert!(state.pods.values().all(|server| server.serves.as_deref() == Some(OLD)));
+    assert_eq!((state.obligation.is_none(), state.unfinished()), (true, vec![]));
 }
 
 #[test]

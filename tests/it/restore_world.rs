@@ -86,6 +86,8 @@ pub(crate) struct State {
     pub(crate) restored_is_sick: bool,
     /// The backup is damaged in the store it is taken from first.
     pub(crate) first_copy_is_damaged: bool,
+    /// Bytes it takes unpacked.
+    pub(crate) unpacked_bytes: u64,
     /// What an effect that fails fails with.
     pub(crate) failing: Reason,
     /// How many runners have begun their work.
@@ -159,6 +161,7 @@ impl RestoreWorld {
             tables_are_closed: false,
             restored_is_sick: false,
             first_copy_is_damaged: false,
+            unpacked_bytes: 1,
             failing: Reason::Unreachable,
             runner_runs: 0,
             runner_fault: None,

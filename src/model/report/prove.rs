@@ -26,8 +26,9 @@ pub struct ProveReport {
     /// The fresh history the booted server began; `None` when it ran without Galera.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_uuid: Option<String>,
-    /// The Galera position of the backup, from its manifest.
-    pub position: Position,
+    /// The Galera position of the backup: from its manifest, else from its data; `None` when neither tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
     /// The accounts that were tried and accepted.
     #[serde(default)]
     pub logins: ProvenLogins,

@@ -39,8 +39,9 @@ pub struct RestorePreview {
     pub volumes: Vec<VolumePlan>,
     /// Where the backup is unpacked and booted, in words.
     pub scratch: String,
-    /// Bytes it takes there.
-    pub scratch_bytes: u64,
+    /// Bytes it takes there; `None` when that is not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch_bytes: Option<u64>,
     /// Bytes that are free there, as far as that could be seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scratch_free_bytes: Option<u64>,

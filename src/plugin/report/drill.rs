@@ -67,7 +67,7 @@ mod tests {
                 schemas: 1,
                 server_version: "10.11.18-MariaDB".to_owned(),
                 history_uuid: None,
-                position: Position { uuid: "u".to_owned(), seqno: 7 },
+                position: Some(Position { uuid: "u".to_owned(), seqno: 7 }),
                 logins: ProvenLogins { operator: Some("backup-operator".to_owned()), backup: None },
                 query_result: None,
                 unpack_millis: 1200,

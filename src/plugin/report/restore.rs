@@ -23,7 +23,8 @@ pub(crate) fn lines(preview: &RestorePreview) -> Vec<String> {
         lines.push(format!("{}{} from {}", if n == 0 { "Chain:     " } else { "           " }, backup, store.word()));
     }
     let room = preview.scratch_free_bytes.map(|free| format!(" of {} free", bytes::human(free))).unwrap_or_default();
-    lines.push(format!("Unpacked:  on {}: {}{room}", preview.scratch, bytes::human(preview.scratch_bytes)));
+    let takes = preview.scratch_bytes.map_or("unknown how much".to_owned(), bytes::human);
+    lines.push(format!("Unpacked:  on {}: {takes}{room}", preview.scratch));
     lines.push(format!("First:     {} ({}; {} flavour)", preview.leader, preview.leader_because, preview.flavour));
     for (n, volume) in preview.volumes.iter().enumerate() {
         let head = if n == 0 { "Volumes:   " } else { "           " };
@@ -76,7 +77,10 @@ fn write_sets(number: i64, last: &Position) -> String {
 
 /// What was lost in the end, which is more than was planned with: clients wrote while the backup was proven.
 fn was_lost(report: &RestoreReport) -> Option<String> {
-    let (stopped, restored) = report.stopped_at.as_ref().zip(report.restored_to.as_ref())?;
+    let stopped = report.stopped_at.as_ref()?;
+    let Some(restored) = &report.restored_to else {
+        return Some(format!("the cluster was stopped at {stopped}; where the backup stands is not known"));
+    };
     if stopped.uuid != restored.uuid {
         return Some(format!("the cluster was stopped at {stopped}, and the backup holds {restored}"));
     }
@@ -141,7 +145,7 @@ mod tests {
             leader_because: "it was asked for".to_owned(),
             volumes: vec![volume(2, "gets the restored data"), volume(0, "is emptied")],
             scratch: "the volume of db-2, beside its data".to_owned(),
-            scratch_bytes: 3 << 30,
+            scratch_bytes: Some(3 << 30),
             scratch_free_bytes: Some(9 << 30),
             steps: vec!["boot it".to_owned(), "stop".to_owned()],
             outage: "short".to_owned(),
@@ -186,11 +190,13 @@ mod tests {
         let unrecorded = RestorePreview { backup_position: None, ..plan() };
         let all = [plan(), silent, moved, unknown, still, unrecorded];
         assert!(all.iter().flat_map(lost).all(|line| line.len() < 89), "with what stands before it, under 100");
+        let of_unknown_size = lines(&RestorePreview { scratch_bytes: None, ..plan() });
+        let wanted = "Unpacked:  on the volume of db-2, beside its data: unknown how much of 9GiB free";
+        assert!(of_unknown_size.iter().any(|line| line == wanted), "{of_unknown_size:#?}");
     }
 
-    #[test]
-    fn a_restore_says_how_long_the_cluster_did_not_serve() {
-        let report = RestoreReport {
+    fn report() -> RestoreReport {
+        RestoreReport {
             backup: "base/2026-01-01_00-00-00".parse().unwrap(),
             leader: "db-2".to_owned(),
             replicas: 3,
@@ -202,8 +208,21 @@ mod tests {
             kept_in: Some(".mariadb-backup/old-run".to_owned()),
             rows: Some(RowCounts { equal: 12, left_out: 1, ..RowCounts::default() }),
             resumed: false,
-        };
-        insta::assert_snapshot!(shown(&report).summary.join("\n"), @r"
+        }
+    }
+
+    #[test]
+    fn of_a_backup_that_does_not_tell_where_it_stands_no_loss_is_made_up() {
+        let unknown = RestoreReport { restored_to: None, ..report() };
+        let wanted =
+            "the cluster was stopped at 5b2c7e4c-f1d0-11ef-8a4c-0242ac110002:142; where the backup stands is not known";
+        assert_eq!(was_lost(&unknown).as_deref(), Some(wanted));
+        assert_eq!(was_lost(&RestoreReport { stopped_at: None, ..unknown }), None);
+    }
+
+    #[test]
+    fn a_restore_says_how_long_the_cluster_did_not_serve() {
+        insta::assert_snapshot!(shown(&report()).summary.join("\n"), @r"
         3 replicas serve in the new history h
         lost: 42 write-sets, from seqno 101 to 142, and what came while the cluster stopped
         tables with as many rows on every replica: 12 (not known of 1)

@@ -25,7 +25,8 @@ pub(super) struct Covered {
 /// a complaint.
 pub(super) fn covered(plan: &CopyPlan, passed: Passed) -> Result<Covered, CopyError> {
     let text = |file| tool_text(&passed, file);
-    let position = position(text(ToolFile::GaleraInfo)).ok_or(CopyError::Unreadable { what: "the Galera position" })?;
+    let position =
+        Position::find(text(ToolFile::GaleraInfo)).ok_or(CopyError::Unreadable { what: "the Galera position" })?;
     let checkpoints = text(ToolFile::Checkpoints);
     let redo = CopyError::Unreadable { what: "the checkpoints" };
     let lsn = LsnRange::find(checkpoints).ok_or(redo)?;
@@ -74,9 +75,4 @@ pub(super) fn manifest(made: Made<'_>, mut files: BTreeMap<String, StoredFile>) 
 fn tool_text(passed: &Passed, file: ToolFile) -> &str {
     let bytes = passed.contents.tool_files.get(&file).map_or(&[][..], Vec::as_slice);
     std::str::from_utf8(bytes).unwrap_or_default()
-}
-
-/// Reads the position from the tool's file, in which domain ids may follow it.
-fn position(galera_info: &str) -> Option<Position> {
-    galera_info.split_whitespace().next()?.parse().ok()
 }

@@ -16,9 +16,9 @@ pub(super) enum ProveError {
     /// The order makes no sense.
     #[error("{0}")]
     Order(String),
-    /// A backup without a manifest.
-    #[error("{backup} has no manifest, as backups of the original have none, so it cannot be proven")]
-    OfTheOriginal {
+    /// A backup of the original that is encrypted.
+    #[error("{backup} is encrypted by the original, which this product cannot undo")]
+    Encrypted {
         /// The backup.
         backup: BackupId,
     },
@@ -68,6 +68,18 @@ pub(super) enum ProveError {
         needed_bytes: u64,
         /// What is left.
         free_bytes: u64,
+    },
+    /// The room is used up while it is unpacked.
+    #[error("unpacking {backup} was given up: {} are left in {place}, and {} are kept free", human(*.free_bytes), human(*.kept_bytes))]
+    FillsUp {
+        /// The backup.
+        backup: BackupId,
+        /// The scratch directory.
+        place: String,
+        /// What is left.
+        free_bytes: u64,
+        /// What has to be.
+        kept_bytes: u64,
     },
     /// A file could not be written.
     #[error("cannot write {file} in the scratch directory")]
@@ -233,7 +245,9 @@ impl Explain for ProveError {
     fn code(&self) -> ExitCode {
         match self {
             Self::Order(_) => ExitCode::Usage,
-            Self::OfTheOriginal { .. } | Self::NoRoom { .. } | Self::OtherSeries { .. } => ExitCode::Refused,
+            Self::Encrypted { .. } | Self::NoRoom { .. } | Self::FillsUp { .. } | Self::OtherSeries { .. } => {
+                ExitCode::Refused
+            }
             Self::NoChain { .. } | Self::Damaged { .. } => ExitCode::VerificationFailed,
             Self::NoAccount { .. } | Self::WrongPassword { .. } | Self::ServerAccount { .. } => ExitCode::Credentials,
             Self::Unread { .. }
@@ -262,14 +276,14 @@ impl Explain for ProveError {
         match self {
             Self::Scratch(error) if error.reason == Reason::NoSpace => more_room(),
             Self::Scratch(error) | Self::Start(error) => error.hint(),
-            Self::NoRoom { .. } | Self::Full { .. } => more_room(),
+            Self::NoRoom { .. } | Self::FillsUp { .. } | Self::Full { .. } => more_room(),
             Self::Writing { source, .. } if source.kind() == io::ErrorKind::StorageFull => more_room(),
             Self::OtherSeries { .. } => Some(
                 "choose a backup made since the servers were upgraded: kubectl mariadb-backup list; or give the StatefulSet \
                  an image of the series the backup was made by"
                     .to_owned(),
             ),
-            Self::OfTheOriginal { .. } => Some("restore it by hand, as the original does".to_owned()),
+            Self::Encrypted { .. } => Some("restore it by hand, as docs/by-hand.md says".to_owned()),
             Self::NoChain { .. } | Self::Damaged { .. } => {
                 Some("see which backups are good: kubectl mariadb-backup verify --deep".to_owned())
             }

@@ -6,8 +6,9 @@ use super::error::ProveError;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Checksum;
 use crate::model::galera::Position;
-use crate::model::manifest::{LsnRange, Parent};
+use crate::model::manifest::{self, LsnRange, Parent};
 use crate::model::order::{ProveOrder, StoreName};
+use crate::model::original;
 use crate::model::report::QueryResult;
 use crate::model::version::Series;
 use crate::ports::prove::{Most, Rows};
@@ -48,22 +49,46 @@ pub(super) struct Link {
     pub directory: String,
     /// The store it is taken from.
     pub from: StoreName,
-    /// What its files must be, by path inside the store; without the manifest, which was read already.
+    /// What its files must be, by path inside the store; without those that were read already.
     pub files: BTreeMap<String, Checksum>,
-    /// The stream's length before compression, in bytes.
-    pub stream_bytes: u64,
-    /// The length of the redo in it, in bytes.
+    /// How it was made.
+    pub form: Form,
+    /// Bytes it takes unpacked, or more where that is not recorded.
+    pub least_bytes: u64,
+    /// The length of the redo in it, in bytes; known once it is unpacked.
     pub redo_bytes: u64,
-    /// SHA-256 of its manifest.
-    pub manifest_sha256: String,
-    /// What it builds on.
-    pub parent: Option<Parent>,
     /// The stretch of redo it covers.
     pub lsn: LsnRange,
-    /// The Galera position it stands at.
-    pub position: Position,
+    /// The Galera position it stands at, where that is recorded.
+    pub position: Option<Position>,
     /// The version of the server it was made of.
     pub server_version: String,
+}
+
+/// How a backup was made, and what says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// By this product: its manifest describes it.
+    Ours {
+        /// The stream's length before compression, in bytes.
+        stream_bytes: u64,
+        /// SHA-256 of its manifest.
+        manifest_sha256: String,
+        /// What it builds on.
+        parent: Option<Parent>,
+    },
+    /// By the original: an increment builds on the one before it.
+    Original,
+}
+
+impl Form {
+    /// The file with the stream.
+    pub(super) fn stream_file(&self) -> &'static str {
+        match self {
+            Self::Ours { .. } => manifest::STREAM_FILE,
+            Self::Original => original::STREAM_FILE,
+        }
+    }
 }
 
 /// Refuses an order that makes no sense.
@@ -112,28 +137,43 @@ pub(super) fn is_ours(name: &str) -> bool {
 /// backup, says that all is well, and rows are missing.
 pub(super) fn check_chain(links: &[Link]) -> Result<(), ProveError> {
     let broken = |link: &Link, what: String| Err(ProveError::NoChain { backup: link.backup.clone(), what });
-    if let Some(base) = links.first()
-        && let Some(parent) = &base.parent
-    {
-        return broken(base, format!("builds on {}, which is not below it", parent.backup));
-    }
-    for (below, link) in links.iter().zip(links.iter().skip(1)) {
-        match &link.parent {
-            None => return broken(link, "builds on nothing, by its manifest".to_owned()),
-            Some(parent) if parent.backup != below.backup => {
-                return broken(link, format!("builds on {}, not on {}", parent.backup, below.backup));
+    if let Some(base) = links.first() {
+        match &base.form {
+            Form::Ours { parent: Some(parent), .. } => {
+                return broken(base, format!("builds on {}, which is not below it", parent.backup));
             }
-            Some(parent) if !parent.manifest_sha256.eq_ignore_ascii_case(&below.manifest_sha256) => {
-                return broken(link, format!("builds on another {} than the one that is there", below.backup));
+            Form::Original if base.lsn.from != 0 => {
+                return broken(base, format!("begins at {} of the redo, and nothing is below it", base.lsn.from));
             }
-            Some(_) if link.lsn.from != below.lsn.to => {
-                let (from, to) = (link.lsn.from, below.lsn.to);
-                return broken(link, format!("begins at {from} of the redo, and {} ends at {to}", below.backup));
-            }
-            Some(_) => {}
+            Form::Ours { .. } | Form::Original => {}
         }
     }
-    Ok(())
+    let misfits = links.iter().zip(links.iter().skip(1)).find_map(|(below, link)| Some((link, misfit(below, link)?)));
+    misfits.map_or(Ok(()), |(link, what)| broken(link, what))
+}
+
+/// Says why an increment does not build on the backup below it.
+fn misfit(below: &Link, link: &Link) -> Option<String> {
+    match (&link.form, &below.form) {
+        (Form::Ours { parent: None, .. }, _) => Some("builds on nothing, by its manifest".to_owned()),
+        (Form::Ours { parent: Some(parent), .. }, _) if parent.backup != below.backup => {
+            Some(format!("builds on {}, not on {}", parent.backup, below.backup))
+        }
+        (Form::Ours { parent: Some(parent), .. }, Form::Ours { manifest_sha256, .. })
+            if !parent.manifest_sha256.eq_ignore_ascii_case(manifest_sha256) =>
+        {
+            Some(format!("builds on another {} than the one that is there", below.backup))
+        }
+        // Neither makes increments on what the other made.
+        (Form::Ours { .. }, Form::Original) | (Form::Original, Form::Ours { .. }) => {
+            Some(format!("was made by another product than {}", below.backup))
+        }
+        _ if link.lsn.from != below.lsn.to => {
+            let (from, to) = (link.lsn.from, below.lsn.to);
+            Some(format!("begins at {from} of the redo, and {} ends at {to}", below.backup))
+        }
+        _ => None,
+    }
 }
 
 /// Refuses a server of another series than the backup's: its files are not meant for it.

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use super::Gauge;
 use super::error::{ProveError, bad_file};
-use super::plan::{self, Link};
+use super::original;
+use super::plan::{self, Form, Link};
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Checksum;
 use crate::model::manifest::{MANIFEST_FILE, STREAM_FILE};
@@ -20,10 +21,7 @@ use crate::work::stop::Stop;
 /// Beside the backup the server needs room for its redo, its temporary files, and Galera's cache.
 const ROOM_TO_RUN: u64 = 64 << 20;
 
-/// The member of a stream with the redo.
-const REDO: &str = "ib_logfile0";
-
-/// Reads the manifests and makes room.
+/// Reads the manifests, or what the original has for one, and makes room.
 pub(super) fn survey(
     order: &ProveOrder,
     stores: &StorePorts,
@@ -68,8 +66,13 @@ fn link(
     if let Some((path, flaw)) = list.flaws.first_key_value() {
         return Err(bad_file(side, path, flaw));
     }
-    let Some(file) = list.manifest else { return Err(ProveError::OfTheOriginal { backup: backup.clone() }) };
     let path = format!("{}/{MANIFEST_FILE}", backup.directory());
+    let Some(file) = list.manifest else {
+        if original::is_one(backup, &list.files) {
+            return original::link(number, backup, from, list.files, side);
+        }
+        return Err(bad_file(side, &path, &Flaw::Wrong("is not in the catalogue".to_owned())));
+    };
     let manifest = file.parse(backup).map_err(|what| bad_file(side, &path, &Flaw::Wrong(what)))?;
     let mut files = list.files;
     files.remove(&path);
@@ -82,12 +85,15 @@ fn link(
         directory: plan::directory(number),
         from,
         files,
-        stream_bytes: manifest.stream.bytes,
-        redo_bytes: manifest.stream.members.get(REDO).copied().unwrap_or_default(),
-        manifest_sha256: file.stored.sha256,
-        parent: manifest.parent,
+        form: Form::Ours {
+            stream_bytes: manifest.stream.bytes,
+            manifest_sha256: file.stored.sha256,
+            parent: manifest.parent,
+        },
+        least_bytes: manifest.stream.bytes,
+        redo_bytes: 0,
         lsn: manifest.origin.lsn,
-        position: manifest.origin.position,
+        position: Some(manifest.origin.position),
         server_version: manifest.origin.server_version,
     })
 }
@@ -100,7 +106,7 @@ fn expected(backup: &BackupId, all: &BTreeMap<String, Checksum>) -> BTreeMap<Str
 
 fn check_room(links: &[Link], reserve_bytes: u64, scratch: &dyn Scratch) -> Result<(), ProveError> {
     let free_bytes = scratch.free_bytes().map_err(ProveError::Scratch)?;
-    let unpacked = links.iter().map(|link| link.stream_bytes).fold(0, u64::saturating_add);
+    let unpacked = links.iter().map(|link| link.least_bytes).fold(0, u64::saturating_add);
     let needed_bytes = unpacked.saturating_add(ROOM_TO_RUN).saturating_add(reserve_bytes);
     if needed_bytes <= free_bytes {
         return Ok(());

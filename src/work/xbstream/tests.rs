@@ -7,6 +7,9 @@ use crate::model::manifest::REQUIRED_DATA_MEMBERS;
 
 const REWRITE: u8 = 2;
 
+/// A position as the tool writes it.
+const POSITION: &str = "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002:4711 1-2-3\n";
+
 fn chunk(flags: u8, kind: u8, path: &str, tail: &[u8]) -> Vec<u8> {
     let mut bytes = b"XBSTCK01".to_vec();
     bytes.extend([flags, kind]);
@@ -34,6 +37,20 @@ pub(in crate::work) fn whole_stream(extra: &[u8]) -> Vec<u8> {
     stream_of(extra, &[("ibdata1", "tablespace")], checkpoints)
 }
 
+/// The smallest stream that counts as a whole one of the original: a full backup where it begins at 0.
+pub(in crate::work) fn whole_stream_of_the_original(from: u64, to: u64) -> Vec<u8> {
+    let (kind, data): (_, &[(&str, &str)]) = match from {
+        0 => ("full-backuped", &[("ibdata1", "tablespace")]),
+        _ => ("incremental", &[("ibdata1.delta", "pages"), ("ibdata1.meta", "page_size = 16384\n")]),
+    };
+    let checkpoints = format!("backup_type = {kind}\nfrom_lsn = {from}\nto_lsn = {to}\nlast_lsn = {}\n", to + 4);
+    let all = stream_of(&[], data, &checkpoints);
+    // It did not ask for the position.
+    let position = [payload("xtrabackup_galera_info", 0, POSITION.as_bytes()), end("xtrabackup_galera_info")].concat();
+    let at = all.windows(position.len()).position(|part| part == position).unwrap();
+    [&all[..at], &all[at + position.len()..]].concat()
+}
+
 /// The smallest stream that counts as a whole increment.
 pub(in crate::work) fn whole_increment(from: u64, to: u64) -> Vec<u8> {
     let checkpoints = format!("backup_type = incremental\nfrom_lsn = {from}\nto_lsn = {to}\nlast_lsn = {to}\n");
@@ -45,7 +62,7 @@ fn stream_of(extra: &[u8], data: &[(&str, &str)], checkpoints: &str) -> Vec<u8> 
     let always = [
         ("ib_logfile0", "redo"),
         ("backup-my.cnf", "[mysqld]"),
-        ("xtrabackup_galera_info", "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002:4711 1-2-3\n"),
+        ("xtrabackup_galera_info", POSITION),
         ("xtrabackup_checkpoints", checkpoints),
         ("xtrabackup_info", "tool_name = mariadb-backup\n"),
     ];

@@ -34,7 +34,7 @@ fn report(order: &ProveOrder) -> ProveReport {
         schemas: 1,
         server_version: "10.11.19-MariaDB".to_owned(),
         history_uuid: None,
-        position: Position { uuid: STATE_UUID.to_owned(), seqno: 1 },
+        position: Some(Position { uuid: STATE_UUID.to_owned(), seqno: 1 }),
         logins: ProvenLogins::default(),
         query_result: None,
         unpack_millis: 1,

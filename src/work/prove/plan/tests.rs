@@ -13,12 +13,15 @@ fn link(number: u64, parent: Option<u64>) -> Link {
         directory: directory(usize::try_from(number).unwrap()),
         from: StoreName::Local,
         files: BTreeMap::new(),
-        stream_bytes: 1,
+        form: Form::Ours {
+            stream_bytes: 1,
+            manifest_sha256: format!("sum{number}"),
+            parent: parent.map(|parent| Parent { backup: id(parent), manifest_sha256: format!("sum{parent}") }),
+        },
+        least_bytes: 1,
         redo_bytes: 1,
-        manifest_sha256: format!("sum{number}"),
-        parent: parent.map(|parent| Parent { backup: id(parent), manifest_sha256: format!("sum{parent}") }),
         lsn: LsnRange { from: parent.map_or(0, |parent| parent * 10 + 10), to: number * 10 + 10, last: 99 },
-        position: "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002:1".parse().unwrap(),
+        position: None,
         server_version: "10.11.9-MariaDB".to_owned(),
     }
 }
@@ -39,12 +42,24 @@ fn a_chain_is_one_only_link_by_link() {
     let mut other = one.clone();
     other.lsn.from = 11;
     assert!(refusal(&[base.clone(), other]).contains("begins at 11 of the redo"));
-    let mut other = base.clone();
-    other.manifest_sha256 = "made again".to_owned();
-    assert!(refusal(&[other, one.clone()]).contains("builds on another"));
-    let mut other = one;
-    other.parent = None;
-    assert!(refusal(&[base, other]).contains("builds on nothing"));
+    let made_again = Form::Ours { stream_bytes: 1, manifest_sha256: "made again".to_owned(), parent: None };
+    assert!(refusal(&[Link { form: made_again.clone(), ..base.clone() }, one.clone()]).contains("builds on another"));
+    assert!(refusal(&[base, Link { form: made_again, ..one }]).contains("builds on nothing"));
+}
+
+#[test]
+fn a_chain_of_the_original_is_one_by_its_redo_and_never_mixed_with_ours() {
+    let original = |number, parent| Link { form: Form::Original, ..link(number, parent) };
+    let (base, one, two) = (original(0, None), original(1, Some(0)), original(2, Some(1)));
+    assert_eq!(refusal(&[base.clone(), one.clone(), two.clone()]), "");
+    assert!(
+        refusal(&[base.clone(), two.clone()]).contains("begins at 20 of the redo, and 2026-01-31_00-00-00 ends at 10")
+    );
+    assert!(refusal(&[base.clone(), two.clone(), one.clone()]).contains("no chain"));
+    assert!(refusal(&[base.clone(), one.clone(), one.clone()]).contains("no chain"));
+    assert!(refusal(std::slice::from_ref(&one)).contains("nothing is below it"));
+    assert!(refusal(&[link(0, None), one]).contains("made by another product"));
+    assert!(refusal(&[base, link(1, Some(0))]).contains("made by another product"));
 }
 
 #[test]

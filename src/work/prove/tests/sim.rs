@@ -142,6 +142,11 @@ impl Scratch for Sim {
         self.effect("durable")
     }
 
+    fn galera_info(&self, directory: &str) -> Result<Option<String>, PortError> {
+        self.effect(format!("position of {directory}"))?;
+        Ok(Some("5b2c7e4c-f1d0-11ef-8a4c-0242ac110002:4711 1-2-3\n".to_owned()))
+    }
+
     fn forget_cluster(&self, directory: &str) -> Result<(), PortError> {
         self.effect(format!("forget cluster of {directory}"))
     }

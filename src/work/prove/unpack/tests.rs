@@ -9,17 +9,19 @@ use super::*;
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::manifest::LsnRange;
+use crate::model::manifest::STREAM_FILE;
 use crate::model::order::StoreName;
 use crate::model::outcome::Explain;
 use crate::ports::PortError;
 use crate::work::frames::tests::frames_of;
+use crate::work::gzip::tests::gzip_of;
 use crate::work::memory::{self, FULL, Memory, stored};
 use crate::work::stop;
-use crate::work::xbstream::tests::{end, payload, whole_stream};
+use crate::work::xbstream::tests::{end, payload, whole_stream, whole_stream_of_the_original};
 
 /// A directory in memory, which refuses what a real one would: a file that is there, a file for a directory.
 #[derive(Clone, Default)]
-struct Files(Arc<Mutex<BTreeMap<String, Vec<u8>>>>);
+struct Files(Arc<Mutex<BTreeMap<String, Vec<u8>>>>, Arc<AtomicU64>);
 
 impl Scratch for Files {
     fn place(&self) -> String {
@@ -31,7 +33,7 @@ impl Scratch for Files {
     }
 
     fn free_bytes(&self) -> Result<u64, PortError> {
-        Ok(u64::MAX)
+        Ok(self.1.load(Ordering::Relaxed))
     }
 
     fn make(&self, _: &str) -> Result<Box<dyn Unpacked>, PortError> {
@@ -48,6 +50,10 @@ impl Scratch for Files {
 
     fn make_durable(&self) -> Result<(), PortError> {
         Ok(())
+    }
+
+    fn galera_info(&self, _: &str) -> Result<Option<String>, PortError> {
+        Ok(None)
     }
 
     fn forget_cluster(&self, _: &str) -> Result<(), PortError> {
@@ -98,30 +104,39 @@ impl Unpacked for Files {
     }
 }
 
+type Done = (Result<u64, ProveError>, BTreeMap<String, Vec<u8>>);
+
 /// Unpacks a file that was recorded as another one, perhaps.
-fn unpack_of(
-    found: &[u8],
-    recorded: &[u8],
-    stream_bytes: usize,
-) -> (Result<(), ProveError>, BTreeMap<String, Vec<u8>>) {
+fn unpack_of(found: &[u8], recorded: &[u8], stream_bytes: usize) -> Done {
+    let form = Form::Ours { stream_bytes: stream_bytes as u64, manifest_sha256: String::new(), parent: None };
+    unpack_as(form, found, Checksum::of(&stored(recorded)), u64::MAX)
+}
+
+/// The same of the original's.
+fn unpack_original(found: &[u8], recorded: &[u8]) -> Done {
+    unpack_as(Form::Original, found, memory::md5_of(recorded), u64::MAX)
+}
+
+fn unpack_as(form: Form, found: &[u8], recorded: Checksum, free_bytes: u64) -> Done {
     let store = Memory::default();
-    let path = format!("{FULL}/{STREAM_FILE}");
+    let path = format!("{FULL}/{}", form.stream_file());
     store.put(&path, found);
     let link = Link {
         backup: FULL.parse::<BackupId>().unwrap(),
         directory: "base".to_owned(),
         from: StoreName::Local,
-        files: BTreeMap::from([(path, Checksum::of(&stored(recorded)))]),
-        stream_bytes: stream_bytes as u64,
+        files: BTreeMap::from([(path, recorded)]),
+        form,
+        least_bytes: 0,
         redo_bytes: 0,
-        manifest_sha256: String::new(),
-        parent: None,
-        lsn: LsnRange { from: 0, to: 1, last: 1 },
-        position: "5b2c7e4c-f1d0-11ef-8a4c-0242ac110002:1".parse().unwrap(),
+        lsn: LsnRange { from: 0, to: 47, last: 51 },
+        position: None,
         server_version: "10.11.9-MariaDB".to_owned(),
     };
     let (files, gauge, stop) = (Files::default(), Gauge::default(), stop::channel().1);
-    let result = unpack(&link, &memory::ports(Some(&store), None).0, &files, &Pace::new(&gauge, &stop));
+    files.1.store(free_bytes, Ordering::Relaxed);
+    let room = Room { scratch: &files, reserve_bytes: 1 << 30 };
+    let result = unpack(&link, &memory::ports(Some(&store), None).0, &room, &Pace::new(&gauge, &stop));
     let files = std::mem::take(&mut *files.0.lock().unwrap());
     (result, files)
 }
@@ -138,9 +153,57 @@ fn what_was_streamed_becomes_the_files_it_was() {
     let content = content();
     let stored = frames_of(&content, 500);
     let (result, files) = unpack_of(&stored, &stored, content.len());
-    result.unwrap();
+    assert_eq!(result.unwrap(), 4, "the redo's length");
     assert_eq!(files["shop/orders.ibd"].len(), 3000);
     assert_eq!((files["shop/empty.frm"].len(), &files["ibdata1"][..]), (0, &b"tablespace"[..]));
+}
+
+#[test]
+fn a_stream_of_the_original_becomes_the_same_files_and_needs_no_galera_position() {
+    let content = content();
+    let stored = gzip_of(&content);
+    let (result, files) = unpack_original(&stored, &stored);
+    assert_eq!(result.unwrap(), 4, "the redo's length");
+    assert_eq!(files, unpack_of(&frames_of(&content, 500), &frames_of(&content, 500), content.len()).1);
+    let without = gzip_of(&whole_stream_of_the_original(0, 47));
+    unpack_original(&without, &without).0.unwrap();
+    let of_ours = frames_of(&whole_stream_of_the_original(0, 47), 500);
+    assert!(unpack_of(&of_ours, &of_ours, 0).0.unwrap_err().to_string().contains("galera_info is missing"));
+}
+
+#[test]
+fn a_stream_of_the_original_whose_sum_is_right_and_whose_content_is_not_is_no_backup_either() {
+    let whole = content();
+    let behind = [&gzip_of(&whole)[..], b"behind"].concat();
+    let other_redo = gzip_of(&whole_stream_of_the_original(0, 48));
+    for (stored, why) in [
+        (gzip_of(&whole[..whole.len() - 10]), "the stream ends inside a chunk"),
+        (gzip_of(&whole_stream(&payload("../escape", 0, b"x"))), "would not stay inside"),
+        (gzip_of(b""), "the stream ends early"),
+        (Vec::new(), "the file ends inside its gzip"),
+        (whole.clone(), "it is no gzip"),
+        (behind, "gzip"),
+        (other_redo, "the checkpoints in it are not those beside it"),
+    ] {
+        let error = unpack_original(&stored, &stored).0.unwrap_err();
+        assert_eq!(error.code(), ExitCode::VerificationFailed, "{error}");
+        assert!(error.to_string().contains("still no whole backup") && error.to_string().contains(why), "{error}");
+    }
+}
+
+#[test]
+fn what_has_not_the_room_is_given_up_before_the_reserve_is_touched() {
+    let stored = gzip_of(&content());
+    for (free_bytes, is_enough) in [((1 << 30) - 1, false), (1 << 30, true)] {
+        let (result, files) = unpack_as(Form::Original, &stored, memory::md5_of(&stored), free_bytes);
+        let error = result.map_err(|error| (error.code(), error.to_string())).err();
+        assert_eq!(error.is_none(), is_enough, "{error:?}");
+        assert!(is_enough || files.values().all(Vec::is_empty), "something was written");
+        if let Some((code, told)) = error {
+            assert_eq!(code, ExitCode::Refused);
+            assert!(told.contains("was given up: 1GiB are left") && told.contains("1GiB are kept free"), "{told}");
+        }
+    }
 }
 
 #[test]
@@ -185,6 +248,23 @@ proptest! {
         let told = error.to_string();
         let wanted = if is_cut { "bytes long, not" } else { "its bytes are not the ones that were recorded (SHA-256 " };
         prop_assert!(told.starts_with(&format!("memory/{FULL}/{STREAM_FILE} ")) && told.contains(wanted), "{}", told);
+    }
+
+    #[test]
+    fn a_stream_of_the_original_that_is_cut_or_flipped_anywhere_is_named_with_both_sums(at in any::<prop::sample::Index>(), bit in 0..8_u8, is_cut: bool) {
+        let recorded = gzip_of(&content());
+        let at = at.index(recorded.len());
+        let mut found = recorded.clone();
+        if is_cut {
+            found.truncate(at);
+        } else {
+            found[at] ^= 1 << bit;
+        }
+        let error = unpack_original(&found, &recorded).0.unwrap_err();
+        prop_assert_eq!(error.code(), ExitCode::VerificationFailed);
+        let told = error.to_string();
+        let wanted = "its bytes are not the ones that were recorded (MD5 ";
+        prop_assert!(told.starts_with(&format!("memory/{FULL}/backup.stream.gz ")) && told.contains(wanted), "{}", told);
     }
 
     #[test]
