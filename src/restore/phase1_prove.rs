@@ -2,7 +2,7 @@
 
 use super::course::Course;
 use super::leader::Leader;
-use super::{Observed, RestorePlan, store_claim, volume};
+use super::{Observed, RestoreError, RestorePlan, store_claim, volume};
 use crate::catalogue;
 use crate::errand;
 use crate::exit_code::ExitCode;
@@ -12,7 +12,7 @@ use crate::model::galera::Position;
 use crate::model::obligation::ScratchPlace;
 use crate::model::order::{ORDER_VERSION, ProveOrder, RunnerOrder, RunnerTask, StoreName};
 use crate::model::outcome::{Explain, Failure, in_full};
-use crate::model::report::ProveReport;
+use crate::model::report::{ProveReport, VolumeReport};
 use crate::model::rows::Counted;
 use crate::patience::patiently;
 use crate::ports::conductor::{ConductorPorts, DataVolume, RunnerSpec};
@@ -68,7 +68,8 @@ pub(super) async fn check_room_at_last(
     let look = volume::look(plan, job, &plan.leader.replica, plan.leader.pod.clone());
     let spec = RunnerSpec { name: format!("{}-again", look.name), ..look };
     let look = errand::run::<VolumeReport>(&spec, plan.limits.start, ports.conductor, |_| {}).await;
-    let look = look.map_err(|error| RestoreError::Look { pod: pod.clone(), failure: Box::new(error.into_failure()) })?;
+    let look =
+        look.map_err(|error| RestoreError::Look { pod: pod.clone(), failure: Box::new(error.into_failure()) })?;
     // Those that are not set aside are gone by then.
     let emptied = if plan.debt.place.has_room_beside() { 0 } else { look.data_bytes };
     let (needed_bytes, free_bytes) = (proven.unpacked_bytes, look.free_bytes.saturating_add(emptied));

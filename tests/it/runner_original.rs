@@ -76,6 +76,7 @@ fn order(server: &RealServer, chain: &[&str]) -> ProveOrder {
         prepare_memory_bytes: None,
         boot_timeout_secs: 60,
         prepare_timeout_secs: 120,
+        count_rows: false,
         reserve_bytes: 0,
         discard: false,
     }
