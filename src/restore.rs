@@ -151,12 +151,19 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
     let bytes = unpacked_bytes.map(|bytes| bytes.saturating_add(GROWTH_BYTES));
     let wanted = leader::Wanted { chain: &chain, place, bytes, request };
     let leader = leader::choose(observed, &wanted).map_err(|reasons| no_leader(observed, &wanted, reasons))?;
+    if request.sets_aside == Some(true) && !leader.place.has_room_beside() {
+        let pod = &leader.replica.pod;
+        let less = format!(
+            "the volume of {pod} has less room than when the plan was shown: its old data could not be set aside"
+        );
+        return Err(RestoreError::Obstacles(vec![less]));
+    }
     let others = leader::others(&observed.workload, &leader.replica);
     let debt = RestoreDebt {
         backup: request.backup.clone(),
         stage: Stage::Proving,
         leader: leader.replica.clone(),
-        lent: phase1_lend::place(observed, &leader, &others, request.refill)?,
+        lent: phase1_lend::place(observed, &leader, &others, request)?,
         lent_is_whole: false,
         store_claim: Some(store_claim(observed).to_owned()),
         others,
@@ -190,8 +197,7 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
     let other = Chain::of(&inputs, &request.backup, store, [StoreName::S3, StoreName::Local])?;
     chains.extend((other != chain && leader::can_read(observed, &other, &leader.replica)).then_some(other));
     let proofs = chains.iter().enumerate();
-    let proofs =
-        proofs.map(|(n, chain)| phase1_prove::runner(observed, chain, &leader, n, request.ignore_logins)).collect();
+    let proofs = proofs.map(|(n, chain)| phase1_prove::runner(observed, chain, &leader, n, request)).collect();
     let full = chain.members.first().and_then(|base| observed.catalogue.entry(base));
     let mut remarks = obstacles::remarks(observed, full.and_then(|entry| entry.stream_bytes));
     remarks.extend(unpacked_bytes.is_none().then(|| obstacles::UNKNOWN_SIZE.to_owned()));
@@ -209,12 +215,14 @@ fn store_claim<'a>(observed: &'a Observed<'_>) -> &'a str {
 /// Why nobody can lead, and what would make it possible.
 fn no_leader(observed: &Observed<'_>, wanted: &Wanted<'_>, reasons: Vec<WhyNot>) -> RestoreError {
     let request = wanted.request;
-    let lacks_place = request.scratch_claim.is_none() && reasons.iter().any(|why| why.lacks_place);
+    let is_in_s3 = Chain::of(&observed.inputs(), &request.backup, Some(StoreName::S3), [StoreName::S3; 2]).is_ok();
+    let lacks_place = request.scratch_claim.is_none() && is_in_s3 && reasons.iter().any(|why| why.lacks_place);
     RestoreError::NoLeader {
         reasons: reasons.into_iter().map(|why| why.words).collect(),
         sync: sync_of(wanted.chain, request),
-        place: (lacks_place && observed.settings.stores.uses(StoreName::S3)).then(|| match wanted.bytes {
-            Some(bytes) => format!("of {} or more", bytes::human(bytes)),
+        place: lacks_place.then(|| match wanted.bytes {
+            // A file system takes its own part.
+            Some(bytes) => format!("of {} or more", bytes::human(bytes + bytes / 5)),
             None => "that holds it unpacked".to_owned(),
         }),
     }
@@ -283,7 +291,7 @@ async fn make_ready(
     course: &mut Course<'_>,
 ) -> Result<(), RestoreError> {
     let ports = course.ports;
-    phase1_prove::check_room_at_last(&proven, plan, job, &ports).await?;
+    phase1_prove::check_copy(&proven, plan, job, &ports).await?;
     course.debt.history = Some(proven.history);
     course.debt.restored_to = proven.position;
     course.proven_rows = proven.rows;

@@ -61,6 +61,8 @@ pub(crate) async fn run(
         no_rollback: flags.no_rollback,
         gitops_paused: flags.gitops_paused,
         ignore_logins: flags.ignore_logins,
+        ignore_rows: flags.ignore_rows,
+        sets_aside: None,
         dry_run: true,
         of_another: foreign.map(|foreign| Box::new(foreign.backup)),
     };
@@ -76,7 +78,8 @@ pub(crate) async fn run(
     }
     // What was shown, not what the rules would choose a minute later.
     let leader = preview.leader.rsplit('-').next().and_then(|ordinal| ordinal.parse().ok());
-    let request = RestoreRequest { dry_run: false, leader: request.leader.or(leader), ..request };
+    let sets_aside = Some(preview.sets_aside);
+    let request = RestoreRequest { dry_run: false, leader: request.leader.or(leader), sets_aside, ..request };
     see_through(&order(&target.statefulset, Task::Restore(request), settings), &flags.run, &target.session, screen)
         .await
 }

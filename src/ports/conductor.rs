@@ -130,6 +130,9 @@ pub struct RunnerSpec {
     pub s3: Option<S3Mounts>,
     /// A volume that is made for it and goes with its pod.
     pub scratch: Option<ScratchVolume>,
+    /// A pod beside which it must run although it mounts nothing of it: a claim that is not bound yet has to be where
+    /// that one is, and belongs to root.
+    pub near: Option<String>,
     /// Secret with the account that may desync, mounted for the runner.
     pub operator_secret: Option<String>,
     /// Secret with the account mariadb-backup uses.

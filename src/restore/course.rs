@@ -65,6 +65,8 @@ pub(super) struct Course<'a> {
     runners: u32,
     /// The rows that were counted in the proven copy; none where another run proved it.
     pub proven_rows: Vec<Counted>,
+    /// The write-set at which the restored data were put into place by this run.
+    pub placed_at: Option<i64>,
     /// The runner that was started ahead for the switch.
     pub waiting: Option<Waiting>,
 }
@@ -102,7 +104,7 @@ impl<'a> Course<'a> {
         ports: RestorePorts<'a>,
     ) -> Self {
         let (owed, proven_rows) = (owed.clone(), Vec::new());
-        Self { owed, debt, job, limits, resumed: false, ports, runners: 0, proven_rows, waiting: None }
+        Self { owed, debt, job, limits, resumed: false, ports, runners: 0, proven_rows, placed_at: None, waiting: None }
     }
 
     /// The run that owes it, under whose name everything of it lies on the volumes.

@@ -69,7 +69,7 @@ pub enum RestoreError {
         /// The directory below the volume's root.
         directory: String,
     },
-    /// There is no room for a backup of which only its proof told how large it is.
+    /// There is no room any more for what was proven.
     #[error("{backup} takes {} unpacked, and the volume of {pod} has {} for it; the cluster was not touched", bytes::human(*.needed_bytes), bytes::human(*.free_bytes))]
     NoRoom {
         /// The backup.

@@ -11,6 +11,9 @@ use crate::model::order::{DataPlace, RestoreRequest, StoreName};
 use crate::model::workload::{Flavour, Replica, Workload};
 use crate::proof::Chain;
 
+/// Where the volume of backups keeps work that is not at its end.
+const UNFINISHED: &str = ".unfinished";
+
 /// The replica that is started first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leader {
@@ -85,16 +88,22 @@ pub(super) fn choose(observed: &Observed<'_>, wanted: &Wanted<'_>) -> Result<Lea
     {
         return Err(vec![format!("there is no replica with ordinal {asked}").into()]);
     }
+    let asked_for = |of: &Replica| asked.is_none_or(|asked| of.ordinal == asked);
+    let candidates: Vec<_> = candidates.into_iter().filter(|(replica, _)| asked_for(replica)).collect();
     let mut reasons = Vec::new();
-    for (replica, claim) in candidates.into_iter().filter(|(of, _)| asked.is_none_or(|asked| of.ordinal == asked)) {
-        match possible(observed, wanted, replica, claim.as_ref()) {
-            Ok((scratch, place)) => {
-                let because = because(observed, replica, asked.is_some());
-                let pod = observed.cluster.pod(&replica.pod).filter(|pod| pod.node.is_some());
-                let pod = pod.map(|pod| pod.name.clone());
-                return Ok(Leader { replica: replica.clone(), pod, scratch, place, because });
+    // One whose old data can be set aside, before any whose old data have to be given up.
+    for gives_up in [false, true] {
+        reasons.clear();
+        for (replica, claim) in &candidates {
+            match possible(observed, wanted, replica, claim.as_ref(), gives_up) {
+                Ok((scratch, place)) => {
+                    let because = because(observed, replica, asked.is_some());
+                    let pod = observed.cluster.pod(&replica.pod).filter(|pod| pod.node.is_some());
+                    let pod = pod.map(|pod| pod.name.clone());
+                    return Ok(Leader { replica: replica.clone(), pod, scratch, place, because });
+                }
+                Err(why) => reasons.push(WhyNot { words: format!("not {}: {}", replica.pod, why.words), ..why }),
             }
-            Err(why) => reasons.push(WhyNot { words: format!("not {}: {}", replica.pod, why.words), ..why }),
         }
     }
     Err(reasons)
@@ -106,16 +115,19 @@ fn because(observed: &Observed<'_>, replica: &Replica, is_wanted: bool) -> Strin
     } else if replica.ordinal == observed.workload.scale.first {
         "it is the lowest ordinal, and its volume can be mounted together with what is restored".to_owned()
     } else {
-        "its volume can be mounted together with the volume of backups, and that of a lower ordinal cannot".to_owned()
+        "its volume can be mounted together with what is restored, and has the room; no lower ordinal has both"
+            .to_owned()
     }
 }
 
-/// Says where the backup would be unpacked with this leader, or why it cannot be one.
+/// Says where the backup would be unpacked with this leader, or why it cannot be one; also one whose old data could not be
+/// set aside, with `gives_up`.
 fn possible(
     observed: &Observed<'_>,
     wanted: &Wanted<'_>,
     replica: &Replica,
     claim: Option<&ClaimView>,
+    gives_up: bool,
 ) -> Result<(ScratchPlace, DataPlace), WhyNot> {
     let Some(claim) = claim else { return Err(format!("its claim {} is not there", replica.claim).into()) };
     startable(observed, replica, claim)?;
@@ -123,20 +135,28 @@ fn possible(
     if wanted.chain.uses(StoreName::Local) && !meets_store {
         return Err("its volume and the volume of backups can be mounted on no common node".to_owned().into());
     }
-    let room = room(observed, wanted, replica)?;
-    if room == Room::Scratch && wanted.request.scratch_claim.is_none() {
+    let is_beside = has_room_beside(observed, wanted, replica)?;
+    let is_named = wanted.request.scratch_claim.is_some();
+    if is_beside && !is_named {
         return Ok((ScratchPlace::Beside, wanted.place.clone()));
     }
-    if !meets_store {
-        return Err(WhyNot { words: no_place(observed, wanted, replica), lacks_place: true });
+    let lacks_place = |words: String| WhyNot { words, lacks_place: true };
+    let store = observed.store.as_ref().filter(|_| meets_store);
+    let store = store.ok_or_else(|| lacks_place(no_place(observed, wanted, replica, is_beside)))?;
+    if let Some((size, bytes)) = store.capacity_bytes.zip(wanted.bytes).filter(|(size, bytes)| size < bytes) {
+        let (size, bytes) = (human(size), human(bytes));
+        return Err(lacks_place(format!("claim {} has {size}, and it takes {bytes} unpacked", store.name)));
     }
-    let is_full = room == Room::Data && wanted.place.has_room_beside();
-    if room == Room::Data && wanted.request.keep_old_data {
+    if !is_beside && wanted.request.keep_old_data {
         let words =
             "--keep-old-data asks for the old data, and its volume has no place for them beside the restored ones";
         return Err(words.to_owned().into());
     }
-    Ok((ScratchPlace::Store(store_scratch(observed.job)), DataPlace { is_full, ..wanted.place.clone() }))
+    if !is_beside && !gives_up {
+        return Err("its old data could not be set aside".to_owned().into());
+    }
+    let is_full = !is_beside && wanted.place.has_room_beside();
+    Ok((ScratchPlace::Store(store_scratch(observed, wanted.request)), DataPlace { is_full, ..wanted.place.clone() }))
 }
 
 /// Refuses what Kubernetes, or its own start script, cannot start first and alone.
@@ -156,43 +176,39 @@ fn startable(observed: &Observed<'_>, replica: &Replica, claim: &ClaimView) -> R
     Ok(())
 }
 
-/// For what the volume of a leader has room, each including what comes after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Room {
-    /// To unpack on it, beside the data that a server lives on.
-    Scratch,
-    /// For the old data beside the restored ones, once no server lives on it.
-    Aside,
-    /// For the restored data, once the old ones are gone.
-    Data,
-}
-
-/// What its volume has room for; as long as nobody has looked, or knows what it takes, the most that its layout allows.
-fn room(observed: &Observed<'_>, wanted: &Wanted<'_>, replica: &Replica) -> Result<Room, String> {
-    let is_beside = wanted.place.has_room_beside();
-    let Some((look, bytes)) = observed.look_at(&replica.pod).zip(wanted.bytes) else {
-        return Ok(if is_beside { Room::Scratch } else { Room::Data });
-    };
-    if is_beside && bytes.saturating_add(observed.settings.data_free_bytes) <= look.free_bytes {
-        return Ok(Room::Scratch);
-    }
-    if is_beside && bytes <= look.free_bytes {
-        return Ok(Room::Aside);
+/// Whether its volume has room for the restored data beside the old ones, with what is kept free for a server; refused
+/// where it has none even without the old ones. As long as nobody has looked, or knows what they take, the most that its
+/// layout allows.
+fn has_room_beside(observed: &Observed<'_>, wanted: &Wanted<'_>, replica: &Replica) -> Result<bool, String> {
+    let is_outside = wanted.place.has_room_beside();
+    let Some((look, bytes)) = observed.look_at(&replica.pod).zip(wanted.bytes) else { return Ok(is_outside) };
+    let reserve = observed.settings.data_free_bytes;
+    let needed = bytes.saturating_add(reserve);
+    if is_outside && needed <= look.free_bytes {
+        return Ok(true);
     }
     let emptied = look.free_bytes.saturating_add(look.data_bytes);
-    if bytes <= emptied {
-        return Ok(Room::Data);
+    if needed <= emptied {
+        return Ok(false);
     }
-    let (backup, bytes, emptied) = (&wanted.request.backup, human(bytes), human(emptied));
-    Err(format!("{backup} takes {bytes} unpacked, and its volume would have {emptied} without its old data"))
+    Err(format!(
+        "{} takes {} unpacked, and its volume would have {} without its old data (with {} kept free for its server)",
+        wanted.request.backup,
+        human(bytes),
+        human(emptied),
+        human(reserve)
+    ))
 }
 
 /// Why there is no place to unpack.
-fn no_place(observed: &Observed<'_>, wanted: &Wanted<'_>, replica: &Replica) -> String {
+fn no_place(observed: &Observed<'_>, wanted: &Wanted<'_>, replica: &Replica, is_beside: bool) -> String {
     let elsewhere = match &observed.store {
         Some(store) => format!("claim {} cannot be mounted beside it", store.name),
         None => "no volume of backups is used here".to_owned(),
     };
+    if is_beside {
+        return elsewhere;
+    }
     match observed.look_at(&replica.pod).zip(wanted.bytes).filter(|_| wanted.place.has_room_beside()) {
         Some((look, bytes)) => format!(
             "{} takes {} unpacked, its volume has {} left (with {} kept free for its server), and {elsewhere}",
@@ -207,9 +223,19 @@ fn no_place(observed: &Observed<'_>, wanted: &Wanted<'_>, replica: &Replica) -> 
     }
 }
 
-/// What a restore uses on the volume of backups, below its root: swept with what other dead runs left.
-pub(super) fn store_scratch(job: &str) -> String {
-    format!(".unfinished/restore_{job}")
+/// What a restore uses on the volume of backups, below its root: swept with what other dead runs left. Where those who
+/// sweep there are not held off by this cluster's Lease, or nobody is, it has a place of its own.
+pub(super) fn store_scratch(observed: &Observed<'_>, request: &RestoreRequest) -> String {
+    let job = observed.job;
+    if request.of_another.is_some() || request.scratch_claim.is_some() {
+        return format!(".restore_{job}");
+    }
+    format!("{UNFINISHED}/restore_{job}")
+}
+
+/// Whether what a dead restore left in that directory goes with what other dead runs left.
+pub(super) fn is_swept(directory: &str) -> bool {
+    directory.starts_with(UNFINISHED)
 }
 
 /// Whether a chain can be read by a runner on that replica's volume.

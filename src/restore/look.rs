@@ -22,15 +22,21 @@ pub async fn settle(
 ) -> Result<RestorePlan, RestoreError> {
     loop {
         let plan = plan(observed, request)?;
-        let unlooked: Vec<_> =
-            touched(&plan, observed).into_iter().filter(|of| !observed.looks.contains_key(&of.pod)).cloned().collect();
+        let leader = &plan.leader.replica;
+        let is_seen = |of: &Replica| observed.look_at(&of.pod).is_some();
+        let is_known = |of: &Replica| is_seen(of) || (of != leader && observed.looks.contains_key(&of.pod));
+        let unlooked: Vec<_> = touched(&plan, observed).into_iter().filter(|of| !is_known(of)).cloned().collect();
         if unlooked.is_empty() {
-            removable(&plan, observed)?;
+            check(&plan, observed)?;
             return Ok(plan);
         }
         let looks = join_all(unlooked.iter().map(|replica| look(&plan, replica, observed, ports))).await;
         for (replica, look) in unlooked.into_iter().zip(looks) {
-            observed.looks.insert(replica.pod, look?);
+            match look {
+                // What is in the way of another than the leader shows when it joins.
+                Err(_) if replica != *leader => drop(observed.looks.insert(replica.pod, None)),
+                look => drop(observed.looks.insert(replica.pod, Some(look?))),
+            }
         }
     }
 }
@@ -43,34 +49,27 @@ fn touched<'a>(plan: &'a RestorePlan, observed: &Observed<'_>) -> Vec<&'a Replic
     std::iter::once(&plan.leader.replica).chain(emptied).collect()
 }
 
-/// Looks at one volume; `None` when that of another than the leader cannot be looked at: what is in its way shows when
-/// it joins.
 async fn look(
     plan: &RestorePlan,
     replica: &Replica,
     observed: &Observed<'_>,
     ports: &RestorePorts<'_>,
-) -> Result<Option<VolumeReport>, RestoreError> {
+) -> Result<VolumeReport, RestoreError> {
     let is_leader = *replica == plan.leader.replica;
     let beside = if is_leader { plan.leader.pod.clone() } else { Some(replica.pod.clone()) };
     let spec = volume::look(plan, observed.job, replica, beside);
     let look = errand::run::<VolumeReport>(&spec, plan.limits.start, ports.conductor, |_| {}).await;
-    if !is_leader {
-        return Ok(look.ok());
-    }
-    let pod = replica.pod.clone();
-    let look = match look {
-        Err(error) => return Err(RestoreError::Look { pod, failure: Box::new(error.into_failure()) }),
-        Ok(look) => look,
-    };
-    if !look.has_data && !look.is_empty {
-        return Err(RestoreError::NoData { pod, directory: plan.debt.place.directory.clone() });
-    }
-    Ok(Some(look))
+    look.map_err(|error| RestoreError::Look { pod: replica.pod.clone(), failure: Box::new(error.into_failure()) })
 }
 
-/// Refuses what nobody may remove, where it would have to be.
-fn removable(plan: &RestorePlan, observed: &Observed<'_>) -> Result<(), RestoreError> {
+/// Refuses a leader whose data are elsewhere than they are thought to be, and what nobody may remove where it would have
+/// to be.
+fn check(plan: &RestorePlan, observed: &Observed<'_>) -> Result<(), RestoreError> {
+    let pod = &plan.leader.replica.pod;
+    if observed.look_at(pod).is_some_and(|look| !look.has_data && !look.is_empty && !look.is_begun) {
+        let directory = plan.debt.place.directory.clone();
+        return Err(RestoreError::NoData { pod: pod.clone(), directory });
+    }
     if plan.debt.place.has_room_beside() {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! Phase 1, its longer part: the backup is unpacked and booted in scratch, while the cluster serves.
 
 use super::course::Course;
-use super::leader::Leader;
+use super::leader::{Leader, is_swept};
 use super::{Observed, RestoreError, RestorePlan, store_claim, volume};
 use crate::catalogue;
 use crate::errand;
@@ -10,7 +10,7 @@ use crate::model::backup_id::BackupId;
 use crate::model::event::{Event, EventKind, Phase};
 use crate::model::galera::Position;
 use crate::model::obligation::ScratchPlace;
-use crate::model::order::{ORDER_VERSION, ProveOrder, RunnerOrder, RunnerTask, StoreName};
+use crate::model::order::{ORDER_VERSION, ProveOrder, RestoreRequest, RunnerOrder, RunnerTask, StoreName};
 use crate::model::outcome::{Explain, Failure, in_full};
 use crate::model::report::{ProveReport, VolumeReport};
 use crate::model::rows::Counted;
@@ -26,47 +26,49 @@ pub(super) fn runner(
     chain: &Chain,
     leader: &Leader,
     number: usize,
-    ignore_logins: bool,
+    request: &RestoreRequest,
 ) -> RunnerSpec {
     let settings = observed.settings;
     let is_beside = leader.scratch == ScratchPlace::Beside;
     let order = ProveOrder {
         reserve_bytes: if is_beside { settings.data_free_bytes } else { 0 },
-        server_logins_may_fail: ignore_logins,
-        count_rows: true,
+        server_logins_may_fail: request.ignore_logins,
+        count_rows: !request.ignore_rows,
         ..chain.order(&observed.inputs(), volume::scratch_path(&leader.scratch))
     };
     let data = DataVolume { claim: leader.replica.claim.clone(), beside: leader.pod.clone() };
     let uses_store = chain.uses(StoreName::Local) || !is_beside;
     // A claim that was made for this need not be bound yet: it has to be where the data are.
-    let stays_near = is_beside || store_claim(observed) != settings.store_claim;
+    let is_named = store_claim(observed) != settings.store_claim;
+    let near = leader.pod.clone().filter(|_| is_named && !is_beside);
     RunnerSpec {
         name: format!("{}-prove-{}", observed.job, number + 1),
         order: RunnerOrder { version: ORDER_VERSION, task: RunnerTask::Prove(order) },
         beside: None,
-        data: stays_near.then_some(data),
+        data: (is_beside || (is_named && near.is_none())).then_some(data),
         store_claim: uses_store.then(|| store_claim(observed).to_owned()),
         s3: stores::mounts(settings).filter(|_| chain.uses(StoreName::S3)),
         scratch: None,
+        near,
         operator_secret: Some(settings.operator_secret.clone()),
         backup_secret: Some(settings.backup_secret.clone()),
     }
 }
 
-/// Refuses a backup of which only its proof told how large it is, where it would not fit on the leader's volume. One that
-/// was unpacked there is where it will be.
-pub(super) async fn check_room_at_last(
+/// Looks once more at the leader's volume, now together with the one on which the copy lies: hours may have passed, the
+/// size of some backups is only known by now, and a pod that cannot mount both is better found before the outage.
+pub(super) async fn check_copy(
     proven: &Proven,
     plan: &RestorePlan,
     job: &str,
     ports: &RestorePorts<'_>,
 ) -> Result<(), RestoreError> {
-    if plan.unpacked_bytes.is_some() || plan.debt.scratch == ScratchPlace::Beside {
+    if plan.debt.scratch == ScratchPlace::Beside {
         return Ok(());
     }
     let pod = &plan.leader.replica.pod;
     let look = volume::look(plan, job, &plan.leader.replica, plan.leader.pod.clone());
-    let spec = RunnerSpec { name: format!("{}-again", look.name), ..look };
+    let spec = RunnerSpec { name: format!("{}-again", look.name), store_claim: plan.debt.store_claim.clone(), ..look };
     let look = errand::run::<VolumeReport>(&spec, plan.limits.start, ports.conductor, |_| {}).await;
     let look =
         look.map_err(|error| RestoreError::Look { pod: pod.clone(), failure: Box::new(error.into_failure()) })?;
@@ -163,7 +165,7 @@ pub(super) async fn abandon(course: &mut Course<'_>) {
 
 /// The volume of backups is left alone here: it sweeps its own unfinished work.
 async fn remove_scratch(course: &mut Course<'_>) -> Result<(), String> {
-    if course.debt.scratch != ScratchPlace::Beside && course.store_claim() == course.limits.store_claim {
+    if matches!(&course.debt.scratch, ScratchPlace::Store(directory) if is_swept(directory)) {
         return Ok(());
     }
     let leader = course.debt.leader.clone();

@@ -33,7 +33,7 @@ pub(super) async fn run(course: &mut Course<'_>) -> Result<(), StepError> {
         match switched {
             Err(StepError::Intruded(why)) if tries_left > 0 => course.step(Phase::Refill, format!("{why}; once more")),
             done => {
-                done?;
+                course.placed_at = done?.state.map(|state| state.seqno);
                 break;
             }
         }

@@ -30,6 +30,7 @@ pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>) -> RestorePreview 
         leader: debt.leader.pod.clone(),
         leader_because: plan.leader.because.clone(),
         volumes: volumes(plan, observed),
+        sets_aside: debt.place.has_room_beside(),
         scratch: scratch(plan, observed),
         scratch_bytes: plan.unpacked_bytes,
         scratch_free_bytes: look.filter(|_| debt.scratch == ScratchPlace::Beside).map(|look| look.free_bytes),

@@ -112,26 +112,37 @@ async fn old_serves(course: &Course<'_>) -> Result<bool, StepError> {
 /// Puts the leader's old data back; where none were set aside, only once another replica is known to have
 /// them: the restored ones would be gone too.
 async fn put_back(course: &mut Course<'_>) -> Result<(), StepError> {
-    if !course.debt.place.has_room_beside() {
+    let leader = course.debt.leader.clone();
+    if !course.debt.place.has_room_beside() && !is_untouched(course).await? {
         let others = course.debt.others.clone();
         let found = positions::of(course, &others).await?;
         if furthest(course, &found).is_err() {
-            course.debt.stage = Stage::Starting;
+            let (stage, has) = match course.debt.reached {
+                Stage::Switching => {
+                    (Stage::Switching, "has given its own up; to try again puts the restored ones into place")
+                }
+                _ => (Stage::Starting, "keeps the restored ones"),
+            };
+            course.debt.stage = stage;
             course.record().await?;
-            let leader = &course.debt.leader.pod;
-            return Err(StepError::Failed(format!(
-                "no other replica holds old data; {leader} keeps the restored ones"
-            )));
+            return Err(StepError::Failed(format!("no other replica holds old data, and {} {has}", leader.pod)));
         }
         if course.debt.opened {
-            let leader = &course.debt.leader.pod;
             let lost = format!("is lost: {}", why_not_aside(course.debt.place.is_full));
-            warn(course, format!("what clients wrote to {leader} while it served the restored data {lost}"));
+            let pod = &leader.pod;
+            warn(course, format!("what clients wrote to {pod} while it served the restored data {lost}"));
         }
     }
     let act = RefillAct::PutBack { history: course.debt.history.clone() };
-    let leader = course.debt.leader.clone();
     course.refill(&leader, act).await.map(drop)
+}
+
+/// Whether the leader still has its old data, whole, where they were: the switch failed before it touched anything.
+async fn is_untouched(course: &mut Course<'_>) -> Result<bool, StepError> {
+    let leader = course.debt.leader.clone();
+    let look = course.refill(&leader, RefillAct::Look).await?;
+    let is_restored = look.state.as_ref().is_some_and(|state| Some(&state.uuid) == course.debt.history.as_ref());
+    Ok(look.has_data && !look.is_begun && !is_restored)
 }
 
 /// Starts all replicas there were, and waits until each is Ready.

@@ -1,8 +1,8 @@
 //! Whether the rows that are served are those that were proven, and whether all replicas hold the same.
 //!
-//! The first is asked of the leader while it is alone. Its counter of write-sets tells whether any client has written
-//! since it started; when none has, a single row more or less is a flaw of what is in place. The second is asked once
-//! all have joined, table by table.
+//! The first is asked of the leader while it is alone. Its write-sets tell whether any client has written since the data
+//! were put into place; when none has, a single row more or less is a flaw of what is there. The second is asked once all
+//! have joined, table by table.
 //!
 //! Clients write meanwhile, and no two servers are asked at the same moment. So the leader is counted before
 //! and after the others: a replica that agrees has a number from between the two. A table that is written at
@@ -17,11 +17,15 @@ use super::course::{Course, StepError};
 use super::phase3_start::all;
 use crate::model::cluster::ClusterView;
 use crate::model::event::{EventKind, Phase};
+use crate::model::galera::Member;
 use crate::model::order::ServerAddress;
 use crate::model::outcome::in_full;
 use crate::model::rows::{Counted, Differing, RowCounts, Table, countable};
 use crate::patience::patiently;
 use crate::ports::{PortError, Reason};
+
+/// Write-sets of a server that starts the cluster: the view of its members.
+const FOUNDING: i64 = 1;
 
 /// Why there is nothing to count.
 const NO_TABLE: &str = "the operator account sees no table (GRANT SELECT ON *.* lets it)";
@@ -58,9 +62,12 @@ pub(super) async fn are_as_proven(course: &Course<'_>) -> Result<(), StepError> 
         Ok(Served::Rows { equal, others }) if others.is_empty() => {
             format!("tables with as many rows on {pod} as were proven: {equal}")
         }
+        Ok(Served::Broken(why)) => {
+            return Err(StepError::Failed(format!("{pod} cannot read what was read when it was proven: {why}")));
+        }
         Ok(Served::Rows { others, .. }) => {
             return Err(StepError::Failed(format!(
-                "{pod} does not serve the rows that were proven: {}",
+                "{pod} does not serve the rows that were proven: {} (--ignore-rows goes on where somebody writes without replication)",
                 others.join(", ")
             )));
         }
@@ -76,6 +83,8 @@ enum Served {
     Written,
     /// The account sees no table.
     Closed,
+    /// A table that was counted cannot be read.
+    Broken(String),
     /// It can be compared.
     Rows {
         /// Tables with as many rows.
@@ -88,15 +97,17 @@ enum Served {
 async fn others_than_proven(course: &Course<'_>) -> Result<Served, PortError> {
     let galera = course.ports.conductor.galera;
     let leader = server(course, &course.debt.leader.pod).await?.address;
-    let before = galera.member(&leader).await?;
     let table = |of: &Counted| Table { schema: of.schema.clone(), name: of.name.clone(), about_rows: of.rows };
     let tables: Vec<Table> = course.proven_rows.iter().map(table).collect();
-    let counts = galera.count_rows(&leader, &tables, ROUND_LIMIT).await?;
-    // A server that was started anew meanwhile counts from 0 again.
-    let after = galera.member(&leader).await?;
-    if after.replicated != Some(0) || before.gcomm_uuid != after.gcomm_uuid {
+    let counts = galera.count_rows(&leader, &tables, ROUND_LIMIT).await;
+    if is_written(&galera.member(&leader).await?, course.placed_at) {
         return Ok(Served::Written);
     }
+    let counts = match counts {
+        // Its own word that it cannot read what could be read.
+        Err(error) if error.reason == Reason::Other => return Ok(Served::Broken(in_full(&error))),
+        counts => counts?,
+    };
     let counted: Vec<_> = tables.iter().zip(counts).filter_map(|(table, rows)| Some((table, rows?))).collect();
     if counted.is_empty() {
         return Ok(Served::Closed);
@@ -106,6 +117,12 @@ async fn others_than_proven(course: &Course<'_>) -> Result<Served, PortError> {
         others.map(|(table, rows)| format!("{table} has {rows}, and had {}", table.about_rows)).collect();
     let equal = counted.len() - others.len();
     Ok(Served::Rows { equal, others: others.into_iter().take(NAMED).collect() })
+}
+
+/// Whether clients may have written since the data were put into place. A server that was started again counts its
+/// write-sets from 0 again, and not their numbers: of these, the one that founds the cluster is its own.
+fn is_written(member: &Member, placed_at: Option<i64>) -> bool {
+    member.replicated != Some(0) || placed_at.is_none_or(|at| member.last_committed > at + FOUNDING)
 }
 
 /// Counts the rows on all replicas, and tells what came of it. `None` when nothing was compared: the restore

@@ -23,7 +23,7 @@ const HUNG: Duration = Duration::from_mins(20);
 /// The runner that only looks at a volume, beside its server.
 pub(super) fn look(plan: &RestorePlan, job: &str, replica: &Replica, pod: Option<String>) -> RunnerSpec {
     let data = DataVolume { claim: replica.claim.clone(), beside: pod };
-    spec(format!("{job}-look-{}", replica.ordinal), order(job, &plan.debt.place, RefillAct::Look, 1), data)
+    spec(format!("{job}-look-at-{}", replica.ordinal), order(job, &plan.debt.place, RefillAct::Look, 1), data)
 }
 
 fn order(run: &str, place: &DataPlace, act: RefillAct, parallel: u32) -> RefillOrder {
@@ -46,6 +46,7 @@ fn spec(name: String, order: RefillOrder, data: DataVolume) -> RunnerSpec {
         store_claim: None,
         s3: None,
         scratch: None,
+        near: None,
         operator_secret: None,
         backup_secret: None,
     }

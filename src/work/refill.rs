@@ -169,13 +169,13 @@ impl Site<'_> {
 
     /// Removes what is left of this restore, and of earlier ones that died; old data that were kept stay.
     fn tidy(&self, scratch: Option<&str>, keep_old_data: bool, keep_failed: bool) -> Result<(), RefillError> {
+        self.forget_begun()?;
         self.tidy_beside(keep_old_data, keep_failed)?;
         // Last: what is on the volume of backups is swept there some day, what is here is not.
         scratch.map_or(Ok(()), |scratch| Ok(self.volume.remove(scratch)?))
     }
 
     fn tidy_beside(&self, keep_old_data: bool, keep_failed: bool) -> Result<(), RefillError> {
-        self.forget_begun()?;
         if self.data().is_empty() {
             return Ok(());
         }
@@ -218,11 +218,13 @@ impl Site<'_> {
     fn report(&self) -> Result<VolumeReport, RefillError> {
         let (free_bytes, total_bytes) = self.volume.room("")?;
         let names = self.volume.names(self.data())?;
+        let is_begun = self.is_begun()?;
         let measures = matches!(self.order.act, RefillAct::Look);
         Ok(VolumeReport {
             // The directory of the server's own tables: without it, there is nothing a server starts from.
             is_empty: self.is_empty()?,
-            has_data: names.iter().any(|name| name == "mysql"),
+            has_data: !is_begun && names.iter().any(|name| name == "mysql"),
+            is_begun,
             state: self.volume.state(self.data())?,
             unremovable: if measures { self.volume.unremovable(self.data(), &[OF_THE_FILE_SYSTEM])? } else { None },
             data_bytes: if measures { self.volume.size(self.data())? } else { 0 },

@@ -98,12 +98,12 @@ fn without_a_place_to_unpack_nothing_is_begun() {
 }
 
 #[test]
-fn without_room_beside_the_data_a_backup_is_unpacked_on_the_volume_of_backups_and_the_old_data_are_set_aside() {
+fn without_room_beside_the_data_a_backup_is_unpacked_on_the_volume_of_backups() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
     cluster.set("MARIADB_BACKUP_DATA_FREE", "3900Mi");
     let plan = cluster.plugin(&["restore", &name, "--dry-run"]).ends_with(0).stdout;
-    for told in ["the local store (the volume of backups)", "the old ones are set aside on it", "by copying it"] {
+    for told in ["the local store (the volume of backups)", "it has no room for both", "by copying it"] {
         assert!(plan.contains(told), "{told}: {plan}");
     }
     cluster.plugin(&["restore", &name, "--yes"]).ends_with(0).says("outage ");

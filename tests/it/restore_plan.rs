@@ -5,6 +5,7 @@ use mariadb_backup::model::cluster::ClaimView;
 use mariadb_backup::model::obligation::ScratchPlace;
 use mariadb_backup::model::order::{Refill, RestoreRequest, RunnerTask};
 use mariadb_backup::model::outcome::Explain;
+use mariadb_backup::model::report::VolumeReport;
 use mariadb_backup::model::workload::{Flavour, Keeper};
 use mariadb_backup::restore::{self, Observed, RestoreError, RestorePlan};
 
@@ -197,12 +198,36 @@ fn a_backup_is_unpacked_on_the_volume_of_backups_where_there_is_no_room_beside_t
     };
     let roomy = plan(10 << 30);
     assert_eq!((roomy.debt.scratch, roomy.debt.place.has_room_beside()), (ScratchPlace::Beside, true));
-    // No room beside a server that lives there, and enough for its data once it is stopped.
-    let tight = plan(100 << 20);
-    assert_eq!((&tight.debt.scratch, tight.debt.place.has_room_beside()), (&on_store, true));
     let full = plan(1 << 20);
     assert_eq!((&full.debt.scratch, full.debt.place.has_room_beside()), (&on_store, false));
     assert_eq!(full.proofs[0].data, None, "it is unpacked away from the data");
+}
+
+#[test]
+fn a_replica_that_can_keep_its_old_data_leads_before_one_that_cannot() {
+    let world = RestoreWorld::new(3).with(|state| state.free_bytes = 1 << 20);
+    let roomy = VolumeReport { has_data: true, free_bytes: 10 << 30, ..VolumeReport::default() };
+    let plan =
+        settled(&world, &request(), |observed| drop(observed.looks.insert("db-1".to_owned(), Some(roomy)))).unwrap();
+    assert_eq!((plan.leader.replica.ordinal, plan.debt.scratch), (1, ScratchPlace::Beside));
+}
+
+#[test]
+fn what_was_shown_to_be_set_aside_is_not_given_up_when_the_room_is_gone_by_then() {
+    let world = RestoreWorld::new(3).with(|state| state.free_bytes = 1 << 20);
+    let shown = |sets_aside| RestoreRequest { sets_aside: Some(sets_aside), ..request() };
+    let less = settled(&world, &shown(true), |_| {}).unwrap_err();
+    assert_eq!(less.code(), ExitCode::Refused);
+    assert!(less.to_string().contains("has less room than when the plan was shown"), "{less}");
+    settled(&world, &shown(false), |_| {}).unwrap();
+}
+
+#[test]
+fn a_volume_that_is_smaller_than_what_is_unpacked_on_it_is_refused() {
+    let world = RestoreWorld::new(3).with(|state| state.has_siblings = false);
+    let small = |observed: &mut Observed<'_>| observed.store.as_mut().unwrap().capacity_bytes = Some(10 << 20);
+    let refused = settled(&world, &request(), small).unwrap_err();
+    assert!(refused.to_string().contains("has 10MiB, and it takes 65MiB unpacked"), "{refused}");
 }
 
 #[test]
@@ -218,10 +243,8 @@ fn a_volume_without_room_for_both_is_written_only_with_another_way_back_and_neve
     let none = settled(&none, &request(), |_| {}).unwrap_err();
     assert_eq!(none.code(), ExitCode::Refused);
     assert!(none.to_string().contains("not db-1: 2026"), "each was looked at: {none}");
-    assert!(
-        none.to_string().contains("takes 65MiB unpacked, and its volume would have 2MiB without its old data"),
-        "{none}"
-    );
+    let told = "takes 65MiB unpacked, and its volume would have 2MiB without its old data (with 256MiB kept free";
+    assert!(none.to_string().contains(told), "{none}");
 }
 
 #[test]
@@ -236,18 +259,14 @@ fn without_a_place_to_unpack_a_claim_of_that_size_can_be_named_which_is_not_one_
         assert_eq!(refused.code(), ExitCode::Refused);
         assert!(refused.to_string().contains("no volume of backups is used here"), "{refused}");
         let hint = refused.hint().unwrap();
-        assert!(hint.contains("make a claim of 65MiB or more") && hint.contains("--scratch-claim NAME"), "{hint}");
+        assert!(hint.contains("make a claim of 78MiB or more") && hint.contains("--scratch-claim NAME"), "{hint}");
         let named = RestoreRequest { scratch_claim: Some("spare".to_owned()), ..request() };
         let plan = settled(&world, &named, |observed| observed.store = Some(spare())).unwrap();
         assert!(matches!(plan.debt.scratch, ScratchPlace::Store(_)));
         assert_eq!(plan.debt.store_claim.as_deref(), Some("spare"));
         let proof = &plan.proofs[0];
         assert_eq!(proof.store_claim.as_deref(), Some("spare"));
-        assert_eq!(
-            proof.data.as_ref().map(|data| data.claim.as_str()),
-            Some("data-db-0"),
-            "it is mounted where these are"
-        );
+        assert_eq!((proof.near.as_deref(), &proof.data), (Some("db-0"), &None), "it is mounted where the data are");
         let own = RestoreRequest { scratch_claim: Some("data-db-1".to_owned()), ..request() };
         let own = settled(&world, &own, |observed| observed.store = Some(spare())).unwrap_err();
         assert!(own.to_string().contains("claim data-db-1 holds data of the cluster"), "{own}");

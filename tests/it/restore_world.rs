@@ -359,6 +359,8 @@ pub(crate) fn request() -> RestoreRequest {
         no_rollback: false,
         gitops_paused: false,
         ignore_logins: false,
+        ignore_rows: false,
+        sets_aside: None,
         dry_run: false,
         of_another: None,
     }
@@ -432,7 +434,7 @@ impl State {
         Some(Member {
             cluster_size: u32::try_from(size).unwrap(),
             state_uuid: history,
-            last_committed: 500,
+            last_committed: if self.pods.get(&ordinal)?.serves.as_deref() == Some(NEW) { 4 } else { 500 },
             replicated: Some(u64::from(self.is_written)),
             ..crate::world::member(false)
         })

@@ -51,7 +51,8 @@ pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec) ->
     let order = serde_json::to_string(&spec.order).expect("an order is plain strings and numbers");
     let group = server.run_as_group.or(server.fs_group).unwrap_or(USUAL_UID);
     // A fresh volume belongs to root.
-    let fs_group = server.fs_group.or_else(|| spec.scratch.as_ref().map(|_| group));
+    let is_fresh = spec.scratch.is_some() || spec.near.is_some();
+    let fs_group = server.fs_group.or(is_fresh.then_some(group));
     let manifest = json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -112,7 +113,8 @@ pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec) ->
 
 fn affinity(spec: &RunnerSpec) -> Value {
     let beside = spec.beside.as_ref().map(|beside| &beside.pod);
-    let Some(pod) = beside.or_else(|| spec.data.as_ref()?.beside.as_ref()) else { return json!({}) };
+    let beside = beside.or_else(|| spec.data.as_ref()?.beside.as_ref());
+    let Some(pod) = beside.or(spec.near.as_ref()) else { return json!({}) };
     json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{
         "labelSelector": {"matchLabels": {"statefulset.kubernetes.io/pod-name": pod}},
         "topologyKey": "kubernetes.io/hostname",

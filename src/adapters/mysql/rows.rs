@@ -25,12 +25,15 @@ pub(super) async fn list(connection: &mut Conn) -> Result<Vec<Table>, mysql_asyn
     Ok(rows.into_iter().map(|(schema, name, about_rows)| Table { schema, name, about_rows }).collect())
 }
 
-/// Counts the rows of a table; `None` where that is not allowed, or it is gone, locked, too slow, or pushed aside by the
-/// cluster.
+/// What a server says of a table that is not allowed, gone, locked, too slow, changed meanwhile, or pushed aside by the
+/// cluster. Whatever else it says is a fault of the table.
+const NOT_NOW: [u16; 11] = [1044, 1045, 1047, 1142, 1143, 1146, 1205, 1213, 1317, 1412, 1969];
+
+/// Counts the rows of a table; `None` where it cannot be read now.
 pub(super) async fn count(connection: &mut Conn, schema: &str, name: &str) -> Result<Option<u64>, mysql_async::Error> {
     let statement = format!("SELECT COUNT(*) FROM {}.{}", quoted(schema), quoted(name));
     match connection.query_first::<u64, _>(statement).await {
-        Err(mysql_async::Error::Server(error)) => {
+        Err(mysql_async::Error::Server(error)) if NOT_NOW.contains(&error.code) => {
             tracing::debug!(schema, name, %error, "rows are not counted");
             Ok(None)
         }

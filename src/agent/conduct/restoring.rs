@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Context;
 use crate::backup;
+use crate::exit_code::ExitCode;
 use crate::model::catalogue::Catalogue;
 use crate::model::cluster::ClaimView;
 use crate::model::event::Phase;
@@ -59,9 +60,19 @@ async fn observe<'a>(request: &RestoreRequest, context: &Context<'a>) -> Result<
 
 /// The claim of a volume to unpack on: the one that was named, or that of backups.
 async fn store(request: &RestoreRequest, context: &Context<'_>) -> Result<Option<ClaimView>, Failure> {
-    let Context { settings, ports, .. } = *context;
+    let Context { settings, ports, workload, .. } = *context;
     if let Some(named) = &request.scratch_claim {
-        return ports.cluster.settled_claim(named).await.map(Some).map_err(Explain::into_failure);
+        let claim = ports.cluster.settled_claim(named).await.map_err(|error| {
+            let hint = "see kubectl get persistentvolumeclaims, and name one that is there";
+            let code = if error.reason == Reason::Missing { ExitCode::NotFound } else { error.code() };
+            Failure { code, hint: Some(hint.to_owned()), ..Failure::of(&error) }
+        })?;
+        let users = workload.users(std::slice::from_ref(named), None).await.map_err(Explain::into_failure)?;
+        if let Some(user) = users.first() {
+            let what = format!("claim {named} is not free to unpack on: {} has it", user.by);
+            return Err(Failure::new(ExitCode::Refused, what));
+        }
+        return Ok(Some(claim));
     }
     if !settings.stores.local() {
         return Ok(None);

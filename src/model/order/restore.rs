@@ -44,6 +44,12 @@ pub struct RestoreRequest {
     /// Go on although accounts that the servers' own pods use are not let in by the restored data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ignore_logins: bool,
+    /// Go on although the rows that are served are others than those that were counted when the backup was proven.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ignore_rows: bool,
+    /// Whether the plan that was shown sets the old data aside; one that does less is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sets_aside: Option<bool>,
     /// Say what would be done, and do nothing.
     #[serde(default)]
     pub dry_run: bool,

@@ -7,12 +7,16 @@ use crate::model::galera::SavedState;
 /// How a data volume is after what was done to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct VolumeReport {
     /// Whether there are data of a server.
     pub has_data: bool,
     /// Whether the volume holds nothing at all.
     #[serde(default)]
     pub is_empty: bool,
+    /// Whether they are neither the old data nor the restored ones: a switch was begun and is not at its end.
+    #[serde(default)]
+    pub is_begun: bool,
     /// What Galera keeps of them; `None` when it keeps nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<SavedState>,

@@ -37,6 +37,9 @@ pub struct RestorePreview {
     pub leader_because: String,
     /// The volumes, the leader's first.
     pub volumes: Vec<VolumePlan>,
+    /// Whether the leader's old data are set aside on its volume; else they are given up.
+    #[serde(default)]
+    pub sets_aside: bool,
     /// Where the backup is unpacked and booted, in words.
     pub scratch: String,
     /// Bytes it takes there; `None` when that is not recorded.

@@ -62,6 +62,9 @@ pub(crate) struct RestoreFlags {
     /// restored data
     #[arg(long)]
     pub(crate) ignore_logins: bool,
+    /// Go on although the rows that are served are others than those that were counted on the booted backup
+    #[arg(long)]
+    pub(crate) ignore_rows: bool,
     /// Do not ask for the cluster's name; has to be given where there is no terminal
     #[arg(short, long)]
     pub(crate) yes: bool,

@@ -144,6 +144,7 @@ mod tests {
             leader: "db-2".to_owned(),
             leader_because: "it was asked for".to_owned(),
             volumes: vec![volume(2, "gets the restored data"), volume(0, "is emptied")],
+            sets_aside: true,
             scratch: "the volume of db-2, beside its data".to_owned(),
             scratch_bytes: Some(3 << 30),
             scratch_free_bytes: Some(9 << 30),

@@ -19,6 +19,12 @@ pub(super) enum RefillError {
         /// Why, in words.
         what: String,
     },
+    /// What was copied has changed meanwhile.
+    #[error("somebody changed {place} while it was copied; the copy is not used")]
+    Changed {
+        /// What was copied.
+        place: String,
+    },
     /// There is nothing a cluster could be started from.
     #[error("{place} has no grastate.dat, so no cluster can be started from it")]
     NothingToStart {

@@ -56,11 +56,7 @@ impl Site<'_> {
         self.take_out(say)?;
         say(format!("copying the restored data to {}", self.volume.place(self.data())));
         self.copy(source, self.data())?;
-        // Others use the volume of backups, too: what was removed meanwhile is missing here.
-        if self.proven(source, history)? != proven || self.volume.size(source)? != bytes {
-            let what = "somebody changed it while it was copied".to_owned();
-            return Err(RefillError::NotProven { place: self.volume.place(source), what });
-        }
+        self.is_still_there(source, history, bytes)?;
         self.volume.make_durable("")?;
         self.volume.write_state(self.data(), &SavedState { safe_to_bootstrap: false, ..proven })?;
         Ok(self.volume.make_durable("")?)

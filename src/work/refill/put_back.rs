@@ -7,6 +7,13 @@ impl Site<'_> {
     /// With nothing set aside, what is left of the restore is taken out: the replica then gets the old data
     /// from another one.
     pub(super) fn put_back(&self, history: Option<&str>, say: &dyn Fn(String)) -> Result<(), RefillError> {
+        // Half a copy takes room that the old data may need.
+        let new = self.beside("new");
+        if self.order.place.has_room_beside()
+            && let Err(error) = self.volume.remove(&new)
+        {
+            say(format!("{} is left behind: {error}", self.volume.place(&new)));
+        }
         let old = self.set_aside();
         if self.order.place.has_room_beside() && self.volume.exists(&old)? {
             // It goes with the scratch, later: clients may have written to it, and the outage goes on.

@@ -54,7 +54,9 @@ impl Site<'_> {
             if !self.volume.rename(source, &new)? {
                 say(format!("copying the restored data to {}", self.volume.place(&new)));
                 self.volume.make(&new, Some(source))?;
+                let bytes = self.volume.size(source)?;
                 self.copy(source, &new)?;
+                self.is_still_there(source, history, bytes)?;
                 self.volume.make_durable("")?;
                 self.volume.write_state(&new, &proven)?;
             }
@@ -62,6 +64,15 @@ impl Site<'_> {
         let ready = self.proven(&new, history)?;
         self.volume.write_state(&new, &ready)?;
         Ok(new)
+    }
+
+    /// Others use the volume of backups, too: what was removed while it was copied is missing in the copy.
+    pub(super) fn is_still_there(&self, source: &str, history: &str, bytes: u64) -> Result<(), RefillError> {
+        self.proven(source, history)?;
+        if self.volume.size(source)? == bytes {
+            return Ok(());
+        }
+        Err(RefillError::Changed { place: self.volume.place(source) })
     }
 
     fn put_in_place(&self, ready: &str, say: &dyn Fn(String)) -> Result<(), RefillError> {
@@ -95,6 +106,7 @@ impl Site<'_> {
     /// starts from what is there.
     fn switch_in_place(&self, source: &str, history: &str, say: &dyn Fn(String)) -> Result<(), RefillError> {
         let proven = self.proven(source, history)?;
+        self.check_room(source)?;
         // What dead restores left takes room, too.
         if let Err(error) = self.tidy_beside(true, true) {
             say(format!("something of an earlier restore is left behind: {error}"));
@@ -104,7 +116,9 @@ impl Site<'_> {
         say(format!("removing the old data from {}", self.volume.place(self.data())));
         self.clear(&[BEGUN, KEPT[0]])?;
         say("copying the restored data into place".to_owned());
+        let bytes = self.volume.size(source)?;
         self.copy(source, self.data())?;
+        self.is_still_there(source, history, bytes)?;
         self.volume.make_durable("")?;
         self.volume.write_state(self.data(), &proven)?;
         self.forget_begun()?;
@@ -115,6 +129,17 @@ impl Site<'_> {
 
     fn begun(&self) -> String {
         self.in_data(BEGUN)
+    }
+
+    /// Refuses what would not fit in the place of what is there; nothing is touched before.
+    fn check_room(&self, source: &str) -> Result<(), RefillError> {
+        let needed_bytes = self.volume.size(source)?;
+        let (room, _) = self.volume.room("")?;
+        let free_bytes = room.saturating_add(self.volume.size(self.data())?);
+        if needed_bytes <= free_bytes {
+            return Ok(());
+        }
+        Err(RefillError::NoRoom { place: self.volume.place(self.data()), needed_bytes, free_bytes })
     }
 
     /// Whether the data directory, without room beside it, was begun to be changed and is not whole.
