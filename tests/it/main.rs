@@ -43,5 +43,6 @@ mod schema;
 mod screens;
 mod store_contract;
 mod terminal;
+mod watching;
 mod world;
 mod world_runners;

@@ -161,7 +161,8 @@ pub async fn namespaces(client: Client) -> Result<Vec<String>, PortError> {
     Ok(list.items.iter().map(ResourceExt::name_any).collect())
 }
 
-fn looks_like_galera(set: &StatefulSet) -> bool {
+/// Whether a StatefulSet looks like a Galera cluster of MariaDB.
+pub(super) fn looks_like_galera(set: &StatefulSet) -> bool {
     let Some(spec) = &set.spec else { return false };
     let Some(pod) = &spec.template.spec else { return false };
     let has_data = spec.volume_claim_templates.as_ref().is_some_and(|templates| !templates.is_empty());
