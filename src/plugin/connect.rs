@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::atomic::{self, AtomicBool};
+use std::sync::{Arc, OnceLock};
 
 use super::cli::ConnectionFlags;
 use super::rights;
@@ -24,11 +25,37 @@ pub(crate) struct Session {
     command: Option<&'static str>,
     /// The cluster that its flags name.
     cluster: Option<String>,
+    /// Whether an order is under way, whose answer is told also after Ctrl-C.
+    is_ordering: Arc<AtomicBool>,
+}
+
+/// As long as it is there, an order is under way.
+pub(super) struct Ordering(Arc<AtomicBool>);
+
+impl Drop for Ordering {
+    fn drop(&mut self) {
+        self.0.store(false, atomic::Ordering::Relaxed);
+    }
 }
 
 impl Session {
     pub(crate) fn new(flags: ConnectionFlags, variables: BTreeMap<String, String>) -> Self {
-        Self { flags, variables, connection: OnceLock::new(), command: None, cluster: None }
+        let is_ordering = Arc::new(AtomicBool::new(false));
+        Self { flags, variables, connection: OnceLock::new(), command: None, cluster: None, is_ordering }
+    }
+
+    /// Notes that an order is under way.
+    pub(super) fn begin_ordering(&self) -> Ordering {
+        self.is_ordering.store(true, atomic::Ordering::Relaxed);
+        Ordering(Arc::clone(&self.is_ordering))
+    }
+
+    /// Returns when somebody presses Ctrl-C; while an order is under way, when they do so again.
+    pub(super) async fn interrupted(&self) {
+        // Where it cannot be listened for, the system ends the program by itself.
+        if tokio::signal::ctrl_c().await.is_ok() && self.is_ordering.load(atomic::Ordering::Relaxed) {
+            drop(tokio::signal::ctrl_c().await);
+        }
     }
 
     /// The same for that command.
@@ -100,7 +127,7 @@ impl Session {
     pub(crate) fn in_namespace(&self, namespace: &str) -> Self {
         let flags = ConnectionFlags { namespace: Some(namespace.to_owned()), ..self.flags.clone() };
         let same = Self::new(flags, self.variables.clone()).of_cluster(self.cluster.as_deref());
-        Self { command: self.command, ..same }
+        Self { command: self.command, is_ordering: Arc::clone(&self.is_ordering), ..same }
     }
 
     /// Turns an error of the cluster into a failure that says where that was and what to do.

@@ -43,6 +43,7 @@ pub(crate) async fn run(flags: &StatusFlags, session: &Session, screen: &mut Scr
     let answer = match replicas(flags, &place.statefulset, session, screen).await {
         Ok(Answer::Interrupted) => return Ok(ExitCode::Interrupted),
         Ok(Answer::Told(report)) => Ok(report),
+        Err(failure) if failure.code == ExitCode::Interrupted => return Err(failure),
         Err(failure) => Err(failure),
     };
     let status = gathered(&place, answer.as_ref().ok().cloned(), session, screen).await?;

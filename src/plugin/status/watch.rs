@@ -50,6 +50,7 @@ pub(super) async fn run(
             match replicas(flags, &place.statefulset, session, screen).await {
                 Ok(Answer::Interrupted) => return Ok(ExitCode::Interrupted),
                 Ok(Answer::Told(report)) => told = Some(report),
+                Err(failure) if failure.code == ExitCode::Interrupted => return Err(failure),
                 Err(failure) => {
                     (told, is_stale) = (None, true);
                     screen.fail(&failure);
