@@ -29,7 +29,7 @@ fn the_help_of_every_command() {
 
 #[test]
 fn a_command_line_that_makes_no_sense_ends_with_2() {
-    let lines: [&[&str]; 23] = [
+    let lines: [&[&str]; 31] = [
         &["lst"],
         &["list", "--timeout", "5s"],
         &["create", "--timeout", "5d"],
@@ -44,6 +44,14 @@ fn a_command_line_that_makes_no_sense_ends_with_2() {
         &["list", "-o", "jsonpath"],
         &["list", "-o", "jsonpath={.items[*}"],
         &["list", "-o", "custom-columns=NAME"],
+        &["list", "-o", "jsonpath="],
+        &["schedule", "list", "-o", "custom-columns="],
+        &["status", "one", "-o", "wide"],
+        &["status", "-w", "-o", "name"],
+        &["describe", "2026-01-01_00-00-00", "-o", "wide"],
+        &["version", "-o", "name"],
+        &["logs", "-o", "wide"],
+        &["report", "-o", "json"],
         &["list", "--headers"],
         &["list", "one", "-A"],
         &["list", "--live", "--watch"],

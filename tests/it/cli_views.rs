@@ -224,7 +224,13 @@ fn where_the_manifest_cannot_be_read_the_catalogue_s_part_is_shown_with_3() {
 fn logs_are_data_to_the_last_line_and_a_wrong_name_is_answered_with_a_near_one() {
     let step = report(1, &json!({"kind": "step", "message": "2 backups to remove"}));
     let outcome = json!({"schema": 1, "done": {"keep": {"removed": ["base/2000-01-01_00-00-00"], "removedCount": 1}}});
-    let lines: [&[&str]; 4] = [&["logs"], &["logs", "job/run-x", "-o", "json"], &["logs", "run-y"], &["logs", "other"]];
+    let lines: [&[&str]; 5] = [
+        &["logs"],
+        &["logs", "job/run-x", "-o", "json"],
+        &["logs", "run-x", "-o", "yaml"],
+        &["logs", "run-y"],
+        &["logs", "other"],
+    ];
     insta::assert_snapshot!(all(&cluster(vec![step], outcome), &lines));
 }
 

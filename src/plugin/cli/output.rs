@@ -125,12 +125,18 @@ fn templated(
 
 fn json_path(text: &str) -> Result<Machine, String> {
     let template = text.strip_prefix("jsonpath=").unwrap_or(text);
-    let bad = |bad: BadPath| format!("{bad}; an example: -o jsonpath='{{.items[*].name}}'");
-    Template::parse(template).map(Machine::JsonPath).map_err(bad)
+    let example = "an example: -o jsonpath='{.items[*].name}'";
+    if template.is_empty() {
+        return Err(format!("no template is given; {example}"));
+    }
+    Template::parse(template).map(Machine::JsonPath).map_err(|bad: BadPath| format!("{bad}; {example}"))
 }
 
 fn custom_columns(text: &str) -> Result<Machine, String> {
     let columns = text.strip_prefix("custom-columns=").unwrap_or(text);
-    let bad = |bad: BadPath| format!("{bad}; an example: -o custom-columns=NAME:.name,SIZE:.sizeBytes");
-    Columns::parse(columns).map(Machine::CustomColumns).map_err(bad)
+    let example = "an example: -o custom-columns=NAME:.name,SIZE:.sizeBytes";
+    if columns.is_empty() {
+        return Err(format!("no columns are given; {example}"));
+    }
+    Columns::parse(columns).map(Machine::CustomColumns).map_err(|bad: BadPath| format!("{bad}; {example}"))
 }
