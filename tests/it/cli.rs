@@ -159,7 +159,9 @@ fn two_clusters_or_none_are_an_error_that_names_them() {
         "/apis/apps/v1/namespaces/db/statefulsets" => {
             Answer::ok(&json!({"metadata": {}, "items": [galera("one"), galera("two")]}))
         }
-        "/apis/apps/v1/namespaces/gone/statefulsets" => Answer::ok(&json!({"metadata": {}, "items": []})),
+        "/api/v1/namespaces/db/configmaps" | "/apis/apps/v1/namespaces/gone/statefulsets" => {
+            Answer::ok(&json!({"metadata": {}, "items": []}))
+        }
         _ => Answer::status(404, "not found"),
     });
     let shown =

@@ -14,6 +14,7 @@ mod completion;
 mod ctrl_c;
 mod drill_whole;
 mod fault_sweep;
+mod hints;
 mod keep_plan;
 mod keep_sweep;
 mod krew;

@@ -25,7 +25,7 @@ pub(super) async fn say(session: &Session, screen: &mut Screen, settings: &Setti
     }
     for (secret, text) in texts {
         if preflight.has_secret(secret).await.map_err(|error| session.failure(&error))? == Some(false) {
-            screen.note(&format!("\nSecret {secret} is missing. {text}"));
+            screen.note(&session.reached(&format!("\nSecret {secret} is missing. {text}")));
         }
     }
     Ok(())
