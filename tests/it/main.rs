@@ -30,6 +30,7 @@ mod restore_plan;
 mod restore_sweep;
 mod restore_world;
 mod rights;
+mod rights_world;
 mod runner_chain;
 mod runner_check;
 mod runner_copy;
