@@ -162,7 +162,7 @@ fn carry_out(
             // What a command has to say about Ctrl-C itself comes first.
             biased;
             result = dispatch(cli.command, &session, &mut screen, asking) => result,
-            _ = tokio::signal::ctrl_c() => Ok(ExitCode::Interrupted),
+            () = session.interrupted() => Ok(ExitCode::Interrupted),
         }
     });
     screen.clear_gauges();

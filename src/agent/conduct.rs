@@ -27,6 +27,7 @@ use crate::adapters::system_clock::SystemClock;
 use crate::backup::phase1_isolate::GATE;
 use crate::exit_code::ExitCode;
 use crate::model::cluster::ClusterView;
+use crate::model::command::Places;
 use crate::model::event::{EventKind, Phase};
 use crate::model::metrics::Stock;
 use crate::model::notice::Run;
@@ -126,7 +127,8 @@ async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) ->
     // Before anything else: PID 1 without a handler ignores SIGTERM.
     let mut stopped = Stopped::listen()?;
     let order = parse(order)?;
-    events.about(&identity.namespace, &order.statefulset);
+    let places = places(identity, &order);
+    events.about(&places);
     let client = in_cluster().map_err(Explain::into_failure)?;
     let cluster = KubernetesCluster::new(client.clone(), &identity.namespace, &order.statefulset);
     let board = KubernetesBoard::new(client.clone(), &identity.namespace, &order.statefulset);
@@ -139,7 +141,7 @@ async fn try_conduct(order: &str, identity: &Identity, events: &KeptWarnings) ->
         Ok(settings) => Box::pin(carry_out(&conductor, settings, &mut stopped)).await,
         Err(failure) => Err(failure.clone()),
     };
-    let done = done.map_err(|failure| failure.placed(&identity.namespace, &order.statefulset));
+    let done = done.map_err(|failure| failure.placed(&places));
     if !order.task.only_looks() {
         let telling = async {
             let stock = match &settings {
@@ -253,6 +255,19 @@ async fn until_stopped(task: &Task, context: &Context<'_>, stopped: &mut Stopped
     Err(stopped_by(signal))
 }
 
+/// Where the commands lead that the run names.
+fn places(identity: &Identity, order: &Order) -> Places {
+    let source = match &order.task {
+        Task::Restore(request) => request.of_another.as_ref().and_then(|foreign| foreign.cluster.split_once('/')),
+        _ => None,
+    };
+    Places {
+        namespace: identity.namespace.clone(),
+        statefulset: order.statefulset.clone(),
+        source: source.map(|(namespace, statefulset)| (namespace.to_owned(), statefulset.to_owned())),
+    }
+}
+
 /// The run, as those who watch the cluster are told of it.
 fn run(identity: &Identity, order: &Order) -> Run {
     Run {
@@ -300,7 +315,7 @@ fn not_understood() -> Failure {
     let version = env!("CARGO_PKG_VERSION");
     let what = format!("the agent of version {version} does not understand its order, which another version wrote");
     Failure::new(ExitCode::Usage, what).with_hint(
-        "to compare: kubectl mariadb-backup version; to give the cluster another agent: setup --agent-image IMAGE, and schedule create NAME once more for each schedule",
+        "to compare: kubectl mariadb-backup version; to give the cluster another agent: kubectl mariadb-backup setup --agent-image IMAGE; and once more for each schedule: kubectl mariadb-backup schedule create NAME --schedule CRON",
     )
 }
 

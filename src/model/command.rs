@@ -35,13 +35,44 @@ pub fn placed(text: &str, namespace: &str, statefulset: &str) -> String {
     })
 }
 
-/// Adds flags, each with a space before it, to every command in a text.
+/// Where the commands lead that a run names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Namespace of the cluster it works on.
+    pub namespace: String,
+    /// That cluster.
+    pub statefulset: String,
+    /// Namespace and name of the cluster whose backup it works with, where that is another one.
+    pub source: Option<(String, String)>,
+}
+
+/// Commands of ours about stored backups, which are those of the cluster they were made of.
+const OF_BACKUPS: [&str; 5] = ["list", "verify", "sync", "describe", "drill"];
+
+impl Places {
+    /// Adds namespace and cluster to every command in a text that names no namespace.
+    #[must_use]
+    pub fn placed(&self, text: &str) -> String {
+        let of_backups = |command: &str| {
+            let rest = command.strip_prefix(OURS)?;
+            OF_BACKUPS.contains(&&rest[..words(rest)]).then_some(self.source.as_ref()?)
+        };
+        let text = each(text, |command| match of_backups(command) {
+            Some((namespace, statefulset)) => placed(command, namespace, statefulset),
+            None => command.to_owned(),
+        });
+        placed(&text, &self.namespace, &self.statefulset)
+    }
+}
+
+/// Adds flags, each with a space before it, to every command in a text that has them not yet.
 #[must_use]
 pub fn reached(text: &str, flags: &str) -> String {
     if flags.is_empty() {
         return text.to_owned();
     }
     each(text, |command| match command.strip_prefix(OURS) {
+        _ if command.contains(flags) => command.to_owned(),
         // A plugin's flags stand behind its name.
         Some(rest) => {
             let (words, rest) = rest.split_at(words(rest));
@@ -140,6 +171,22 @@ mod tests {
     }
 
     #[test]
+    fn a_command_about_backups_leads_to_the_cluster_they_were_made_of() {
+        let places = |source: Option<(&str, &str)>| Places {
+            namespace: "staging".to_owned(),
+            statefulset: "s".to_owned(),
+            source: source.map(|(namespace, name)| (namespace.to_owned(), name.to_owned())),
+        };
+        let text = "choose another: kubectl mariadb-backup list; to go on: kubectl mariadb-backup recover";
+        assert_eq!(
+            places(Some(("db", "m"))).placed(text),
+            "choose another: kubectl mariadb-backup list -n db --statefulset m; \
+             to go on: kubectl mariadb-backup recover -n staging --statefulset s"
+        );
+        assert_eq!(places(None).placed(text), placed(text, "staging", "s"));
+    }
+
+    #[test]
     fn a_command_leads_there_by_the_flags_its_reader_gave() {
         let text = "kubectl mariadb-backup recover -n db; kubectl -n db get pods";
         let flags = " --context x";
@@ -148,5 +195,6 @@ mod tests {
             "kubectl mariadb-backup recover --context x -n db; kubectl --context x -n db get pods"
         );
         assert_eq!(reached(text, ""), text);
+        assert_eq!(reached(&reached(text, flags), flags), reached(text, flags), "they are given once");
     }
 }

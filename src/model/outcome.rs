@@ -8,7 +8,7 @@ use std::error::Error;
 
 use serde::{Deserialize, Serialize};
 
-use super::command;
+use super::command::Places;
 use crate::exit_code::ExitCode;
 
 /// An error that knows its exit code and the next thing to type.
@@ -71,15 +71,14 @@ impl Failure {
         self
     }
 
-    /// Completes the commands it names, so that they lead to that cluster.
+    /// Completes the commands it names, so that they lead there.
     #[must_use]
-    pub fn placed(self, namespace: &str, statefulset: &str) -> Self {
-        let placed = |text: &str| command::placed(text, namespace, statefulset);
+    pub fn placed(self, places: &Places) -> Self {
         Self {
             code: self.code,
-            message: placed(&self.message),
-            causes: self.causes.iter().map(|cause| placed(cause)).collect(),
-            hint: self.hint.as_deref().map(placed),
+            message: places.placed(&self.message),
+            causes: self.causes.iter().map(|cause| places.placed(cause)).collect(),
+            hint: self.hint.map(|hint| places.placed(&hint)),
         }
     }
 

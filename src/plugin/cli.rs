@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 pub(crate) use completion::{CompletionCommand, CompletionFlags, ManualFlags};
 pub(crate) use connection::{Color, Common, ConnectionFlags};
 pub(crate) use restore::RestoreFlags;
-pub(crate) use run::{CreateFlags, LogForm, LogsFlags, RecoverFlags};
+pub(crate) use run::{CreateFlags, LogsFlags, RecoverFlags};
 pub(crate) use schedule::{NamedSchedule, ScheduleCommand, ScheduleCreateFlags, ScheduleFlags, ScheduleListFlags};
 pub(crate) use settings::{RestoreSettingFlags, S3Flags, SettingFlags};
 pub(crate) use shared::{ClusterFlags, DocumentForm, DryRun, ObjectForm, RunFlags, RunForm, ScopeFlags, WaitFlags};

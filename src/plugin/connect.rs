@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::atomic::{self, AtomicBool};
+use std::sync::{Arc, OnceLock};
 
 use super::cli::ConnectionFlags;
 use super::rights;
@@ -24,11 +25,37 @@ pub(crate) struct Session {
     command: Option<&'static str>,
     /// The cluster that its flags name.
     cluster: Option<String>,
+    /// Whether an order is under way, whose answer is told also after Ctrl-C.
+    is_ordering: Arc<AtomicBool>,
+}
+
+/// As long as it is there, an order is under way.
+pub(super) struct Ordering(Arc<AtomicBool>);
+
+impl Drop for Ordering {
+    fn drop(&mut self) {
+        self.0.store(false, atomic::Ordering::Relaxed);
+    }
 }
 
 impl Session {
     pub(crate) fn new(flags: ConnectionFlags, variables: BTreeMap<String, String>) -> Self {
-        Self { flags, variables, connection: OnceLock::new(), command: None, cluster: None }
+        let is_ordering = Arc::new(AtomicBool::new(false));
+        Self { flags, variables, connection: OnceLock::new(), command: None, cluster: None, is_ordering }
+    }
+
+    /// Notes that an order is under way.
+    pub(super) fn begin_ordering(&self) -> Ordering {
+        self.is_ordering.store(true, atomic::Ordering::Relaxed);
+        Ordering(Arc::clone(&self.is_ordering))
+    }
+
+    /// Returns when somebody presses Ctrl-C; while an order is under way, when they do so again.
+    pub(super) async fn interrupted(&self) {
+        // Where it cannot be listened for, the system ends the program by itself.
+        if tokio::signal::ctrl_c().await.is_ok() && self.is_ordering.load(atomic::Ordering::Relaxed) {
+            drop(tokio::signal::ctrl_c().await);
+        }
     }
 
     /// The same for that command.
@@ -100,12 +127,12 @@ impl Session {
     pub(crate) fn in_namespace(&self, namespace: &str) -> Self {
         let flags = ConnectionFlags { namespace: Some(namespace.to_owned()), ..self.flags.clone() };
         let same = Self::new(flags, self.variables.clone()).of_cluster(self.cluster.as_deref());
-        Self { command: self.command, ..same }
+        Self { command: self.command, is_ordering: Arc::clone(&self.is_ordering), ..same }
     }
 
     /// Turns an error of the cluster into a failure that says where that was and what to do.
     pub(crate) fn failure(&self, error: &PortError) -> Failure {
-        let failure = Failure::of(error);
+        let failure = self.reachable(Failure::of(error));
         let Some(connection) = self.connection.get() else { return failure };
         let target = &connection.target;
         let place = match &target.context {
@@ -120,6 +147,14 @@ impl Session {
             Reason::Credentials => failure.with_cause(format!("the API server is {place}")),
             Reason::Forbidden if !has_hint => failure.with_hint(rights::way_to(error, self)),
             _ => failure,
+        }
+    }
+
+    /// The failure with the commands of its hint as they lead to the same cluster from here.
+    pub(crate) fn reachable(&self, failure: Failure) -> Failure {
+        match &failure.hint {
+            Some(hint) => Failure { hint: Some(self.reached(hint)), ..failure },
+            None => failure,
         }
     }
 
@@ -147,11 +182,10 @@ impl Session {
         }
     }
 
-    /// A command of ours that somebody else may have to type, with other rights: without the flags that say who
-    /// types it.
+    /// A command of ours that somebody else may have to type, with other rights.
     pub(crate) fn command_of_others(&self, words: &str) -> String {
         let namespace = self.known_namespace().map(|name| format!(" -n {}", quoted(&name))).unwrap_or_default();
-        format!("kubectl mariadb-backup {}{namespace}{}", self.of_this_cluster(words), self.server_flags())
+        format!("kubectl mariadb-backup {}{namespace}{}", self.of_this_cluster(words), self.flags_of_others())
     }
 
     /// The words with the cluster that was named, where they do not name it themselves.
@@ -182,23 +216,42 @@ impl Session {
     /// The flags of the connection, as given; never those that hold a secret.
     fn connection_flags(&self) -> String {
         let flags = &self.flags;
-        let given = [
+        let own = [
+            ("--kubeconfig", path(flags.kubeconfig.as_deref())),
+            ("--context", flags.context.clone()),
+            ("--cluster", flags.cluster.clone()),
+        ];
+        let who = [
             ("--user", flags.user.clone()),
             ("--client-certificate", path(flags.client_certificate.as_deref())),
             ("--client-key", path(flags.client_key.as_deref())),
             ("--as", flags.as_user.clone()),
+            ("--as-uid", flags.as_uid.clone()),
         ];
         let groups = flags.as_group.iter().map(|group| ("--as-group", Some(group.clone())));
-        self.server_flags() + &written(given.into_iter().chain(groups))
+        written(own.into_iter()) + &self.server_flags() + &written(who.into_iter().chain(groups))
     }
 
-    /// Those of them that say which server, and not who asks it.
-    pub(crate) fn server_flags(&self) -> String {
+    /// Those of them by which somebody else reaches the same server: not those that say who asks it, nor a
+    /// kubeconfig that is this user's own, nor names that mean something in that one only.
+    pub(crate) fn flags_of_others(&self) -> String {
+        let flags = &self.flags;
+        let is_own = flags.kubeconfig.is_some();
+        let shared = [("--context", flags.context.clone()), ("--cluster", flags.cluster.clone())];
+        written(shared.into_iter().filter(|_| !is_own)) + &self.server_flags()
+    }
+
+    /// The server, where the flags for others do not lead there by themselves.
+    pub(crate) fn server_for_others(&self) -> Option<&str> {
+        let flags = &self.flags;
+        let is_hidden = flags.kubeconfig.is_some() && flags.server.is_none();
+        self.connection.get().filter(|_| is_hidden).map(|connection| connection.target.server.as_str())
+    }
+
+    /// The server, where flags say it.
+    fn server_flags(&self) -> String {
         let flags = &self.flags;
         let given = [
-            ("--kubeconfig", path(flags.kubeconfig.as_deref())),
-            ("--context", flags.context.clone()),
-            ("--cluster", flags.cluster.clone()),
             ("--server", flags.server.clone()),
             ("--tls-server-name", flags.tls_server_name.clone()),
             ("--certificate-authority", path(flags.certificate_authority.as_deref())),
@@ -230,6 +283,22 @@ pub(super) fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_others_type_holds_no_name_out_of_a_kubeconfig_that_is_this_user_s_own() {
+        let flags = ConnectionFlags {
+            context: Some("far".to_owned()),
+            server: Some("https://s".to_owned()),
+            as_user: Some("alice".to_owned()),
+            ..ConnectionFlags::default()
+        };
+        let shared = Session::new(flags.clone(), BTreeMap::new());
+        assert_eq!(shared.flags_of_others(), " --context far --server https://s");
+        let own = ConnectionFlags { kubeconfig: Some("mine".into()), ..flags };
+        let own = Session::new(own, BTreeMap::new());
+        assert_eq!(own.flags_of_others(), " --server https://s");
+        assert_eq!(own.reached("kubectl x"), "kubectl --kubeconfig mine --context far --server https://s --as alice x");
+    }
 
     #[test]
     fn a_command_to_type_leads_to_the_same_cluster_and_shows_no_token() {

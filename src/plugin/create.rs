@@ -119,8 +119,8 @@ async fn of_schedule(
     let there = schedule::ours(name, session).await?;
     let Some(order) = there.order else {
         let what = format!("the order in schedule {} is not understood by this version", there.name);
-        return Err(Failure::new(ExitCode::Error, what)
-            .with_hint(format!("kubectl create job --from=cronjob/{} NAME", there.name)));
+        let by_hand = format!("kubectl create job --from=cronjob/{} NAME -n {}", there.name, session.namespace()?);
+        return Err(Failure::new(ExitCode::Error, what).with_hint(session.reached(&by_hand)));
     };
     if let Some(other) = flags.cluster.wanted().filter(|wanted| *wanted != order.statefulset) {
         return Err(usage(format!("schedule {} takes backups of {}, not of {other}", there.name, order.statefulset)));

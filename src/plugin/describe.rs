@@ -35,6 +35,7 @@ pub(crate) async fn run(flags: &DescribeFlags, session: &Session, screen: &mut S
     let found = match look(backup, flags.timeout, &statefulset, session, screen).await {
         Ok(Seen::Interrupted) => return Ok(ExitCode::Interrupted),
         Ok(Seen::Found(found)) => Ok(found),
+        Err(failure) if failure.code == ExitCode::Interrupted => return Err(failure),
         Err(failure) => Err(failure),
     };
     let place = Place::new(&session.connection()?.target.namespace, statefulset);

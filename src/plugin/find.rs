@@ -5,7 +5,7 @@
 use super::backups::nearest;
 use super::cli::{ClusterFlags, ScopeFlags};
 use super::connect::Session;
-use crate::adapters::kubernetes::finder::{self, Finder, Found, Place};
+use crate::adapters::kubernetes::finder::{self, Finder, Found, Place, Sets};
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::exit_code::ExitCode;
 use crate::model::outcome::{Failure, in_full};
@@ -21,13 +21,18 @@ pub(crate) async fn cluster(session: &Session, wanted: Option<&str>) -> Result<S
     {
         return Ok(name.to_owned());
     }
-    let all = finder.all().await.map_err(failed)?;
+    let Sets { all, gap } = finder.all().await.map_err(failed)?;
     match choose(&all, wanted, namespace) {
         Ok(name) => Ok(name),
         Err(_) if all.is_empty() && finder.namespace_exists().await.map_err(failed)? == Some(false) => {
-            Err(no_namespace(namespace))
+            Err(session.reachable(no_namespace(namespace)))
         }
-        Err(failure) => Err(failure),
+        // With it, one of several might have been meant by itself.
+        Err(failure) if failure.code == ExitCode::Usage => {
+            let gap = gap.map(|error| format!("which of them is set up is not known: {}", in_full(&error)));
+            Err(gap.into_iter().fold(failure, Failure::with_cause))
+        }
+        Err(failure) => Err(session.reachable(failure)),
     }
 }
 
@@ -91,7 +96,7 @@ pub(crate) fn none_found(session: &Session, scope: &ScopeFlags) -> Result<String
 
 fn no_namespace(namespace: &str) -> Failure {
     Failure::new(ExitCode::Error, format!("there is no namespace {namespace}"))
-        .with_hint("kubectl get namespaces, then give -n NAMESPACE")
+        .with_hint("kubectl get namespaces; then give -n NAMESPACE")
 }
 
 /// Chooses among the StatefulSets of a namespace.

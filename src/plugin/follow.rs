@@ -145,7 +145,7 @@ async fn to_the_end(
     let namespace = &connection.target.namespace;
     let failed = |error: PortError| in_cluster(session.failure(&error), job, session);
     let not_started = |error: PortError| match error.reason {
-        Reason::TimedOut | Reason::Other => still_ordered(failed(error), job, namespace),
+        Reason::TimedOut | Reason::Other => session.reachable(still_ordered(failed(error), job, namespace)),
         _ => failed(error),
     };
     screen.gauge(Gauge::new("order", &format!("waiting for the pod of {job}")));
@@ -339,6 +339,9 @@ fn reachable(mut outcome: Outcome<RunReport>, job: &str, session: &Session) -> O
     }
     if let End::Failed(failure) = &mut outcome.end {
         failure.message = session.reached(&failure.message);
+        for cause in &mut failure.causes {
+            *cause = session.reached(cause);
+        }
         let logs = || session.logs_of(job);
         failure.hint = Some(failure.hint.as_deref().map_or_else(logs, |hint| session.reached(hint)));
     }

@@ -173,7 +173,7 @@ pub(crate) async fn catalogue_under(
 ) -> Result<Catalogue, Failure> {
     let map = Settings::config_map_name(&place.statefulset);
     let settings = Settings::read(&place.statefulset, stored, &BTreeMap::new())
-        .map_err(|bad| overrides::not_understood(&bad, &map, &place.namespace))?;
+        .map_err(|bad| overrides::not_understood(&bad, &map, &place.namespace, session))?;
     read(session, &place.namespace, &place.statefulset, &settings).await
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cli::{LogForm, LogsFlags, RunForm};
+use super::cli::{LogsFlags, RunForm};
 use super::connect::Session;
 use super::follow::{FollowWishes, Followed, Reports, follow, limit};
 use super::job::is_look;
@@ -24,7 +24,9 @@ pub(crate) async fn run(flags: &LogsFlags, session: &Session, screen: &mut Scree
         None => worth_seeing(session, flags.statefulset.as_deref(), screen).await?,
     };
     let reports = match flags.output {
-        Some(LogForm::Json) => Reports::Json,
+        Some(RunForm::Json) => Reports::Json,
+        // Its data are only how the run ended.
+        Some(RunForm::Yaml) => Reports::Aside,
         None if flags.timestamps => Reports::TimedLines,
         None => Reports::Lines,
     };
@@ -33,8 +35,8 @@ pub(crate) async fn run(flags: &LogsFlags, session: &Session, screen: &mut Scree
         Followed::GoesOn(code) => return Ok(code),
         Followed::Ended(ended) => ended,
     };
-    if flags.output.is_some() {
-        report::tell(&job, &ended.outcome, RunForm::Json, screen);
+    if let Some(form) = flags.output {
+        report::tell(&job, &ended.outcome, form, screen);
         return Ok(report::end(&ended.outcome, screen));
     }
     Ok(report::to_its_end(&ended.outcome, ended.newest.filter(|_| flags.timestamps), screen))

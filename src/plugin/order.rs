@@ -1,9 +1,11 @@
 //! Placing an order and seeing it through: one way for every command that has the cluster do something.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use k8s_openapi::api::batch::v1::Job;
+use tokio::time::timeout;
 
 use super::cli::{RunFlags, RunForm};
 use super::connect::Session;
@@ -16,16 +18,44 @@ use crate::model::order::{ORDER_VERSION, Order, Task};
 use crate::model::outcome::Failure;
 use crate::render::screen::Screen;
 
+/// How long the answer to an order is waited for that somebody has lost interest in.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
 /// Writes an order.
 pub(crate) fn order(statefulset: &str, task: Task, settings: BTreeMap<String, String>) -> Order {
     Order { version: ORDER_VERSION, statefulset: statefulset.to_owned(), task, settings }
 }
 
 /// Creates the Job, or only has the server check it.
+///
+/// # Errors
+/// Somebody pressed Ctrl-C meanwhile: the server may have taken the order before, and what came of it is told.
 pub(crate) async fn place(session: &Session, job: &Job, dry_run: bool) -> Result<Job, Failure> {
     let connection = session.connection()?;
     let orders = Orders::new(connection.client.clone(), &connection.target.namespace);
-    orders.create(job, dry_run).await.map_err(|error| session.failure(&error))
+    if dry_run {
+        return orders.create(job, dry_run).await.map_err(|error| session.failure(&error));
+    }
+    let _ordering = session.begin_ordering();
+    let mut sent = pin!(orders.create(job, dry_run));
+    let answer = tokio::select! {
+        // Nobody else tells of a Ctrl-C that comes together with the answer.
+        biased;
+        _ = tokio::signal::ctrl_c() => timeout(ANSWER_LIMIT, sent).await,
+        answer = &mut sent => return answer.map_err(|error| session.failure(&error)),
+    };
+    let interrupted = |what: String| Failure::new(ExitCode::Interrupted, what);
+    Err(match answer {
+        Ok(Ok(made)) => {
+            let job = name(&made);
+            let what =
+                format!("interrupted, and the run was ordered all the same: job.batch/{job} goes on in the cluster");
+            interrupted(what).with_hint(format!("to see it, from its start: {}", session.logs_of(&job)))
+        }
+        Ok(Err(error)) => interrupted("interrupted; nothing was ordered".to_owned()).with_cause(error.to_string()),
+        Err(_) => interrupted("interrupted, and the API server does not say whether the run was ordered".to_owned())
+            .with_hint(format!("{} shows it, if it was", session.command("logs"))),
+    })
 }
 
 /// Orders, follows, and shows how it ended.

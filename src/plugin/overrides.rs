@@ -125,14 +125,14 @@ pub(crate) async fn settings(
         screen.warn(&format!("ConfigMap {map} has a key that means nothing: {key}"));
     }
     Settings::read(statefulset, &stored, overrides)
-        .map_err(|bad| not_understood(&bad, &map, &connection.target.namespace))
+        .map_err(|bad| not_understood(&bad, &map, &connection.target.namespace, session))
 }
 
 /// A stored setting that is not understood, and where it is changed.
-pub(crate) fn not_understood(bad: &BadSetting, map: &str, namespace: &str) -> Failure {
+pub(crate) fn not_understood(bad: &BadSetting, map: &str, namespace: &str, session: &Session) -> Failure {
     Failure::new(ExitCode::Usage, bad.to_string())
         .with_cause(format!("it is in ConfigMap {map}"))
-        .with_hint(format!("kubectl edit configmap {map} -n {namespace}"))
+        .with_hint(session.reached(&format!("kubectl edit configmap {map} -n {namespace}")))
 }
 
 #[cfg(test)]

@@ -78,7 +78,8 @@ struct Look<'a> {
 impl Look<'_> {
     async fn claim(&self, settings: &Settings) -> Result<(), Failure> {
         let claim = self.server.claim(&settings.store_claim).await.map_err(|error| self.session.failure(&error))?;
-        judge_claim(claim, &format!("{}/{}", self.namespace, settings.store_claim), || self.setup.clone())
+        let name = format!("{}/{}", self.namespace, settings.store_claim);
+        judge_claim(claim, &name, || self.setup.clone()).map_err(|failure| self.session.reachable(failure))
     }
 
     async fn s3(&self, settings: &Settings) -> Result<(), Failure> {
@@ -100,9 +101,10 @@ impl Look<'_> {
         {
             let what = format!("there is no ConfigMap {}/{name}", self.namespace);
             let make = format!("kubectl create configmap {name} -n {} --from-file=ca.crt=FILE", self.namespace);
-            return Err(Failure::new(ExitCode::Refused, what)
+            let failure = Failure::new(ExitCode::Refused, what)
                 .with_cause("it has to hold the authority of the S3 server's certificate, in ca.crt")
-                .with_hint(make));
+                .with_hint(make);
+            return Err(self.session.reachable(failure));
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ pub(crate) async fn to_copy(
     let connection = session.connection()?;
     let cluster = KubernetesCluster::new(connection.client.clone(), &connection.target.namespace, statefulset);
     let view = cluster.view().await.map_err(|error| session.failure(&error))?;
-    named(wanted, &view, again)
+    named(wanted, &view, again).map_err(|failure| session.reachable(failure))
 }
 
 fn named(wanted: &str, view: &ClusterView, again: &str) -> Result<String, Failure> {

@@ -37,6 +37,10 @@ pub(crate) fn way_to(refusal: &PortError, session: &Session) -> String {
     let Some(namespace) = &missing.namespace else {
         return "an admin of the whole cluster can grant that".to_owned();
     };
+    let admin = match session.server_for_others() {
+        Some(server) => format!("an admin of namespace {namespace} in the cluster of {server}"),
+        None => format!("an admin of namespace {namespace}"),
+    };
     if let Some(Named { role, page }) = people::role_with(missing, session.command_word()) {
         let (name, subject) = (binding(&role, &missing.user), subject(missing));
         let made = match page {
@@ -44,12 +48,12 @@ pub(crate) fn way_to(refusal: &PortError, session: &Session) -> String {
             None => "made by setup".to_owned(),
         };
         return format!(
-            "an admin of namespace {namespace} grants it by Role {role} ({made}) with: \
+            "{admin} grants it by Role {role} ({made}) with: \
              kubectl create rolebinding {name} --role={role} {subject} -n {namespace}{}",
-            session.server_flags()
+            session.flags_of_others()
         );
     }
-    format!("an admin of namespace {namespace} can grant that; {roles} prints the rights that every command needs")
+    format!("{admin} can grant that; {roles} prints the rights that every command needs")
 }
 
 /// The command that prints all Roles.

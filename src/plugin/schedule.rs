@@ -1,17 +1,19 @@
 //! `schedule`: each a `CronJob` whose Jobs are the very ones that `create` orders.
 
+mod list;
 mod manifest;
 mod shape;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::cli::{DryRun, NamedSchedule, ScheduleCommand, ScheduleCreateFlags, ScheduleFlags, ScheduleListFlags};
+use super::cli::{DryRun, NamedSchedule, ScheduleCommand, ScheduleCreateFlags, ScheduleFlags};
 use super::connect::Session;
 use super::order::order;
 use super::{CommandResult, backups, find, overrides, preflight};
 use crate::adapters::kubernetes::apply::{Applied, Applier};
-use crate::adapters::kubernetes::schedules::{Scheduled, Schedules};
+use crate::adapters::kubernetes::finder::Place;
+use crate::adapters::kubernetes::schedules::{self, Scheduled, Schedules};
 use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
 use crate::model::cron::Cron;
@@ -20,16 +22,14 @@ use crate::model::outcome::Failure;
 use crate::ports::Clock;
 use crate::render::age;
 use crate::render::document::document;
-use crate::render::output::ListOutput;
 use crate::render::screen::Screen;
 use manifest::{CronWish, check_name, cron_job};
-use shape::table;
 pub(crate) use shape::{Schedule, brief};
 
 pub(crate) async fn run(flags: &ScheduleFlags, session: &Session, screen: &mut Screen) -> CommandResult {
     match &flags.command {
         ScheduleCommand::Create(flags) => create(flags, session, screen).await,
-        ScheduleCommand::List(flags) => list(flags, session, screen).await,
+        ScheduleCommand::List(flags) => list::run(flags, session, screen).await,
         ScheduleCommand::Suspend(named) => set_suspended(named, Switch::Suspended, session, screen).await,
         ScheduleCommand::Resume(named) => set_suspended(named, Switch::Resumed, session, screen).await,
         ScheduleCommand::Delete(named) => delete(named, session, screen).await,
@@ -130,21 +130,23 @@ async fn not_another_s(name: &str, statefulset: &str, session: &Session) -> Resu
 }
 
 fn schedules(session: &Session) -> Result<Schedules, Failure> {
-    let namespace = session.connection()?.target.namespace.clone();
-    schedules_in(session, &namespace)
+    let connection = session.connection()?;
+    Ok(Schedules::new(connection.client.clone(), &connection.target.namespace))
 }
 
-fn schedules_in(session: &Session, namespace: &str) -> Result<Schedules, Failure> {
-    Ok(Schedules::new(session.connection()?.client.clone(), namespace))
+/// The schedules of a cluster.
+pub(crate) async fn of_cluster(session: &Session, place: &Place) -> Result<Vec<Schedule>, Failure> {
+    found(session, Some(&place.namespace), Some(&place.statefulset)).await
 }
 
-/// Lists the schedules of a cluster, or of every one in the namespace.
-pub(crate) async fn all(
+/// Lists the schedules of one namespace or of all, of one cluster or of every one.
+async fn found(
     session: &Session,
-    namespace: &str,
+    namespace: Option<&str>,
     statefulset: Option<&str>,
 ) -> Result<Vec<Schedule>, Failure> {
-    let found = schedules_in(session, namespace)?.all(statefulset).await.map_err(|error| session.failure(&error))?;
+    let client = session.connection()?.client.clone();
+    let found = schedules::schedules(client, namespace, statefulset).await.map_err(|error| session.failure(&error))?;
     let now = SystemClock.now();
     let view = |scheduled: Scheduled| {
         let zone = scheduled.time_zone.clone().unwrap_or_else(|| manifest::USUAL_ZONE.to_owned());
@@ -152,24 +154,6 @@ pub(crate) async fn all(
         Schedule::of(scheduled, next)
     };
     Ok(found.into_iter().map(view).collect())
-}
-
-async fn list(flags: &ScheduleListFlags, session: &Session, screen: &mut Screen) -> CommandResult {
-    let namespace = session.connection()?.target.namespace.clone();
-    let list = all(session, &namespace, flags.cluster.wanted()).await?;
-    session.show_warnings(screen);
-    match &flags.output {
-        Some(ListOutput::Machine(machine)) => {
-            screen.data(&machine.write(&shape::list(&list, &namespace), !flags.no_headers));
-        }
-        Some(ListOutput::Name) => list.iter().for_each(|one| screen.line(&format!("cronjob.batch/{}", one.name))),
-        None | Some(ListOutput::Wide) if list.is_empty() => {
-            screen.note(&format!("No schedules found in {namespace} namespace."));
-        }
-        None => screen.data(&table(&list, SystemClock.now()).text(!flags.no_headers)),
-        Some(ListOutput::Wide) => screen.data(&shape::wide(&list, SystemClock.now()).text(!flags.no_headers)),
-    }
-    Ok(ExitCode::Done)
 }
 
 /// A schedule's two states.

@@ -33,8 +33,9 @@ pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Scre
     };
     let namespace = session.namespace()?;
     let stored = stored(given, session, &statefulset, offline).await?;
-    let settings = Settings::read(&statefulset, &stored, &BTreeMap::new())
-        .map_err(|bad| overrides::not_understood(&bad, &Settings::config_map_name(&statefulset), &namespace))?;
+    let settings = Settings::read(&statefulset, &stored, &BTreeMap::new()).map_err(|bad| {
+        overrides::not_understood(&bad, &Settings::config_map_name(&statefulset), &namespace, session)
+    })?;
     if settings.stores.s3() && settings.s3.bucket.is_empty() {
         return Err(
             Failure::new(ExitCode::Usage, "S3 is to be used, but no bucket is set").with_hint("add --s3-bucket NAME")

@@ -25,6 +25,7 @@ use crate::model::outcome::{End, Failure};
 use crate::model::report::{RunReport, StatusReport};
 use crate::ports::Clock;
 use crate::render::age;
+use crate::render::output::{ListOutput, Machine};
 use crate::render::screen::Screen;
 pub(crate) use page::drill_text;
 pub(crate) use shape::Status;
@@ -33,19 +34,21 @@ pub(crate) async fn run(flags: &StatusFlags, session: &Session, screen: &mut Scr
     if flags.scope.is_given() {
         return overview::run(flags, session, screen).await;
     }
+    let form = form(flags)?;
     let statefulset = find::cluster(session, flags.cluster.wanted()).await?;
     let place = Place::new(&session.connection()?.target.namespace, statefulset);
     if flags.watch {
-        return watch::run(&place, flags, session, screen).await;
+        return watch::run(&place, form, flags, session, screen).await;
     }
     let answer = match replicas(flags, &place.statefulset, session, screen).await {
         Ok(Answer::Interrupted) => return Ok(ExitCode::Interrupted),
         Ok(Answer::Told(report)) => Ok(report),
+        Err(failure) if failure.code == ExitCode::Interrupted => return Err(failure),
         Err(failure) => Err(failure),
     };
     let status = gathered(&place, answer.as_ref().ok().cloned(), session, screen).await?;
     session.show_warnings(screen);
-    screen.data(&written(&status, flags));
+    screen.data(&written(&status, form, !flags.no_headers));
     if let Err(failure) = &answer {
         screen.warn("the replicas could not be asked; what is shown of them is what Kubernetes knows");
         screen.fail(failure);
@@ -53,11 +56,24 @@ pub(crate) async fn run(flags: &StatusFlags, session: &Session, screen: &mut Scr
     Ok(status.code())
 }
 
-/// The status in the form that was asked for.
-fn written(status: &Status, flags: &StatusFlags) -> String {
+/// The form that was asked for, which is one for a single cluster; none is the page.
+fn form(flags: &StatusFlags) -> Result<Option<&Machine>, Failure> {
     match &flags.output {
-        Some(machine) => machine.write(status, !flags.no_headers),
-        None => page::text(status, SystemClock.now(), !flags.no_headers),
+        None => Ok(None),
+        Some(ListOutput::Machine(machine)) => Ok(Some(machine)),
+        Some(ListOutput::Wide | ListOutput::Name) => {
+            let what = "-o wide and -o name are forms of the table of several clusters, and this is the page of one";
+            let hint = "add -A or -l LABELS, or choose json, yaml, jsonpath= or custom-columns=";
+            Err(Failure::new(ExitCode::Usage, what).with_hint(hint))
+        }
+    }
+}
+
+/// The status in that form.
+fn written(status: &Status, form: Option<&Machine>, with_headers: bool) -> String {
+    match form {
+        Some(machine) => machine.write(status, with_headers),
+        None => page::text(status, SystemClock.now(), with_headers),
     }
 }
 

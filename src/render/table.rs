@@ -33,10 +33,7 @@ impl Table {
         self.text_beside(with_headers, &mut vec![])
     }
 
-    /// Writes the table below one that was written before: its columns are at least as wide as that one's,
-    /// whose widths are remembered for the next.
-    #[must_use]
-    pub fn text_beside(&self, with_headers: bool, widths: &mut Vec<usize>) -> String {
+    fn text_beside(&self, with_headers: bool, widths: &mut Vec<usize>) -> String {
         let lines: Vec<&Vec<String>> = with_headers.then_some(&self.headers).into_iter().chain(&self.rows).collect();
         let width = |column: usize| {
             let widest = lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
@@ -47,6 +44,30 @@ impl Table {
             *remembered = width(column).max(*remembered);
         }
         lines.iter().map(|line| line_text(line, widths)).collect()
+    }
+}
+
+/// A table that goes on below what was written of it before: its headers stand there once, and its columns are
+/// at least as wide as they were.
+#[derive(Debug)]
+pub struct Continued {
+    widths: Vec<usize>,
+    has_headers: bool,
+}
+
+impl Continued {
+    /// Of which nothing was written yet.
+    #[must_use]
+    pub fn new(with_headers: bool) -> Self {
+        Self { widths: vec![], has_headers: with_headers }
+    }
+
+    /// Writes more rows of it.
+    #[must_use]
+    pub fn text(&mut self, more: &Table) -> String {
+        let text = more.text_beside(self.has_headers, &mut self.widths);
+        self.has_headers = false;
+        text
     }
 }
 
@@ -95,6 +116,22 @@ mod tests {
         x                     yes      47h
         ");
         assert_eq!(table.text(false).lines().count(), 2);
+    }
+
+    #[test]
+    fn a_table_that_goes_on_has_its_headers_once_and_keeps_the_width_of_its_columns() {
+        let row = |name: &str| {
+            let mut table = Table::new(&["NAME", "AGE"]);
+            table.row(&[name.to_owned(), "5m".to_owned()]);
+            table
+        };
+        let mut continued = Continued::new(true);
+        let written = [row("mariadb-server"), row("x")].map(|more| continued.text(&more));
+        insta::assert_snapshot!(written.concat(), @r"
+        NAME             AGE
+        mariadb-server   5m
+        x                5m
+        ");
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn the_help_of_every_command() {
 
 #[test]
 fn a_command_line_that_makes_no_sense_ends_with_2() {
-    let lines: [&[&str]; 23] = [
+    let lines: [&[&str]; 31] = [
         &["lst"],
         &["list", "--timeout", "5s"],
         &["create", "--timeout", "5d"],
@@ -44,6 +44,14 @@ fn a_command_line_that_makes_no_sense_ends_with_2() {
         &["list", "-o", "jsonpath"],
         &["list", "-o", "jsonpath={.items[*}"],
         &["list", "-o", "custom-columns=NAME"],
+        &["list", "-o", "jsonpath="],
+        &["schedule", "list", "-o", "custom-columns="],
+        &["status", "one", "-o", "wide"],
+        &["status", "-w", "-o", "name"],
+        &["describe", "2026-01-01_00-00-00", "-o", "wide"],
+        &["version", "-o", "name"],
+        &["logs", "-o", "wide"],
+        &["report", "-o", "json"],
         &["list", "--headers"],
         &["list", "one", "-A"],
         &["list", "--live", "--watch"],
@@ -151,7 +159,9 @@ fn two_clusters_or_none_are_an_error_that_names_them() {
         "/apis/apps/v1/namespaces/db/statefulsets" => {
             Answer::ok(&json!({"metadata": {}, "items": [galera("one"), galera("two")]}))
         }
-        "/apis/apps/v1/namespaces/gone/statefulsets" => Answer::ok(&json!({"metadata": {}, "items": []})),
+        "/api/v1/namespaces/db/configmaps" | "/apis/apps/v1/namespaces/gone/statefulsets" => {
+            Answer::ok(&json!({"metadata": {}, "items": []}))
+        }
         _ => Answer::status(404, "not found"),
     });
     let shown =

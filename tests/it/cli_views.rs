@@ -1,10 +1,6 @@
 //! Listings and pages in every form: tables, templates, several clusters, watching, one backup, an archive.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::io::Read;
 
 use serde_json::{Value, json};
 
@@ -12,7 +8,7 @@ use crate::cli_runs::{all, cluster, report};
 use crate::loopback_api::{Answer, Api, galera, plugin};
 
 /// The catalogue of a cluster with backups of those days.
-fn catalogue(days: &[u32]) -> Value {
+pub(crate) fn catalogue(days: &[u32]) -> Value {
     let file = |day: &u32| {
         (format!("base/2000-01-{day:02}_00-00-00/backup.mbstream.zst"), json!({"checksum": "aa", "size": 5 << 20}))
     };
@@ -26,7 +22,7 @@ fn catalogue(days: &[u32]) -> Value {
         "room": json!({"freeBytes": 50 << 20, "totalBytes": 100 << 20, "at": "2000-01-03T00:00:00Z"}).to_string()}})
 }
 
-fn in_namespace(mut object: Value, namespace: &str) -> Value {
+pub(crate) fn in_namespace(mut object: Value, namespace: &str) -> Value {
     object["metadata"]["namespace"] = json!(namespace);
     object
 }
@@ -56,7 +52,7 @@ pub(crate) fn two_clusters() -> Api {
     })
 }
 
-fn set(name: &str, replicas: u32) -> Value {
+pub(crate) fn set(name: &str, replicas: u32) -> Value {
     let mut set = galera(name);
     set["metadata"]["uid"] = json!("uid");
     set["spec"]["replicas"] = json!(replicas);
@@ -94,11 +90,13 @@ fn a_list_can_be_had_in_every_form_that_kubectl_knows() {
 #[test]
 fn clusters_of_all_namespaces_are_shown_at_once() {
     let server = two_clusters();
-    let lines: [&[&str]; 7] = [
+    let lines: [&[&str]; 9] = [
         &["list", "-A"],
         &["list", "-l", "app=one"],
         &["list", "-A", "-o", "json"],
         &["status", "-A"],
+        &["status", "-A", "-o", "wide"],
+        &["status", "-A", "-o", "name"],
         &["status", "-l", "app=one", "--no-headers"],
         &["status", "-A", "-o", "json"],
         &["status", "-A", "-o", "custom-columns=NS:.namespace,NAME:.statefulset,HEALTH:.health,FULL:.fullInDays"],
@@ -119,89 +117,34 @@ fn where_there_is_no_cluster_it_is_said_and_is_no_error() {
 }
 
 #[test]
-fn a_list_that_is_watched_shows_what_comes_until_it_is_interrupted() {
-    let is_watched = Arc::new(AtomicBool::new(false));
-    let server = Api::judging(move |asked| {
-        match asked.path.as_str() {
-            "/apis/apps/v1/namespaces/db/statefulsets" => {
-                Answer::ok(&json!({"metadata": {}, "items": [galera("one")]}))
-            }
-            "/api/v1/namespaces/db/configmaps" if asked.query.contains("watch=true") => {
-                if is_watched.swap(true, Ordering::SeqCst) {
-                    // A watch on which nothing comes.
-                    std::thread::sleep(Duration::from_secs(2));
-                    return Answer::lines(&[]);
-                }
-                let mut changed = catalogue(&[1, 2]);
-                changed["metadata"]["resourceVersion"] = json!("2");
-                Answer::lines(&[json!({"type": "MODIFIED", "object": changed})])
-            }
-            "/api/v1/namespaces/db/configmaps" => {
-                Answer::ok(&json!({"metadata": {"resourceVersion": "1"}, "items": []}))
-            }
-            "/api/v1/namespaces/db/configmaps/one-backup-hash" => {
-                Answer::ok(&catalogue(if is_watched.load(Ordering::SeqCst) { &[1, 2] } else { &[1] }))
-            }
-            _ => Answer::status(404, "not found"),
+fn schedules_of_all_namespaces_are_listed_in_every_form_that_kubectl_knows() {
+    let cron_job = |namespace: &str, name: &str, cluster: &str| {
+        json!({"metadata": {"name": name, "namespace": namespace, "creationTimestamp": "2000-01-01T00:00:00Z", "labels": {
+                "app.kubernetes.io/managed-by": "kubectl-mariadb-backup", "mariadb-backup.io/statefulset": cluster}},
+            "spec": {"schedule": "30 2 * * *", "suspend": true, "timeZone": "Etc/UTC", "jobTemplate": {}}})
+    };
+    let of_two = [cron_job("shop", "nightly", "two"), cron_job("db", "weekly", "one"), cron_job("db", "odd", "other")];
+    let server = Api::start(move |path| match path {
+        "/apis/batch/v1/cronjobs" => Answer::ok(&json!({"metadata": {}, "items": of_two})),
+        "/apis/batch/v1/namespaces/db/cronjobs" => Answer::ok(&json!({"metadata": {}, "items": of_two[1..]})),
+        "/apis/apps/v1/statefulsets" => {
+            let sets = [in_namespace(galera("one"), "db"), in_namespace(galera("two"), "shop")];
+            Answer::ok(&json!({"metadata": {}, "items": sets}))
         }
-    });
-    let mut watching = Command::new(assert_cmd::cargo::cargo_bin("kubectl-mariadb_backup"))
-        .args(["list", "-w", "-n", "db"])
-        .env_clear()
-        .env("KUBECONFIG", server.kubeconfig())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(watching.stdout.take().unwrap()).lines();
-    let seen: Vec<String> = lines.map_while(Result::ok).take(3).collect();
-    rustix::process::kill_process(rustix::process::Pid::from_child(&watching), rustix::process::Signal::INT).unwrap();
-    let starts: Vec<&str> = seen.iter().map(|line| line.split_whitespace().next().unwrap_or_default()).collect();
-    assert_eq!(starts, ["NAME", "2000-01-01_00-00-00", "2000-01-02_00-00-00"]);
-    assert_eq!(watching.wait().unwrap().code(), Some(130));
-}
-
-#[test]
-fn a_status_that_is_watched_says_when_nothing_can_be_seen_and_when_it_can_again() {
-    let asked_version = AtomicUsize::new(0);
-    let server = Api::judging(move |asked| match asked.path.as_str() {
-        "/apis/apps/v1/namespaces/db/statefulsets/one" => Answer::ok(&set("one", 3)),
-        // Not one of the answers after which a client asks again by itself.
-        "/version" if asked_version.fetch_add(1, Ordering::SeqCst) < 1 => Answer::status(500, "away"),
-        "/version" => Answer::ok(&version()),
-        _ if asked.query.contains("watch=true") => {
-            let gone = json!({"kind": "Status", "status": "Failure", "message": "cut off", "reason": "", "code": 500});
-            Answer::lines(&[json!({"type": "ERROR", "object": gone})])
-        }
-        path if path.ends_with('s') => Answer::ok(&json!({"metadata": {"resourceVersion": "1"}, "items": []})),
+        "/apis/apps/v1/namespaces/db/statefulsets" => Answer::ok(&json!({"metadata": {}, "items": []})),
         _ => Answer::status(404, "not found"),
     });
-    let mut watching = Command::new(assert_cmd::cargo::cargo_bin("kubectl-mariadb_backup"))
-        .args(["status", "one", "-w", "-n", "db"])
-        .env_clear()
-        .env("KUBECONFIG", server.kubeconfig())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let pid = rustix::process::Pid::from_child(&watching);
-    let (ended, waits) = std::sync::mpsc::channel::<()>();
-    // One that says nothing goes on for ever, and the test with it.
-    let guard = std::thread::spawn(move || {
-        if waits.recv_timeout(Duration::from_mins(1)).is_err() {
-            rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
-        }
-    });
-    let lines = BufReader::new(watching.stderr.take().unwrap()).lines();
-    let told = lines.map_while(Result::ok).filter(|line| line.starts_with("the API server "));
-    let told: Vec<String> = told.take(2).collect();
-    ended.send(()).ok();
-    guard.join().unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).ok();
-    assert_eq!(
-        told,
-        ["the API server does not answer, so what is shown may be old; trying again", "the API server answers again"]
-    );
-    assert_eq!(watching.wait().unwrap().code(), Some(130));
+    let lines: [&[&str]; 8] = [
+        &["schedule", "list"],
+        &["schedule", "list", "-A"],
+        &["schedule", "list", "-A", "-o", "wide", "--no-headers"],
+        &["schedule", "list", "-A", "-o", "name"],
+        &["schedule", "list", "-A", "-o", "json"],
+        &["schedule", "list", "-A", "-o", "custom-columns=NS:.namespace,NAME:.name,CLUSTER:.statefulset"],
+        &["schedule", "list", "-A", "-l", "app=one", "-o", "jsonpath={.items[*].name}"],
+        &["schedule", "list", "-l", "app=one"],
+    ];
+    insta::with_settings!({filters => ages()}, { insta::assert_snapshot!(all(&server, &lines)) });
 }
 
 /// What an API server says of its version.
@@ -281,7 +224,13 @@ fn where_the_manifest_cannot_be_read_the_catalogue_s_part_is_shown_with_3() {
 fn logs_are_data_to_the_last_line_and_a_wrong_name_is_answered_with_a_near_one() {
     let step = report(1, &json!({"kind": "step", "message": "2 backups to remove"}));
     let outcome = json!({"schema": 1, "done": {"keep": {"removed": ["base/2000-01-01_00-00-00"], "removedCount": 1}}});
-    let lines: [&[&str]; 4] = [&["logs"], &["logs", "job/run-x", "-o", "json"], &["logs", "run-y"], &["logs", "other"]];
+    let lines: [&[&str]; 5] = [
+        &["logs"],
+        &["logs", "job/run-x", "-o", "json"],
+        &["logs", "run-x", "-o", "yaml"],
+        &["logs", "run-y"],
+        &["logs", "other"],
+    ];
     insta::assert_snapshot!(all(&cluster(vec![step], outcome), &lines));
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, OptionalActions, Winsize, tcgetattr, tcsetattr, tcsetwinsize};
 use serde_json::{Value, json};
 
 use crate::cli_runs::{answer_at_work, pod, report};
@@ -42,6 +42,10 @@ impl Terminal {
         let name = ptsname(&master, vec![]).unwrap();
         let there = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let slave = rustix::fs::open(name, there, Mode::empty()).unwrap();
+        // Else the system throws away what was not read yet when Ctrl-C is pressed, at times also what is written then.
+        let mut modes = tcgetattr(&slave).unwrap();
+        modes.local_modes |= LocalModes::NOFLSH;
+        tcsetattr(&slave, OptionalActions::Now, &modes).unwrap();
         let child = start(variables, arguments, server, &slave);
         // The last end of it is the program's: its end ends the output.
         drop(slave);

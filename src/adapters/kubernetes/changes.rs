@@ -13,13 +13,15 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::Api;
+use kube::core::PartialObjectMeta;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::time::{sleep, timeout};
 
 use super::error::port_error;
-use crate::model::names::{MANAGER, MANAGER_LABEL, STATEFULSET_LABEL};
+use super::finder::{Place, looks_like_galera};
+use crate::model::names::{MANAGER, MANAGER_LABEL, STATEFULSET_LABEL, TASK_LABEL};
 use crate::ports::{PortError, Reason};
 
 /// How long the API server may take to answer before it counts as away.
@@ -50,12 +52,18 @@ impl<K> Watched for K where
 }
 
 /// What changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A replica's pod came, went, or changed its state.
     Replica,
     /// The ConfigMap that was given this number.
     ConfigMap(usize),
+    /// One of several clusters came, went, or changed.
+    Set(Place),
+    /// Something that belongs to one of several clusters, or to what may be none of them.
+    Of(Place),
+    /// Anything about several clusters: it begins to be seen, or something may have been missed.
+    Several,
     /// Nothing is seen at present: a watch broke off. It is taken up again by itself.
     Broken,
     /// Anything else that is watched.
@@ -77,8 +85,8 @@ impl Changes {
 
     /// Watches one ConfigMap, whose changes are told with that number.
     pub fn config_map(&mut self, namespace: &str, name: &str, number: usize) {
-        let change = Change::ConfigMap(number);
-        self.watch_from::<ConfigMap>(namespace, named(name), change, move |_| Some(change));
+        let change = move || Change::ConfigMap(number);
+        self.watch_from::<ConfigMap>(Some(namespace), named(name), change(), move |_| Some(change()));
     }
 
     /// Watches what a page about a cluster shows: its StatefulSet, pods, Lease, runs and schedules.
@@ -95,10 +103,40 @@ impl Changes {
         let ours =
             watcher::Config::default().labels(&format!("{MANAGER_LABEL}={MANAGER},{STATEFULSET_LABEL}={statefulset}"));
         self.watch::<Job>(namespace, ours.clone(), move |job| {
-            let word = job.labels().get(crate::model::names::TASK_LABEL);
+            let word = job.labels().get(TASK_LABEL);
             (!word.is_some_and(|word| is_ours(word))).then_some(Change::Other)
         });
         self.watch::<CronJob>(namespace, ours, |_| Some(Change::Other));
+    }
+
+    /// Watches what a table of several clusters shows, in one namespace or in all: their StatefulSets, pods, runs
+    /// and schedules. Runs that `is_ours` picks are left out.
+    ///
+    /// No Leases: every node has one that it renews all the time, and who takes one of ours is a run.
+    pub fn clusters(&mut self, namespace: Option<&str>, selector: Option<&str>, is_ours: fn(&str) -> bool) {
+        let sets = watcher::Config { label_selector: selector.map(str::to_owned), ..watcher::Config::default() };
+        self.watch_from::<StatefulSet>(namespace, sets, Change::Several, |set| {
+            let place = Place::new(set.namespace()?, set.name_any());
+            looks_like_galera(set).then_some(Change::Set(place))
+        });
+        // Of pods there are very many, and that one has changed is all that is asked of them.
+        let pods = watcher::Config::default();
+        self.watch_from::<PartialObjectMeta<Pod>>(namespace, pods, Change::Several, |pod| {
+            let owner = pod.owner_references().iter().find(|owner| owner.kind == "StatefulSet")?;
+            Some(Change::Of(Place::new(pod.namespace()?, owner.name.clone())))
+        });
+        let ours = watcher::Config::default().labels(&format!("{MANAGER_LABEL}={MANAGER}"));
+        self.watch_from::<Job>(namespace, ours.clone(), Change::Several, move |job| {
+            let is_look = job.labels().get(TASK_LABEL).is_some_and(|word| is_ours(word));
+            if is_look { None } else { labelled(job) }
+        });
+        self.watch_from::<CronJob>(namespace, ours, Change::Several, labelled);
+    }
+
+    /// Watches the schedules of one namespace, or of all.
+    pub fn schedules(&mut self, namespace: Option<&str>) {
+        let ours = watcher::Config::default().labels(&format!("{MANAGER_LABEL}={MANAGER}"));
+        self.watch_from::<CronJob>(namespace, ours, Change::Several, |_| Some(Change::Several));
     }
 
     fn watch<K: Watched>(
@@ -107,26 +145,29 @@ impl Changes {
         which: watcher::Config,
         change: impl Fn(&K) -> Option<Change> + Send + Sync + 'static,
     ) {
-        self.watch_from(namespace, which, Change::Other, change);
+        self.watch_from(Some(namespace), which, Change::Other, change);
     }
 
-    /// Watches objects; `begun` is told at the start, and whenever something may have been missed.
+    /// Watches objects of one namespace, or of all; `begun` is told at the start, and whenever something may have
+    /// been missed.
     fn watch_from<K: Watched>(
         &mut self,
-        namespace: &str,
+        namespace: Option<&str>,
         which: watcher::Config,
         begun: Change,
         change: impl Fn(&K) -> Option<Change> + Send + Sync + 'static,
     ) {
-        let kind = K::kind(&());
-        let what = format!("cannot watch {kind}s in namespace {namespace}");
-        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        let (api, place): (Api<K>, _) = match namespace {
+            Some(name) => (Api::namespaced(self.client.clone(), name), format!("namespace {name}")),
+            None => (Api::all(self.client.clone()), "all namespaces".to_owned()),
+        };
+        let what = format!("cannot watch {}s in {place}", K::kind(&()));
         let events = watcher(api, which).default_backoff();
         let signals = events.filter_map(move |event| {
             let signal = match event {
                 Ok(watcher::Event::Apply(object) | watcher::Event::Delete(object)) => change(&object).map(Ok),
                 // At the start, and whenever the watch was taken up again: something may have been missed.
-                Ok(watcher::Event::InitDone) => Some(Ok(begun)),
+                Ok(watcher::Event::InitDone) => Some(Ok(begun.clone())),
                 Ok(watcher::Event::Init | watcher::Event::InitApply(_)) => None,
                 Err(error) => Some(refused(&what, error).map_or(Ok(Change::Broken), Err)),
             };
@@ -163,6 +204,12 @@ impl Changes {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The cluster that an object of ours is labelled with.
+fn labelled<K: Watched>(object: &K) -> Option<Change> {
+    let cluster = object.labels().get(STATEFULSET_LABEL)?;
+    Some(Change::Of(Place::new(object.namespace()?, cluster)))
 }
 
 fn named(name: &str) -> watcher::Config {

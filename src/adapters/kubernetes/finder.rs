@@ -28,6 +28,15 @@ pub struct Found {
     pub is_set_up: bool,
 }
 
+/// The StatefulSets of a namespace.
+#[derive(Debug, Default)]
+pub struct Sets {
+    /// All of them.
+    pub all: Vec<Found>,
+    /// Why it is not known which of them were set up.
+    pub gap: Option<PortError>,
+}
+
 /// A Galera cluster, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Place {
@@ -111,17 +120,21 @@ impl Finder {
     }
 
     /// Lists the StatefulSets of the namespace.
-    pub async fn all(&self) -> Result<Vec<Found>, PortError> {
+    pub async fn all(&self) -> Result<Sets, PortError> {
         let sets: Api<StatefulSet> = Api::namespaced(self.client.clone(), &self.namespace);
         let what = format!("cannot list StatefulSets in namespace {}", self.namespace);
         let sets = sets.list(&ListParams::default()).await.map_err(|error| port_error(what, error))?;
-        let set_up = self.set_up().await;
+        // That a cluster was set up is only a sign: who may not see it can still name the one that is meant.
+        let (set_up, gap) = match self.set_up().await {
+            Ok(set_up) => (set_up, None),
+            Err(error) => (vec![], Some(error)),
+        };
         let found = |set: StatefulSet| {
             let name = set.name_any();
             let is_set_up = set_up.contains(&Settings::config_map_name(&name));
             Found { is_galera: looks_like_galera(&set), is_set_up, name }
         };
-        Ok(sets.items.into_iter().map(found).collect())
+        Ok(Sets { all: sets.items.into_iter().map(found).collect(), gap })
     }
 
     /// Whether a StatefulSet of that name exists.
@@ -131,11 +144,13 @@ impl Finder {
         Ok(sets.get_metadata_opt(name).await.map_err(|error| port_error(what, error))?.is_some())
     }
 
-    /// Names of the namespace's `ConfigMap`s; none where they may not be listed, as this is only a sign.
-    async fn set_up(&self) -> Vec<String> {
+    /// Names of the namespace's `ConfigMap`s.
+    async fn set_up(&self) -> Result<Vec<String>, PortError> {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
         let list = maps.list_metadata(&ListParams::default()).await;
-        list.map(|list| list.items.iter().map(ResourceExt::name_any).collect()).unwrap_or_default()
+        let what = format!("cannot list ConfigMaps in namespace {}", self.namespace);
+        let list = list.map_err(|error| port_error(what, error))?;
+        Ok(list.items.iter().map(ResourceExt::name_any).collect())
     }
 
     /// Whether the namespace exists; `None` when we may not know.
@@ -161,7 +176,8 @@ pub async fn namespaces(client: Client) -> Result<Vec<String>, PortError> {
     Ok(list.items.iter().map(ResourceExt::name_any).collect())
 }
 
-fn looks_like_galera(set: &StatefulSet) -> bool {
+/// Whether a StatefulSet looks like a Galera cluster of MariaDB.
+pub(super) fn looks_like_galera(set: &StatefulSet) -> bool {
     let Some(spec) = &set.spec else { return false };
     let Some(pod) = &spec.template.spec else { return false };
     let has_data = spec.volume_claim_templates.as_ref().is_some_and(|templates| !templates.is_empty());

@@ -224,11 +224,11 @@ fn choose(kubeconfig: &Kubeconfig, wishes: &Wishes, source: &str) -> Result<Chos
     let Some(wanted) = wanted else {
         return Err(PortError::new(Reason::Missing, format!("{source} has no current context"))
             .caused_by(there_are("contexts", &contexts))
-            .with_hint("kubectl config use-context NAME, or give --context NAME"));
+            .with_hint(format!("kubectl config use-context NAME{}; or give --context NAME", flag(wishes))));
     };
     let context =
         kubeconfig.contexts.iter().find(|named| named.name == *wanted).and_then(|named| named.context.clone());
-    let mut context = context.ok_or_else(|| not_there("context", wanted, source, "contexts", &contexts))?;
+    let mut context = context.ok_or_else(|| not_there("context", wanted, (source, wishes), "contexts", &contexts))?;
     let cluster_name = wishes.cluster.clone().unwrap_or_else(|| context.cluster.clone());
     let clusters: Vec<&str> = kubeconfig.clusters.iter().map(|named| named.name.as_str()).collect();
     let mut cluster = kubeconfig
@@ -236,7 +236,7 @@ fn choose(kubeconfig: &Kubeconfig, wishes: &Wishes, source: &str) -> Result<Chos
         .iter()
         .find(|named| named.name == cluster_name)
         .and_then(|named| named.cluster.clone())
-        .ok_or_else(|| not_there("cluster", &cluster_name, source, "clusters", &clusters))?;
+        .ok_or_else(|| not_there("cluster", &cluster_name, (source, wishes), "clusters", &clusters))?;
     let mut user = choose_user(kubeconfig, wishes, context.user.as_deref(), source)?;
     work_in_cluster_flags(&mut cluster, wishes);
     work_in_user_flags(&mut user, wishes);
@@ -267,7 +267,7 @@ fn choose_user(
     match &wishes.user {
         Some(name) => {
             let users: Vec<&str> = kubeconfig.auth_infos.iter().map(|named| named.name.as_str()).collect();
-            let named = find(name).ok_or_else(|| not_there("user", name, source, "users", &users))?;
+            let named = find(name).ok_or_else(|| not_there("user", name, (source, wishes), "users", &users))?;
             Ok(named.auth_info.clone().unwrap_or_default())
         }
         // A context may name no user, or one that is not there: kubectl then goes on without.
@@ -275,10 +275,15 @@ fn choose_user(
     }
 }
 
-fn not_there(what: &str, name: &str, source: &str, plural: &str, there: &[&str]) -> PortError {
+/// The flag that leads to the kubeconfig that was named, with a space before it.
+fn flag(wishes: &Wishes) -> String {
+    wishes.kubeconfig.as_ref().map(|file| format!(" --kubeconfig {}", file.display())).unwrap_or_default()
+}
+
+fn not_there(what: &str, name: &str, (source, wishes): (&str, &Wishes), plural: &str, there: &[&str]) -> PortError {
     PortError::new(Reason::Missing, format!("{what} \"{name}\" is not in {source}"))
         .caused_by(there_are(plural, there))
-        .with_hint("kubectl config get-contexts shows what is in it")
+        .with_hint(format!("kubectl config get-contexts{} shows what is in it", flag(wishes)))
 }
 
 fn there_are(plural: &str, names: &[&str]) -> String {

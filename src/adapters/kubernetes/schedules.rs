@@ -15,6 +15,8 @@ use crate::ports::PortError;
 /// A schedule as it is there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scheduled {
+    /// Its namespace.
+    pub namespace: String,
     /// Its name.
     pub name: String,
     /// Whether this product made it.
@@ -39,8 +41,28 @@ pub struct Scheduled {
     pub object: CronJob,
 }
 
+/// Lists the schedules of one namespace or of all, of one cluster or of all, by namespace and name.
+pub async fn schedules(
+    client: Client,
+    namespace: Option<&str>,
+    statefulset: Option<&str>,
+) -> Result<Vec<Scheduled>, PortError> {
+    let (jobs, place): (Api<CronJob>, _) = match namespace {
+        Some(name) => (Api::namespaced(client, name), format!("namespace {name}")),
+        None => (Api::all(client), "all namespaces".to_owned()),
+    };
+    let of_set = statefulset.map(|name| format!(",{STATEFULSET_LABEL}={name}")).unwrap_or_default();
+    let ours = ListParams::default().labels(&format!("{MANAGER_LABEL}={MANAGER}{of_set}"));
+    let found =
+        jobs.list(&ours).await.map_err(|error| port_error(format!("cannot list CronJobs in {place}"), error))?;
+    let mut all: Vec<Scheduled> = found.items.into_iter().map(|job| scheduled(job, namespace)).collect();
+    all.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    Ok(all)
+}
+
 /// Schedules of one namespace.
 pub struct Schedules {
+    client: Client,
     jobs: Api<CronJob>,
     namespace: String,
 }
@@ -49,7 +71,7 @@ impl Schedules {
     /// Schedules in one namespace.
     #[must_use]
     pub fn new(client: Client, namespace: &str) -> Self {
-        Self { jobs: Api::namespaced(client, namespace), namespace: namespace.to_owned() }
+        Self { jobs: Api::namespaced(client.clone(), namespace), client, namespace: namespace.to_owned() }
     }
 
     fn cannot(&self, verb: &str, name: &str) -> String {
@@ -59,18 +81,12 @@ impl Schedules {
     /// Reads the CronJob of that name.
     pub async fn find(&self, name: &str) -> Result<Option<Scheduled>, PortError> {
         let found = self.jobs.get_opt(name).await.map_err(|error| port_error(self.cannot("read", name), error))?;
-        Ok(found.map(scheduled))
+        Ok(found.map(|job| scheduled(job, Some(&self.namespace))))
     }
 
     /// Lists the schedules of a cluster, or of all in the namespace, by name.
     pub async fn all(&self, statefulset: Option<&str>) -> Result<Vec<Scheduled>, PortError> {
-        let of_set = statefulset.map(|name| format!(",{STATEFULSET_LABEL}={name}")).unwrap_or_default();
-        let ours = ListParams::default().labels(&format!("{MANAGER_LABEL}={MANAGER}{of_set}"));
-        let what = format!("cannot list CronJobs in namespace {}", self.namespace);
-        let found = self.jobs.list(&ours).await.map_err(|error| port_error(what, error))?;
-        let mut all: Vec<Scheduled> = found.items.into_iter().map(scheduled).collect();
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(all)
+        schedules(self.client.clone(), Some(&self.namespace), statefulset).await
     }
 
     /// Suspends a schedule, or lets it go on.
@@ -87,13 +103,15 @@ impl Schedules {
     }
 }
 
-fn scheduled(object: CronJob) -> Scheduled {
+/// What a CronJob is as a schedule; the namespace is the one it was looked for in.
+fn scheduled(object: CronJob, namespace: Option<&str>) -> Scheduled {
     let spec = object.spec.as_ref();
     let template = spec.and_then(|spec| spec.job_template.spec.as_ref()?.template.spec.as_ref());
     let conductor =
         template.and_then(|pod| pod.containers.iter().find(|container| container.name == CONDUCTOR_CONTAINER));
     let last = object.status.as_ref().and_then(|status| status.last_schedule_time.as_ref());
     Scheduled {
+        namespace: object.namespace().or_else(|| namespace.map(str::to_owned)).unwrap_or_default(),
         name: object.name_any(),
         is_ours: object.labels().get(MANAGER_LABEL).is_some_and(|manager| manager == MANAGER),
         statefulset: object.labels().get(STATEFULSET_LABEL).cloned(),

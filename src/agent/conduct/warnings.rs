@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::adapters::events::JsonLines;
-use crate::model::command;
+use crate::model::command::Places;
 use crate::model::event::{EventKind, Phase};
 use crate::ports::EventSink;
 
@@ -12,8 +12,8 @@ use crate::ports::EventSink;
 pub(super) struct KeptWarnings {
     inner: JsonLines,
     warnings: Mutex<Vec<String>>,
-    /// Namespace and StatefulSet, once they are known.
-    about: OnceLock<(String, String)>,
+    /// Where the commands lead that they name, once that is known.
+    about: OnceLock<Places>,
 }
 
 impl KeptWarnings {
@@ -22,16 +22,14 @@ impl KeptWarnings {
         Self { inner: JsonLines::new(out), warnings: Mutex::default(), about: OnceLock::new() }
     }
 
-    /// Completes the commands that warnings name from now on, so that they lead to that cluster.
-    pub(super) fn about(&self, namespace: &str, statefulset: &str) {
-        self.about.get_or_init(|| (namespace.to_owned(), statefulset.to_owned()));
+    /// Completes the commands that warnings name from now on, so that they lead there.
+    pub(super) fn about(&self, places: &Places) {
+        self.about.get_or_init(|| places.clone());
     }
 
     fn placed(&self, kind: EventKind) -> EventKind {
         match (kind, self.about.get()) {
-            (EventKind::Warned { message }, Some((namespace, statefulset))) => {
-                EventKind::Warned { message: command::placed(&message, namespace, statefulset) }
-            }
+            (EventKind::Warned { message }, Some(places)) => EventKind::Warned { message: places.placed(&message) },
             (kind, _) => kind,
         }
     }

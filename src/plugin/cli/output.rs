@@ -22,6 +22,10 @@ const CUSTOM_COLUMNS: (&str, &str) = ("custom-columns=", "Columns, such as NAME:
 #[derive(Clone)]
 pub(crate) struct ListOutputs;
 
+/// Reads the form of a document, or of the table of several clusters.
+#[derive(Clone)]
+pub(crate) struct StatusOutputs;
+
 /// Reads the form of a document.
 #[derive(Clone)]
 pub(crate) struct Machines;
@@ -30,15 +34,23 @@ impl TypedValueParser for ListOutputs {
     type Value = ListOutput;
 
     fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<ListOutput, Error> {
-        match value.to_str() {
-            Some("wide") => Ok(ListOutput::Wide),
-            Some("name") => Ok(ListOutput::Name),
-            _ => machine(&LIST_FORMS, command, arg, value).map(ListOutput::Machine),
-        }
+        listing(&LIST_FORMS, command, arg, value)
     }
 
     fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
         Some(Box::new(possible(&LIST_FORMS)))
+    }
+}
+
+impl TypedValueParser for StatusOutputs {
+    type Value = ListOutput;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<ListOutput, Error> {
+        listing(&STATUS_FORMS, command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(possible(&STATUS_FORMS)))
     }
 }
 
@@ -54,11 +66,33 @@ impl TypedValueParser for Machines {
     }
 }
 
+const STATUS_FORMS: [(&str, &str); 6] = [
+    ("wide", "With -A or -l: more columns"),
+    JSON,
+    YAML,
+    ("name", "With -A or -l: only the names"),
+    JSON_PATH,
+    CUSTOM_COLUMNS,
+];
 const LIST_FORMS: [(&str, &str); 6] = [WIDE, JSON, YAML, NAME, JSON_PATH, CUSTOM_COLUMNS];
 const DOCUMENT_FORMS: [(&str, &str); 4] = [JSON, YAML, JSON_PATH, CUSTOM_COLUMNS];
 
 fn possible<'a>(forms: &'a [(&'static str, &'static str)]) -> impl Iterator<Item = PossibleValue> + 'a {
     forms.iter().map(|(word, help)| PossibleValue::new(*word).help(*help))
+}
+
+/// Reads one of the forms of a listing.
+fn listing(
+    forms: &[(&'static str, &'static str)],
+    command: &Command,
+    arg: Option<&Arg>,
+    value: &OsStr,
+) -> Result<ListOutput, Error> {
+    match value.to_str() {
+        Some("wide") => Ok(ListOutput::Wide),
+        Some("name") => Ok(ListOutput::Name),
+        _ => machine(forms, command, arg, value).map(ListOutput::Machine),
+    }
 }
 
 /// Reads one of the forms made of the document; what is none of them is answered with all there are.
@@ -91,12 +125,18 @@ fn templated(
 
 fn json_path(text: &str) -> Result<Machine, String> {
     let template = text.strip_prefix("jsonpath=").unwrap_or(text);
-    let bad = |bad: BadPath| format!("{bad}; an example: -o jsonpath='{{.items[*].name}}'");
-    Template::parse(template).map(Machine::JsonPath).map_err(bad)
+    let example = "an example: -o jsonpath='{.items[*].name}'";
+    if template.is_empty() {
+        return Err(format!("no template is given; {example}"));
+    }
+    Template::parse(template).map(Machine::JsonPath).map_err(|bad: BadPath| format!("{bad}; {example}"))
 }
 
 fn custom_columns(text: &str) -> Result<Machine, String> {
     let columns = text.strip_prefix("custom-columns=").unwrap_or(text);
-    let bad = |bad: BadPath| format!("{bad}; an example: -o custom-columns=NAME:.name,SIZE:.sizeBytes");
-    Columns::parse(columns).map(Machine::CustomColumns).map_err(bad)
+    let example = "an example: -o custom-columns=NAME:.name,SIZE:.sizeBytes";
+    if columns.is_empty() {
+        return Err(format!("no columns are given; {example}"));
+    }
+    Columns::parse(columns).map(Machine::CustomColumns).map_err(|bad: BadPath| format!("{bad}; {example}"))
 }

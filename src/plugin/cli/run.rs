@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::settings::SettingFlags;
-use super::shared::{BackupType, ClusterFlags, DryRun, ObjectForm, RunFlags, WaitFlags};
+use super::shared::{BackupType, ClusterFlags, DryRun, ObjectForm, RunFlags, RunForm, WaitFlags};
 use crate::plugin::duration::parse_duration;
 
 const CREATE_EXAMPLES: &str = "\
@@ -83,12 +83,5 @@ pub(crate) struct LogsFlags {
     pub(crate) timestamps: bool,
     /// Form of the output
     #[arg(short, long, value_enum, value_name = "FORM")]
-    pub(crate) output: Option<LogForm>,
-}
-
-/// Forms of a run's log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogForm {
-    /// What the run reports, one document a line as it was written, and how it ended on the last
-    Json,
+    pub(crate) output: Option<RunForm>,
 }

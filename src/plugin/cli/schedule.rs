@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::output::ListOutputs;
 use super::settings::SettingFlags;
-use super::shared::{BackupType, ClusterFlags, DocumentForm, DryRun};
+use super::shared::{BackupType, ClusterFlags, DocumentForm, DryRun, ScopeFlags};
 use crate::render::output::ListOutput;
 
 const EXAMPLES: &str = "\
@@ -85,11 +85,22 @@ pub(crate) struct ScheduleCreateFlags {
     pub(crate) settings: SettingFlags,
 }
 
+const LIST_HELP: &str = "\
+Examples:
+  # When the next backup of each cluster is due, and what becomes of that
+  kubectl mariadb-backup schedule list -A -w";
+
 /// Flags of `schedule list`.
 #[derive(Debug, Args)]
+#[command(after_help = LIST_HELP)]
 pub(crate) struct ScheduleListFlags {
     #[command(flatten)]
     pub(crate) cluster: ClusterFlags,
+    #[command(flatten)]
+    pub(crate) scope: ScopeFlags,
+    /// Show what changes from then on, until Ctrl-C
+    #[arg(short, long)]
+    pub(crate) watch: bool,
     /// Form of the output
     #[arg(short, long, value_parser = ListOutputs, value_name = "FORM")]
     pub(crate) output: Option<ListOutput>,

@@ -30,10 +30,10 @@ impl ClusterFlags {
 /// Flags of commands that can show several clusters at once.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ScopeFlags {
-    /// Show the clusters of all namespaces
+    /// Look in all namespaces
     #[arg(short = 'A', long, conflicts_with_all = ["cluster_name", "statefulset"])]
     pub(crate) all_namespaces: bool,
-    /// Show the clusters whose StatefulSets have these labels, such as app=shop
+    /// Look at the clusters whose StatefulSets have these labels, such as app=shop
     #[arg(short = 'l', long, value_name = "LABELS", conflicts_with_all = ["cluster_name", "statefulset"])]
     pub(crate) selector: Option<String>,
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::output::Machines;
+use super::output::{Machines, StatusOutputs};
 use super::settings::{RestoreSettingFlags, S3Flags, SettingFlags};
 use super::shared::{ClusterFlags, DocumentForm, DryRun, ScopeFlags};
 use crate::plugin::duration::parse_duration;
-use crate::render::output::Machine;
+use crate::render::output::{ListOutput, Machine};
 
 const SETUP_EXAMPLES: &str = "\
 Examples:
@@ -70,7 +70,20 @@ pub(crate) enum AccessMode {
 
 const STATUS_HELP: &str = "\
 With -A or -l it is one line for each cluster, of what Kubernetes knows; the
-replicas are not asked.
+replicas are not asked. With -w a line follows whenever one changes.
+
+Columns of several clusters:
+  READY           ready and wanted replicas; gone when only backups are left
+  OWED            what a dead run owes to it: desync, restore or <none>
+  RUNNING         what is at work on it
+  FULL INCREMENT  how old the last of its backups are that can be restored
+  NEXT            how long until a schedule orders the next one
+  FREE            room on the volume of backups
+  FULL-IN         (wide) days until that has none, see below
+  DRILL           (wide) how long ago a backup was last booted; or failed
+  RESTORE         (wide) how long ago it was last restored
+  FAILED          (wide) what failed last and was not made good since
+  IMAGE NODES     (wide) of its servers
 
 Full in: days until the volume has no room for the next backup. Below the
 number of full backups to keep (MARIADB_BACKUPS_TO_KEEP), what was stored a
@@ -89,14 +102,14 @@ pub(crate) struct StatusFlags {
     #[command(flatten)]
     pub(crate) scope: ScopeFlags,
     /// Show it anew whenever something changes, until Ctrl-C
-    #[arg(short, long, conflicts_with_all = ["all_namespaces", "selector"])]
+    #[arg(short, long)]
     pub(crate) watch: bool,
     /// Longest time to wait for what the replicas say; 0 means no limit
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "1m")]
     pub(crate) timeout: Duration,
     /// Form of the output
-    #[arg(short, long, value_parser = Machines, value_name = "FORM")]
-    pub(crate) output: Option<Machine>,
+    #[arg(short, long, value_parser = StatusOutputs, value_name = "FORM")]
+    pub(crate) output: Option<ListOutput>,
     /// Leave the headers of columns out
     #[arg(long)]
     pub(crate) no_headers: bool,

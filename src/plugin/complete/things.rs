@@ -40,7 +40,7 @@ async fn candidates(thing: Thing, statefulset: Option<&str>, session: &Session) 
     Ok(match thing {
         Thing::Cluster => {
             let found = Finder::new(client, namespace).all().await.map_err(failed)?;
-            found.into_iter().filter(|found| found.is_galera).map(cluster).collect()
+            found.all.into_iter().filter(|found| found.is_galera).map(cluster).collect()
         }
         Thing::Replica => {
             let name = find::cluster(session, statefulset).await?;

@@ -18,8 +18,9 @@ use crate::plugin::CommandResult;
 use crate::plugin::cli::ListFlags;
 use crate::plugin::connect::Session;
 use crate::ports::Clock;
-use crate::render::output::ListOutput;
+use crate::render::output::{ListOutput, Machine};
 use crate::render::screen::Screen;
+use crate::render::table::Continued;
 
 /// The pause before a catalogue that could not be read is read again.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -36,9 +37,10 @@ pub(super) async fn run(
     for (number, place) in places.iter().enumerate() {
         changes.config_map(&place.namespace, &catalogue_name(session, place).await?, number);
     }
-    let mut view = View { widths: vec![], has_headers: !flags.no_headers };
-    match flags.output {
+    let mut view = View { rows: Continued::new(!flags.no_headers) };
+    match &flags.output {
         None | Some(ListOutput::Wide) if !list.items.is_empty() => view.rows(&list.items, flags, screen),
+        Some(ListOutput::Machine(machine)) => document(machine, &list, flags, screen),
         _ => show(&list, flags, session, screen)?,
     }
     // Clusters whose catalogue has changed and was not read yet.
@@ -59,7 +61,7 @@ pub(super) async fn run(
             }
             behind.remove(&number);
             let now = list.with(&places[number], read.items, places);
-            view.differences(&list, &now, flags, session, screen)?;
+            view.differences(&list, &now, flags, screen);
             list = now;
         }
     }
@@ -73,36 +75,35 @@ async fn catalogue_name(session: &Session, place: &Place) -> Result<String, Fail
     Ok(settings.map(|settings| settings.hash_config_map).unwrap_or_default())
 }
 
+/// Writes the whole list, and what tells it from the next.
+fn document(machine: &Machine, list: &BackupList, flags: &ListFlags, screen: &mut Screen) {
+    screen.data(&format!("{}{}", machine.write(list, !flags.no_headers), machine.separator()));
+}
+
 /// What was written so far.
 struct View {
-    widths: Vec<usize>,
-    has_headers: bool,
+    rows: Continued,
 }
 
 impl View {
     fn rows(&mut self, backups: &[Backup], flags: &ListFlags, screen: &mut Screen) {
         let table = table(backups, SystemClock.now(), columns(flags));
-        screen.data(&table.text_beside(self.has_headers, &mut self.widths));
-        self.has_headers = false;
+        screen.data(&self.rows.text(&table));
     }
 
-    fn differences(
-        &mut self,
-        before: &BackupList,
-        now: &BackupList,
-        flags: &ListFlags,
-        session: &Session,
-        screen: &mut Screen,
-    ) -> Result<(), Failure> {
+    fn differences(&mut self, before: &BackupList, now: &BackupList, flags: &ListFlags, screen: &mut Screen) {
         let changed = changed(before, now);
         let gone = before.items.iter().filter(|old| !now.items.iter().any(|new| new.key() == old.key()));
         let gone: Vec<&Backup> = gone.collect();
         if changed.is_empty() && gone.is_empty() {
-            return Ok(());
+            return;
         }
-        match flags.output {
+        match &flags.output {
             // A document tells what is gone by not holding it.
-            Some(ListOutput::Machine(_)) => return show(now, flags, session, screen),
+            Some(ListOutput::Machine(machine)) => {
+                document(machine, now, flags, screen);
+                return;
+            }
             Some(ListOutput::Name) => screen.data(&names(&changed)),
             None | Some(ListOutput::Wide) if !changed.is_empty() => self.rows(&changed, flags, screen),
             None | Some(ListOutput::Wide) => {}
@@ -110,7 +111,6 @@ impl View {
         for backup in gone {
             screen.note(&format!("backup/{} is no longer in the catalogue", backup.name));
         }
-        Ok(())
     }
 }
 

@@ -19,13 +19,12 @@ pub(super) fn shown(report: &CopyReport) -> Shown {
     );
     let because = report.full_because.as_ref().map(|why| format!("it is a full one, not an incremental: {why}"));
     let parent = report.parent.as_ref().map(|parent| format!("it builds on backup/{}", parent.name()));
-    let unfinished =
-        (report.s3 == Presence::Unfinished).then(|| "kubectl mariadb-backup sync finishes the copy to S3".to_owned());
+    // What finishes a copy to S3 that is not whole was said by the warning of it, with the command that does.
     Shown {
         headers: None,
         lines: vec![format!("backup/{} created", report.backup.name())],
         warnings: vec![],
-        summary: [Some(what), because, parent, unfinished].into_iter().flatten().collect(),
+        summary: [Some(what), because, parent].into_iter().flatten().collect(),
     }
 }
 
@@ -65,11 +64,10 @@ mod tests {
     }
 
     #[test]
-    fn the_end_says_what_it_is_where_it_lies_and_what_is_left_to_do() {
+    fn the_end_says_what_it_is_and_where_it_lies() {
         insta::assert_snapshot!(shown(&report()).summary.join("\n"), @r"
         incremental backup of 4.66GiB done in 12m: 1.4GiB stored in the local store, not yet whole in S3, replica desynced for 65s
         it builds on backup/2026-01-01_00-00-00
-        kubectl mariadb-backup sync finishes the copy to S3
         ");
     }
 

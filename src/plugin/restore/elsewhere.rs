@@ -63,7 +63,11 @@ pub(super) async fn foreign(
     let stored = preflight.settings(source).await.map_err(|error| session.failure(&error))?;
     let settings = places(&stored, from, source, from == to).ok_or_else(|| {
         let what = format!("the backups of {from}/{source} lie on a volume, which {to} cannot mount");
-        Failure::new(ExitCode::Refused, what).with_hint(session.command("setup --store both") + ", then sync to S3")
+        Failure::new(ExitCode::Refused, what).with_hint(format!(
+            "{}; then {}",
+            session.command("setup --store both"),
+            session.command("sync --to s3")
+        ))
     })?;
     let members = chain::members(catalogue, backup);
     let entries = members.iter().filter_map(|member| Some((member.clone(), catalogue.entry(member)?))).collect();

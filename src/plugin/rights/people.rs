@@ -64,7 +64,7 @@ const GATHER: &[Right] = &[
     ("", "persistentvolumeclaims", &["get", "list"]),
 ];
 
-/// For `-w` of `list` and `status`, which goes on until it is interrupted: only in the Role for all commands.
+/// For `-w` of `list`, `status` and `schedule list`, which goes on until it is interrupted: only in the Role for all commands.
 const WATCH: &[Right] = &[
     ("", "configmaps", &["watch"]),
     ("apps", "statefulsets", &["watch"]),

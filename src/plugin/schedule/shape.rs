@@ -16,9 +16,12 @@ const UNKNOWN: &str = "<unknown>";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Schedule {
+    /// Told where it may not be known by what it is told in.
+    #[serde(skip)]
+    pub(super) namespace: String,
     pub(crate) name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    statefulset: Option<String>,
+    pub(super) statefulset: Option<String>,
     #[serde(rename = "schedule")]
     cron: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,6 +47,7 @@ impl Schedule {
             _ => None,
         });
         Self {
+            namespace: scheduled.namespace,
             name: scheduled.name,
             statefulset: scheduled.statefulset,
             cron: scheduled.schedule,
@@ -75,20 +79,57 @@ impl Schedule {
             self.next.map_or(NONE.to_owned(), |next| age::since(now, next)),
         ]
     }
+
+    fn more_cells(&self, now: Timestamp) -> [String; 3] {
+        let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| UNKNOWN.to_owned());
+        let age = self.created.map_or(UNKNOWN.to_owned(), |created| age::since(created, now));
+        [age, or_unknown(&self.statefulset), or_unknown(&self.agent_image)]
+    }
 }
 
-/// The list as other programs see it.
-pub(super) fn list(items: &[Schedule], namespace: &str) -> Value {
-    json!({"apiVersion": "mariadb-backup.io/v1", "kind": "ScheduleList", "namespace": namespace, "items": items})
+/// One of a list, as other programs see it.
+#[derive(Serialize)]
+struct Listed<'a> {
+    namespace: &'a str,
+    #[serde(flatten)]
+    schedule: &'a Schedule,
 }
 
-const HEADERS: [&str; 7] = ["NAME", "SCHEDULE", "TIMEZONE", "TYPE", "SUSPEND", "LAST", "NEXT"];
+/// The list as other programs see it; with its namespace where it is of one only.
+pub(super) fn list(items: &[Schedule], namespace: Option<&str>) -> Value {
+    let items: Vec<Listed> = items.iter().map(|schedule| Listed { namespace: &schedule.namespace, schedule }).collect();
+    let mut list = json!({"apiVersion": "mariadb-backup.io/v1", "kind": "ScheduleList", "items": items});
+    if let Some(namespace) = namespace {
+        list["namespace"] = json!(namespace);
+    }
+    list
+}
+
+/// The names, one a line.
+pub(super) fn names(schedules: &[Schedule]) -> String {
+    let lines: Vec<String> = schedules.iter().map(|schedule| format!("cronjob.batch/{}\n", schedule.name)).collect();
+    lines.concat()
+}
+
+/// Which columns the table has beyond the usual ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Columns {
+    pub(super) namespace: bool,
+    pub(super) wide: bool,
+}
+
+const USUAL: [&str; 7] = ["NAME", "SCHEDULE", "TIMEZONE", "TYPE", "SUSPEND", "LAST", "NEXT"];
+const MORE: [&str; 3] = ["AGE", "CLUSTER", "IMAGE"];
 
 /// The list as a table: how long ago each ordered something, and how long until it does again.
-pub(crate) fn table(schedules: &[Schedule], now: Timestamp) -> Table {
-    let mut table = Table::new(&HEADERS);
+pub(super) fn table(schedules: &[Schedule], now: Timestamp, columns: Columns) -> Table {
+    let first = if columns.namespace { &["NAMESPACE"][..] } else { &[] };
+    let more = if columns.wide { &MORE[..] } else { &[] };
+    let mut table = Table::new(&[first, &USUAL[..], more].concat());
     for schedule in schedules {
-        table.row(&schedule.cells(now));
+        let namespace = columns.namespace.then(|| schedule.namespace.clone());
+        let more = if columns.wide { schedule.more_cells(now).to_vec() } else { vec![] };
+        table.row(&namespace.into_iter().chain(schedule.cells(now)).chain(more).collect::<Vec<_>>());
     }
     table
 }
@@ -102,24 +143,13 @@ pub(crate) fn brief(schedules: &[Schedule], now: Timestamp) -> Table {
     table
 }
 
-/// The table with more columns.
-pub(super) fn wide(schedules: &[Schedule], now: Timestamp) -> Table {
-    let mut table = Table::new(&[&HEADERS[..], &["AGE", "CLUSTER", "IMAGE"]].concat());
-    for schedule in schedules {
-        let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| UNKNOWN.to_owned());
-        let age = schedule.created.map_or(UNKNOWN.to_owned(), |created| age::since(created, now));
-        let more = [age, or_unknown(&schedule.statefulset), or_unknown(&schedule.agent_image)];
-        table.row(&[schedule.cells(now), more.to_vec()].concat());
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn schedules() -> Vec<Schedule> {
         let nightly = Schedule {
+            namespace: "db".to_owned(),
             name: "nightly".to_owned(),
             statefulset: Some("mariadb-server".to_owned()),
             cron: "30 2 * * *".to_owned(),
@@ -146,15 +176,16 @@ mod tests {
     #[test]
     fn schedules_are_listed_with_when_they_last_ordered_something_and_when_they_will_next() {
         let now = "2026-01-03T12:00:00Z".parse().unwrap();
-        insta::assert_snapshot!(table(&schedules(), now).text(true), @r"
+        insta::assert_snapshot!(table(&schedules(), now, Columns::default()).text(true), @r"
         NAME      SCHEDULE     TIMEZONE   TYPE          SUSPEND   LAST     NEXT
         nightly   30 2 * * *   Etc/UTC    incremental   False     9h       14h
         odd       30 2 * * *   <none>     <unknown>     True      <none>   <none>
         ");
-        insta::assert_snapshot!(wide(&schedules(), now).text(true), @r"
-        NAME      SCHEDULE     TIMEZONE   TYPE          SUSPEND   LAST     NEXT     AGE     CLUSTER          IMAGE
-        nightly   30 2 * * *   Etc/UTC    incremental   False     9h       14h      2d12h   mariadb-server   registry/agent:1
-        odd       30 2 * * *   <none>     <unknown>     True      <none>   <none>   2d12h   mariadb-server   registry/agent:1
+        let all = Columns { namespace: true, wide: true };
+        insta::assert_snapshot!(table(&schedules(), now, all).text(true), @r"
+        NAMESPACE   NAME      SCHEDULE     TIMEZONE   TYPE          SUSPEND   LAST     NEXT     AGE     CLUSTER          IMAGE
+        db          nightly   30 2 * * *   Etc/UTC    incremental   False     9h       14h      2d12h   mariadb-server   registry/agent:1
+        db          odd       30 2 * * *   <none>     <unknown>     True      <none>   <none>   2d12h   mariadb-server   registry/agent:1
         ");
     }
 
@@ -162,7 +193,7 @@ mod tests {
     fn the_usual_columns_fit_a_usual_terminal() {
         let mut schedules = schedules();
         schedules[0].time_zone = Some("Europe/Berlin".to_owned());
-        let text = table(&schedules, "2026-01-03T12:00:00Z".parse().unwrap()).text(true);
+        let text = table(&schedules, "2026-01-03T12:00:00Z".parse().unwrap(), Columns::default()).text(true);
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 }

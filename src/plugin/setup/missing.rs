@@ -1,5 +1,6 @@
 //! What only a person can make, with all it takes: passwords and keys are not ours to invent.
 
+use crate::adapters::kubernetes::finder::Place;
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::model::outcome::Failure;
 use crate::model::settings::Settings;
@@ -24,7 +25,7 @@ pub(super) async fn say(session: &Session, screen: &mut Screen, settings: &Setti
     }
     for (secret, text) in texts {
         if preflight.has_secret(secret).await.map_err(|error| session.failure(&error))? == Some(false) {
-            screen.note(&format!("\nSecret {secret} is missing. {text}"));
+            screen.note(&session.reached(&format!("\nSecret {secret} is missing. {text}")));
         }
     }
     Ok(())
@@ -62,7 +63,7 @@ fn s3(secret: &str, namespace: &str) -> String {
 pub(super) async fn say_what_is_old(session: &Session, screen: &mut Screen, statefulset: &str, settings: &Settings) {
     // Who may not see schedules is not to be bothered with them.
     let Ok(namespace) = session.namespace() else { return };
-    let Ok(schedules) = schedule::all(session, &namespace, Some(statefulset)).await else { return };
+    let Ok(schedules) = schedule::of_cluster(session, &Place::new(&namespace, statefulset)).await else { return };
     for one in schedules.iter().filter(|one| one.uses_another(&settings.agent_image)) {
         screen.warn(&format!(
             "schedule {} keeps the agent image and the limits it was made with; to give it those of now: {}",

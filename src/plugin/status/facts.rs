@@ -36,7 +36,7 @@ pub(super) async fn gather(place: &Place, session: &Session) -> Result<(Facts, V
         Some(runs) => known(failed::last(place, runs, session).await, &mut gaps),
         None => None,
     };
-    let schedules = known(schedule::all(session, namespace, Some(statefulset)).await, &mut gaps);
+    let schedules = known(schedule::of_cluster(session, place).await, &mut gaps);
     let stored = known(preflight.settings(statefulset).await.map_err(failed), &mut gaps).unwrap_or_default();
     let catalogue = known(list::catalogue_under(session, place, &stored).await, &mut gaps);
     let settings = Settings::read(statefulset, &stored, &BTreeMap::new()).ok();

@@ -81,6 +81,9 @@ pub(crate) struct Status {
     pub(super) health: Health,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) wanted_replicas: Option<i32>,
+    /// The image that its servers are of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) server_image: Option<String>,
     pub(super) replicas: Vec<ReplicaStatus>,
     pub(super) findings: Vec<String>,
     /// What a person should do something about, with the command where one does it.
@@ -219,6 +222,7 @@ impl Status {
             is_gone: facts.is_gone,
             health,
             wanted_replicas: facts.view.as_ref().map(|view| view.replicas),
+            server_image: facts.view.as_ref().map(|view| view.server.image.clone()).filter(|image| !image.is_empty()),
             replicas,
             findings,
             act,

@@ -18,6 +18,7 @@ use crate::plugin::CommandResult;
 use crate::plugin::cli::StatusFlags;
 use crate::plugin::connect::Session;
 use crate::plugin::job::is_look;
+use crate::render::output::Machine;
 use crate::render::screen::Screen;
 
 /// What changes together is shown together.
@@ -30,7 +31,13 @@ const ASK_EVERY: Duration = Duration::from_secs(15);
 const AGES_EVERY: Duration = Duration::from_secs(5);
 
 /// Shows the page until somebody presses Ctrl-C.
-pub(super) async fn run(place: &Place, flags: &StatusFlags, session: &Session, screen: &mut Screen) -> CommandResult {
+pub(super) async fn run(
+    place: &Place,
+    form: Option<&Machine>,
+    flags: &StatusFlags,
+    session: &Session,
+    screen: &mut Screen,
+) -> CommandResult {
     let mut changes = Changes::new(session.connection()?.client.clone());
     let lease = Settings::config_map_name(&place.statefulset);
     changes.cluster(&place.namespace, &place.statefulset, &lease, is_look);
@@ -43,6 +50,7 @@ pub(super) async fn run(place: &Place, flags: &StatusFlags, session: &Session, s
             match replicas(flags, &place.statefulset, session, screen).await {
                 Ok(Answer::Interrupted) => return Ok(ExitCode::Interrupted),
                 Ok(Answer::Told(report)) => told = Some(report),
+                Err(failure) if failure.code == ExitCode::Interrupted => return Err(failure),
                 Err(failure) => {
                     (told, is_stale) = (None, true);
                     screen.fail(&failure);
@@ -50,12 +58,12 @@ pub(super) async fn run(place: &Place, flags: &StatusFlags, session: &Session, s
             }
         }
         let status = gathered(place, told.clone(), session, screen).await?;
-        match &flags.output {
-            None => screen.redraw(&written(&status, flags)),
-            Some(machine) => screen.data(&format!("{}{}", written(&status, flags), machine.separator())),
+        let page = || written(&status, form, !flags.no_headers);
+        match form {
+            None => screen.redraw(&page()),
+            Some(machine) => screen.data(&format!("{}{}", page(), machine.separator())),
         }
-        let is_page = flags.output.is_none() && screen.can_redraw();
-        let page = || written(&status, flags);
+        let is_page = form.is_none() && screen.can_redraw();
         let seen = while_aging(until_changed(&mut changes, is_stale, session), is_page, &page, screen).await?;
         is_stale |= match seen {
             Seen::Replica => true,
@@ -87,7 +95,8 @@ impl From<Change> for Seen {
         match change {
             Change::Broken => Self::Nothing,
             Change::Replica => Self::Replica,
-            Change::ConfigMap(_) | Change::Other => Self::Other,
+            // Of those that follow, a watch on one cluster tells none.
+            Change::Other | Change::ConfigMap(_) | Change::Set(_) | Change::Of(_) | Change::Several => Self::Other,
         }
     }
 }
