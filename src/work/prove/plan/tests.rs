@@ -49,7 +49,7 @@ fn a_chain_is_one_only_link_by_link() {
 
 #[test]
 fn a_chain_of_the_original_is_one_by_its_redo_and_never_mixed_with_ours() {
-    let original = |number, parent| Link { form: Form::Original, ..link(number, parent) };
+    let original = |number, parent| Link { form: Form::Original { key: None }, ..link(number, parent) };
     let (base, one, two) = (original(0, None), original(1, Some(0)), original(2, Some(1)));
     assert_eq!(refusal(&[base.clone(), one.clone(), two.clone()]), "");
     assert!(
