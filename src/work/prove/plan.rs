@@ -172,6 +172,10 @@ fn misfit(below: &Link, link: &Link) -> Option<String> {
         (Form::Ours { .. }, Form::Original { .. }) | (Form::Original { .. }, Form::Ours { .. }) => {
             Some(format!("was made by another product than {}", below.backup))
         }
+        // Of two that cover the same redo, as on a quiet server, only their names tell which comes first.
+        (Form::Original { .. }, _) if link.backup.name() <= below.backup.name() => {
+            Some(format!("is not newer than {}", below.backup))
+        }
         _ if link.lsn.from != below.lsn.to => {
             let (from, to) = (link.lsn.from, below.lsn.to);
             Some(format!("begins at {from} of the redo, and {} ends at {to}", below.backup))
