@@ -10,6 +10,7 @@ pub mod kubernetes;
 pub mod mariadb_backup;
 pub mod mariadbd;
 pub mod mysql;
+pub mod original_key;
 pub mod path_links;
 pub mod process;
 pub mod scratch;

@@ -2,14 +2,16 @@
 //!
 //! Pure, and shared by the workflows that boot a backup: the drill and the restore.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Presence;
 use crate::model::chain::{self, BrokenChain};
-use crate::model::names::{BACKUP_CREDENTIALS, CONDUCTOR_CREDENTIALS};
-use crate::model::order::{ProveOrder, StoreName};
+use crate::model::names::{BACKUP_CREDENTIALS, CONDUCTOR_CREDENTIALS, ORIGINAL_KEY_PATH};
+use crate::model::order::{OriginalKey, ProveOrder, StoreName};
+use crate::model::original;
 use crate::model::outcome::Explain;
 use crate::stores::{self, Inputs};
 
@@ -124,16 +126,21 @@ impl Chain {
         let mut used = stores::of(inputs.settings, inputs.cluster);
         used.s3 = used.s3.filter(|_| self.uses(StoreName::S3));
         used.local = used.local.filter(|_| self.uses(StoreName::Local));
+        let expected: BTreeMap<_, _> =
+            self.members.iter().flat_map(|member| inputs.catalogue.files_of(member)).collect();
+        // No other backup needs it, so for no other it is handed out.
+        let has_original = expected.keys().any(|path| path.ends_with(original::STREAM_FILE));
         ProveOrder {
             stores: used,
             chain: self.members.clone(),
             from: self.from.clone(),
-            expected: self.members.iter().flat_map(|member| inputs.catalogue.files_of(member)).collect(),
+            expected,
             scratch,
             operator_credentials: Some(CONDUCTOR_CREDENTIALS.to_owned()),
             backup_credentials: Some(BACKUP_CREDENTIALS.to_owned()),
             server_accounts: inputs.cluster.server.accounts.clone(),
             server_logins_may_fail: true,
+            original_key: inputs.settings.original_key_secret.clone().filter(|_| has_original).map(original_key),
             query: None,
             count_rows: false,
             prepare_memory_bytes: None,
@@ -143,6 +150,10 @@ impl Chain {
             discard: false,
         }
     }
+}
+
+fn original_key(secret: String) -> OriginalKey {
+    OriginalKey { secret, directory: ORIGINAL_KEY_PATH.to_owned() }
 }
 
 fn place(

@@ -19,6 +19,7 @@ mod lanes;
 mod manifest_file;
 #[cfg(test)]
 mod memory;
+mod openssl;
 mod parallel;
 pub mod pipeline;
 pub mod prove;

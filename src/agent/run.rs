@@ -19,6 +19,7 @@ use crate::adapters::mariadbd::{ACCOUNT, Door, ThrowawayServer};
 use crate::adapters::mysql::proof::SocketSql;
 use crate::adapters::mysql::server::ServerBeside;
 use crate::adapters::mysql::session::Credentials;
+use crate::adapters::original_key;
 use crate::adapters::scratch::ScratchDirectory;
 use crate::adapters::server_logins;
 use crate::adapters::system_clock::SystemClock;
@@ -115,6 +116,7 @@ fn prove_ports(order: &ProveOrder, events: Arc<dyn EventSink>) -> Result<ProvePo
     let scratch = Path::new(&order.scratch);
     let door = Door::new(scratch).map_err(Explain::into_failure)?;
     let own = Credentials::new(ACCOUNT, &door.password);
+    let original_key = order.original_key.as_ref().map(|key| original_key::read(Path::new(&key.directory)));
     let servers = server_logins::read(&order.server_accounts, Path::new(SERVER_SECRETS_PATH));
     Ok(ProvePorts {
         stores: stores::ports(&order.stores, events),
@@ -122,6 +124,7 @@ fn prove_ports(order: &ProveOrder, events: Arc<dyn EventSink>) -> Result<ProvePo
         preparer: Arc::new(MariadbPrepare::new(scratch)),
         sql: Arc::new(SocketSql::new(&door.socket, own, operator, backup, servers)),
         throwaway: Arc::new(ThrowawayServer::new(scratch, door)),
+        original_key: original_key.transpose().map_err(Explain::into_failure)?.flatten(),
     })
 }
 

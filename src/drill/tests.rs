@@ -43,6 +43,7 @@ fn planned_of(catalogue: &Catalogue, stores: &str, request: &DrillRequest) -> Re
     let given = BTreeMap::from([
         ("MARIADB_BACKUP_STORE".to_owned(), stores.to_owned()),
         ("MARIADB_BACKUP_S3_BUCKET".to_owned(), "backups".to_owned()),
+        ("MARIADB_OPENSSL_KEK_SECRET".to_owned(), "kek".to_owned()),
     ]);
     let settings = Settings::read("db", &given, &BTreeMap::new()).unwrap();
     let server = ServerSpec { storage_class: Some("fast".to_owned()), ..ServerSpec::default() };
@@ -91,6 +92,18 @@ fn it_is_unpacked_among_unfinished_work_on_the_volume_unless_a_volume_is_wished_
     let wished = planned("both", &wished).unwrap();
     assert_eq!(wished.runner.scratch, made("slow"));
     assert!(wished.runner.store_claim.is_some(), "the base is taken from the volume");
+}
+
+#[test]
+fn the_key_of_the_original_is_handed_out_for_its_backups_alone_and_its_sums_are_enough_to_find_one() {
+    let original = "base/2025-01-01_00-00-00";
+    let mut catalogue = catalogue();
+    let md5 = Checksum { checksum: "a".repeat(32), algorithm: None, size: None };
+    catalogue.files.insert(format!("{original}/backup.stream.gz"), md5);
+    let of = |backup: &str| DrillRequest { backup: Some(id(backup)), ..DrillRequest::default() };
+    let key_of = |backup: &str| order(&planned_of(&catalogue, "local", &of(backup)).unwrap()).original_key.clone();
+    assert_eq!(key_of(original).map(|key| key.secret).as_deref(), Some("kek"));
+    assert_eq!(key_of(BASE), None);
 }
 
 #[test]

@@ -53,6 +53,12 @@ pub const ROLE_LABELS: [&str; 2] = ["mariadb_role", "k8s.mariadb.com/role"];
 /// Values of a role label that mean "clients write to this one".
 pub const PRIMARY_ROLES: [&str; 2] = ["primary", "master"];
 
+/// Where a runner finds the key for encrypted backups of the original.
+pub const ORIGINAL_KEY_PATH: &str = "/etc/mariadb-backup/original-key";
+
+/// The file there, which is the key in its Secret.
+pub const ORIGINAL_KEY_FILE: &str = "openssl_kek";
+
 /// Where a runner finds the keys of S3.
 pub const S3_CREDENTIALS_PATH: &str = "/etc/mariadb-backup/s3";
 

@@ -14,7 +14,7 @@ mod prove;
 mod refill;
 mod restore;
 pub use drill::DrillRequest;
-pub use prove::ProveOrder;
+pub use prove::{OriginalKey, ProveOrder};
 pub use refill::{DataPlace, GoAheadPlace, RefillAct, RefillOrder};
 pub use restore::{Bootstrap, ForeignBackup, Refill, RestoreRequest};
 

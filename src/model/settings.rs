@@ -33,6 +33,8 @@ pub struct Settings {
     pub operator_secret: String,
     /// Secret with `username` and `password` of the account mariadb-backup uses.
     pub backup_secret: String,
+    /// Secret with the key for encrypted backups of the original, if there are any.
+    pub original_key_secret: Option<String>,
     /// ConfigMap with the catalogue.
     pub hash_config_map: String,
     /// Which stores are used.
@@ -152,7 +154,7 @@ pub struct Key {
 const USUAL_CATALOGUE: &str = "{}-backup-hash";
 
 /// All keys, in the order they are documented.
-pub const KEYS: [Key; 35] = [
+pub const KEYS: [Key; 36] = [
     Key {
         name: "MARIADB_BACKUP_AGENT_IMAGE",
         default: concat!("ghcr.io/mariadb-backup/agent:", env!("CARGO_PKG_VERSION")),
@@ -168,6 +170,11 @@ pub const KEYS: [Key; 35] = [
         name: "MARIADB_BACKUP_SECRET",
         default: "mariadb-backup",
         meaning: "Secret (username, password) of the account mariadb-backup uses",
+    },
+    Key {
+        name: "MARIADB_OPENSSL_KEK_SECRET",
+        default: "",
+        meaning: "Secret (openssl_kek) with the key for encrypted backups of MOSK's job; empty for none",
     },
     Key { name: "MARIADB_BACKUP_HASH_CONFIGMAP", default: USUAL_CATALOGUE, meaning: "ConfigMap with the catalogue" },
     Key { name: "MARIADB_BACKUP_STORE", default: "local", meaning: "stores to use: local, s3 or both" },
@@ -314,6 +321,7 @@ impl Settings {
             store_claim: texts.name("MARIADB_BACKUP_PVC")?,
             operator_secret: texts.name("MARIADB_BACKUP_OPERATOR_SECRET")?,
             backup_secret: texts.name("MARIADB_BACKUP_SECRET")?,
+            original_key_secret: texts.given("MARIADB_OPENSSL_KEK_SECRET"),
             hash_config_map: texts.name("MARIADB_BACKUP_HASH_CONFIGMAP")?,
             stores: texts.choice(
                 "MARIADB_BACKUP_STORE",
@@ -386,12 +394,16 @@ impl Texts<'_> {
         self.parse(key, "a name", |text| (!text.is_empty()).then(|| text.to_owned()))
     }
 
+    /// What need not be set.
+    fn given(&self, key: &str) -> Option<String> {
+        Some(self.text(key)).filter(|text| !text.is_empty())
+    }
+
     fn number(&self, key: &str, least: u32, most: u32) -> Result<u32, BadSetting> {
         self.parse(key, "a positive whole number", |text| text.parse().ok().filter(|n| (least..=most).contains(n)))
     }
 
     fn s3(&self) -> Result<S3Settings, BadSetting> {
-        let given = |key: &str| Some(self.text(key)).filter(|text| !text.is_empty());
         let auto = |key: &str, expected, yes: &str, no: &str| {
             self.choice(key, expected, &[("auto", None), (yes, Some(true)), (no, Some(false))])
         };
@@ -413,8 +425,8 @@ impl Texts<'_> {
             )?,
             max_parts: self.number("MARIADB_BACKUP_S3_MAX_PARTS", 2, 10_000)?,
             bytes_per_sec: self.bytes("MARIADB_BACKUP_BWLIMIT")?,
-            secret: given("MARIADB_BACKUP_S3_SECRET"),
-            ca_config_map: given("MARIADB_BACKUP_S3_CA_CONFIGMAP"),
+            secret: self.given("MARIADB_BACKUP_S3_SECRET"),
+            ca_config_map: self.given("MARIADB_BACKUP_S3_CA_CONFIGMAP"),
         })
     }
 

@@ -25,6 +25,8 @@ pub struct ProvePorts {
     pub throwaway: Arc<dyn Throwaway>,
     /// The way into it.
     pub sql: Arc<dyn ProofSql>,
+    /// The file with the key for encrypted backups of the original, where there is one.
+    pub original_key: Option<Vec<u8>>,
 }
 
 /// The directory a backup is proven in. Its calls block; none may be made on a thread that must not wait.

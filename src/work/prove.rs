@@ -168,8 +168,9 @@ impl Work<'_> {
     async fn unpack(&mut self, version: String) -> Result<Vec<Link>, ProveError> {
         let (stores, scratch) = (self.ports.stores.clone(), Arc::clone(&self.ports.scratch));
         let (order, gauge, stop) = (self.order.clone(), Arc::clone(&self.gauge), self.stop.clone());
+        let key = self.ports.original_key.clone();
         let mut unpacking = tokio::task::spawn_blocking(move || {
-            let mut links = survey::survey(&order, &stores, scratch.as_ref(), &gauge, &stop)?;
+            let mut links = survey::survey(&order, &stores, scratch.as_ref(), key.as_deref(), &gauge, &stop)?;
             // Long before a server could say so.
             plan::check_series(&links, &version)?;
             let room = unpack::Room { scratch: scratch.as_ref(), reserve_bytes: order.reserve_bytes };

@@ -76,6 +76,7 @@ fn prove_order(world: &World, name: &str, scratch: &str) -> ProveOrder {
         backup_credentials: None,
         server_accounts: Vec::new(),
         server_logins_may_fail: false,
+        original_key: None,
         query: None,
         prepare_memory_bytes: None,
         boot_timeout_secs: 120,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::damage::flip_a_bit;
-use crate::ground::{Cluster, run};
+use crate::ground::{Cluster, run, scratch_file};
 use crate::oracle::{Oracle, item, volume};
 use crate::restore_shapes::all_serve;
 use crate::restores::{backed_up_and_lost, is_back, nothing_is_left};
@@ -22,6 +22,18 @@ const AS_THE_ORIGINAL: &str = r#"
     chown -R --reference=. .
 "#;
 
+/// Encrypts it as the original does, with a key of its own, which is wrapped with the one in the file.
+const ENCRYPT: &str = r#"
+    cd "$1"
+    openssl rand -hex 32 > dek.enc.plain
+    openssl enc -aes-256-cbc -pbkdf2 -pass file:dek.enc.plain -in backup.stream.gz -out encrypted
+    openssl enc -aes-256-cbc -pbkdf2 -pass "file:$2" -in dek.enc.plain -out dek.enc
+    rm dek.enc.plain
+    mv encrypted backup.stream.gz
+    chmod 644 backup.stream.gz dek.enc
+    chown -R --reference=. .
+"#;
+
 /// What the original enters into its table of one directory.
 const TABLE: &str = "cd \"$1\"; md5sum \"$2\"/*";
 
@@ -29,10 +41,19 @@ const TABLE: &str = "cd \"$1\"; md5sum \"$2\"/*";
 #[track_caller]
 fn as_the_original_leaves_them(cluster: &Cluster, directories: &[String]) {
     let root = volume(cluster).unwrap();
-    let mut table = serde_json::Map::new();
     for directory in directories {
         let path = root.join(directory);
         run("bash", &["-euc", AS_THE_ORIGINAL, "original", path.to_str().unwrap()]).ends_with(0);
+    }
+    enter(cluster, directories);
+}
+
+/// The catalogue as the original writes it: the sum of every file, and nothing else.
+#[track_caller]
+fn enter(cluster: &Cluster, directories: &[String]) {
+    let root = volume(cluster).unwrap();
+    let mut table = serde_json::Map::new();
+    for directory in directories {
         let sums = run("bash", &["-euc", TABLE, "original", root.to_str().unwrap(), directory]).ends_with(0).stdout;
         for line in sums.lines() {
             let (sum, path) = line.split_once("  ").unwrap();
@@ -125,4 +146,33 @@ fn a_dropped_table_comes_back_from_a_backup_of_the_original() {
 #[test]
 fn a_cluster_in_the_way_of_openstack_helm_comes_back_from_a_backup_of_the_original() {
     comes_back(&Cluster::new("original-mosk", &["--flavour", "mosk"]));
+}
+
+#[test]
+fn an_encrypted_backup_of_the_original_is_drilled_and_restored_with_its_key_alone() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let directories = [format!("base/{name}")];
+    as_the_original_leaves_them(&cluster, &directories);
+    let kek = scratch_file("kek", "what the chart had\n");
+    let path = volume(&cluster).unwrap().join(&directories[0]);
+    run("bash", &["-euc", ENCRYPT, "original", path.to_str().unwrap(), kek.to_str().unwrap()]).ends_with(0);
+    enter(&cluster, &directories);
+    cluster.plugin(&["verify", "--deep"]).ends_with(0);
+    cluster.plugin(&["restore", &name, "--yes"]).ends_with(12).says("no Secret with its key is set");
+    let (secret, from_file) = ("original-key", format!("--from-file=openssl_kek={}", kek.display()));
+    cluster.set("MARIADB_OPENSSL_KEK_SECRET", secret);
+    run("kubectl", &["delete", "secret", secret, "-n", &cluster.namespace, "--ignore-not-found"]);
+    cluster.plugin(&["drill", &name]).ends_with(12).says("Secret original-key is not there");
+    cluster.kubectl(&["create", "secret", "generic", secret, "--from-literal=openssl_kek=another"]);
+    cluster.plugin(&["drill", &name]).ends_with(12).says("with another key than the one in Secret original-key");
+    cluster.kubectl(&["delete", "secret", secret]);
+    cluster.kubectl(&["create", "secret", "generic", secret, &from_file]);
+    std::fs::remove_file(kek).unwrap();
+    cluster.plugin(&["drill", &name]).ends_with(0).says("can be restored");
+    cluster.plugin(&["restore", &name, "--yes"]).ends_with(0).says("outage ");
+    all_serve(&cluster, 3);
+    is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
+    cluster.kubectl(&["delete", "secret", secret]);
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use md5::Digest;
 
 use mariadb_backup::model::catalogue::Checksum;
 use mariadb_backup::model::manifest::hex;
-use mariadb_backup::model::order::{ProveOrder, RunnerTask, StoreName, Stores};
+use mariadb_backup::model::order::{OriginalKey, ProveOrder, RunnerTask, StoreName, Stores};
 use mariadb_backup::model::report::ProveReport;
 
 use crate::real_server::{Image, RealServer, image, old_image, wait_for};
@@ -72,6 +73,7 @@ fn order(server: &RealServer, chain: &[&str]) -> ProveOrder {
         backup_credentials: Some("/mnt/backup".to_owned()),
         server_accounts: Vec::new(),
         server_logins_may_fail: false,
+        original_key: None,
         query: Some("SELECT COUNT(*) FROM shop.orders".to_owned()),
         prepare_memory_bytes: None,
         boot_timeout_secs: 60,
@@ -187,4 +189,40 @@ fn a_stream_of_the_original_that_was_cut_or_changed_is_named_and_never_prepared(
     }
     fs::write(&path, whole).unwrap();
     proven(&server, order);
+}
+
+/// Encrypts a chain on the volume as the original's script does, with openssl itself.
+const ENCRYPT: &str = r#"
+    cd "$1"
+    openssl rand -hex 32 > dek.enc.plain
+    openssl enc -aes-256-cbc -pbkdf2 -pass file:dek.enc.plain -in backup.stream.gz -out encrypted
+    openssl enc -aes-256-cbc -pbkdf2 -pass "file:$2" -in dek.enc.plain -out dek.enc
+    rm dek.enc.plain; mv encrypted backup.stream.gz; chmod 644 *
+"#;
+
+#[test]
+fn an_encrypted_chain_of_the_original_is_proven_with_its_key_and_refused_with_another_or_none() {
+    let server = RealServer::start(image());
+    take_chain(&server, &["DELETE FROM orders WHERE id = 1"]);
+    let kek = server.path("kek/openssl_kek");
+    fs::create_dir(kek.parent().unwrap()).unwrap();
+    fs::write(&kek, "what the chart had\n").unwrap();
+    for backup in &CHAIN[..2] {
+        let directory = server.path(&format!("store/{backup}"));
+        let made = Command::new("bash").args(["-euc", ENCRYPT, "resque"]).arg(directory).arg(&kek).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+    }
+    let without = order(&server, &CHAIN[..2]);
+    let (code, why) = refused(&server, without.clone());
+    assert_eq!(code, 12, "{why}");
+    assert!(why.contains("was encrypted by the original, and no Secret with its key is set"), "{why}");
+    let key = OriginalKey { secret: "kek".to_owned(), directory: "/mnt/kek".to_owned() };
+    let with = ProveOrder { original_key: Some(key), ..without };
+    let report = proven(&server, with.clone());
+    assert_eq!(report.query_result.unwrap().rows, [["23999"]]);
+    server.shell("rm -r /mnt/scratch/proof");
+    fs::write(&kek, "another").unwrap();
+    let (code, why) = refused(&server, with);
+    assert_eq!(code, 12, "{why}");
+    assert!(why.contains("with another key than the one in Secret kek"), "{why}");
 }

@@ -64,6 +64,7 @@ fn order(chain: &Chain) -> ProveOrder {
         backup_credentials: Some("/mnt/backup".to_owned()),
         server_accounts: Vec::new(),
         server_logins_may_fail: false,
+        original_key: None,
         query: Some("SELECT COUNT(*) FROM shop.orders".to_owned()),
         prepare_memory_bytes: None,
         boot_timeout_secs: 60,

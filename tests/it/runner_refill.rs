@@ -42,6 +42,7 @@ fn proven(server: &RealServer) -> String {
         backup_credentials: Some("/mnt/backup".to_owned()),
         server_accounts: Vec::new(),
         server_logins_may_fail: false,
+        original_key: None,
         query: None,
         prepare_memory_bytes: None,
         boot_timeout_secs: 60,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::model::accounts::AccountSource;
 use crate::model::cluster::ServerSpec;
 use crate::model::names;
-use crate::model::order::RunnerTask;
+use crate::model::order::{OriginalKey, RunnerTask};
 use crate::ports::conductor::RunnerSpec;
 
 /// The container with the agent.
@@ -158,6 +158,12 @@ fn server_secrets(spec: &RunnerSpec) -> Vec<&str> {
     names
 }
 
+/// The Secret with the key for the original's encrypted backups.
+fn original_key(spec: &RunnerSpec) -> Option<&OriginalKey> {
+    let RunnerTask::Prove(order) = &spec.order.task else { return None };
+    order.original_key.as_ref()
+}
+
 fn ca_config_map(spec: &RunnerSpec) -> Option<&str> {
     spec.s3.as_ref()?.ca_config_map.as_deref()
 }
@@ -194,6 +200,9 @@ fn mounts(spec: &RunnerSpec, server: &ServerSpec) -> Vec<Value> {
         json!({"name": format!("server-{n}"), "mountPath": path, "readOnly": true})
     });
     mounts.extend(of_server);
+    if let Some(key) = original_key(spec) {
+        mounts.push(json!({"name": "original-key", "mountPath": key.directory, "readOnly": true}));
+    }
     mounts
 }
 
@@ -227,6 +236,10 @@ fn volumes(spec: &RunnerSpec) -> Vec<Value> {
         .enumerate()
         .map(|(n, secret)| json!({"name": format!("server-{n}"), "secret": {"secretName": secret, "optional": true}}));
     volumes.extend(of_server);
+    // That it is not there says the runner better than a pod that waits for it.
+    if let Some(key) = original_key(spec) {
+        volumes.push(json!({"name": "original-key", "secret": {"secretName": key.secret, "optional": true}}));
+    }
     volumes
 }
 

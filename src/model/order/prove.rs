@@ -40,6 +40,9 @@ pub struct ProveOrder {
     /// Whether it is only a warning when one of these is not let in.
     #[serde(default)]
     pub server_logins_may_fail: bool,
+    /// Where the key for encrypted backups of the original is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_key: Option<OriginalKey>,
     /// One statement to run on the booted server; its rows are in the report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
@@ -59,4 +62,14 @@ pub struct ProveOrder {
     /// Whether the scratch directory goes at the end. Where it fails it goes in any case.
     #[serde(default)]
     pub discard: bool,
+}
+
+/// A Secret with the key for encrypted backups of the original; it need not be there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OriginalKey {
+    /// Its name.
+    pub secret: String,
+    /// Directory it is mounted at, with the key in [`crate::model::names::ORIGINAL_KEY_FILE`].
+    pub directory: String,
 }

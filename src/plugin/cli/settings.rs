@@ -80,6 +80,9 @@ pub(crate) struct RestoreSettingFlags {
     /// start script goes by `safe_to_bootstrap` in grastate.dat
     #[arg(long, value_name = "HOW", value_parser = ["auto", "grastate"])]
     pub(crate) bootstrap: Option<String>,
+    /// Secret (`openssl_kek`) with the key for encrypted backups of MOSK's job
+    #[arg(long, value_name = "NAME")]
+    pub(crate) original_key_secret: Option<String>,
     /// Longest time for the cluster to stop
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) restore_stop_timeout: Option<Duration>,

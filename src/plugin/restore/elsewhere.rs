@@ -96,6 +96,8 @@ fn places(
     }
     places.insert("MARIADB_BACKUP_STORE".to_owned(), store);
     places.insert("MARIADB_BACKUP_PVC".to_owned(), settings.store_claim);
+    let key = settings.original_key_secret.into_iter();
+    places.extend(key.map(|secret| ("MARIADB_OPENSSL_KEK_SECRET".to_owned(), secret)));
     Some(places)
 }
 
@@ -104,8 +106,12 @@ mod tests {
     use super::*;
 
     fn stored(store: &str) -> BTreeMap<String, String> {
-        let pairs =
-            [("MARIADB_BACKUP_STORE", store), ("MARIADB_BACKUP_S3_BUCKET", "b"), ("MARIADB_BACKUPS_TO_KEEP", "3")];
+        let pairs = [
+            ("MARIADB_BACKUP_STORE", store),
+            ("MARIADB_BACKUP_S3_BUCKET", "b"),
+            ("MARIADB_BACKUPS_TO_KEEP", "3"),
+            ("MARIADB_OPENSSL_KEK_SECRET", "kek"),
+        ];
         pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
     }
 
@@ -119,6 +125,7 @@ mod tests {
         assert_eq!(value(&away, "MARIADB_BACKUP_STORE"), "s3");
         assert_eq!(value(&away, "MARIADB_BACKUP_S3_PREFIX"), "db/mariadb");
         assert_eq!(value(&away, "MARIADB_BACKUP_S3_BUCKET"), "b");
+        assert_eq!(value(&away, "MARIADB_OPENSSL_KEK_SECRET"), "kek");
         assert!(!away.contains_key("MARIADB_BACKUPS_TO_KEEP"), "how many are kept is the other one's own affair");
         assert_eq!(places(&stored("local"), "db", "mariadb", false), None);
     }

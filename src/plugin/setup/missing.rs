@@ -2,6 +2,7 @@
 
 use crate::adapters::kubernetes::finder::Place;
 use crate::adapters::kubernetes::preflight::Preflight;
+use crate::model::names::ORIGINAL_KEY_FILE;
 use crate::model::outcome::Failure;
 use crate::model::settings::Settings;
 use crate::plugin::connect::Session;
@@ -22,6 +23,9 @@ pub(super) async fn say(session: &Session, screen: &mut Screen, settings: &Setti
     ];
     if let Some(secret) = settings.s3.secret.as_ref().filter(|_| settings.stores.s3()) {
         texts.push((secret, s3(secret, namespace)));
+    }
+    if let Some(secret) = &settings.original_key_secret {
+        texts.push((secret, original_key(secret, namespace)));
     }
     for (secret, text) in texts {
         if preflight.has_secret(secret).await.map_err(|error| session.failure(&error))? == Some(false) {
@@ -56,6 +60,13 @@ fn s3(secret: &str, namespace: &str) -> String {
         "Its keys may list, read, write and delete in the bucket:\n\
          \x20 kubectl create secret generic {secret} -n {namespace} \
          --from-literal=AWS_ACCESS_KEY_ID=KEY --from-literal=AWS_SECRET_ACCESS_KEY=SECRET"
+    )
+}
+
+fn original_key(secret: &str, namespace: &str) -> String {
+    format!(
+        "Its key opens what the original encrypted: the file that it had in /etc/mysql/backup-kek.\n\
+         \x20 kubectl create secret generic {secret} -n {namespace} --from-file={ORIGINAL_KEY_FILE}=FILE"
     )
 }
 

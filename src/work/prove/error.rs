@@ -5,6 +5,7 @@ use std::io;
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::bytes::human;
+use crate::model::names::ORIGINAL_KEY_FILE;
 use crate::model::outcome::Explain;
 use crate::ports::{PortError, Reason};
 use crate::work::check::flaw::Flaw;
@@ -16,11 +17,21 @@ pub(super) enum ProveError {
     /// The order makes no sense.
     #[error("{0}")]
     Order(String),
-    /// A backup of the original that is encrypted.
-    #[error("{backup} is encrypted by the original, which this product cannot undo")]
-    Encrypted {
+    /// The key for an encrypted backup of the original is not there.
+    #[error("{backup} was encrypted by the original, and {}", no_key(.secret.as_deref()))]
+    NoKey {
         /// The backup.
         backup: BackupId,
+        /// The Secret that should have it, if one is set.
+        secret: Option<String>,
+    },
+    /// The key is not the one.
+    #[error("{backup} was encrypted by the original with another key than the one in Secret {secret}")]
+    WrongKey {
+        /// The backup.
+        backup: BackupId,
+        /// The Secret.
+        secret: String,
     },
     /// The backups do not build on one another.
     #[error("the backups are no chain: {backup} {what}")]
@@ -213,6 +224,25 @@ fn not_let_in(username: &str, from: &str, is_known: bool) -> String {
     }
 }
 
+fn no_key(secret: Option<&str>) -> String {
+    secret.map_or("no Secret with its key is set".to_owned(), |secret| {
+        format!("Secret {secret} is not there or has no {ORIGINAL_KEY_FILE}")
+    })
+}
+
+/// What the original called its file is the only clue to where somebody has it.
+fn key_hint(secret: Option<&str>) -> String {
+    let name = secret.unwrap_or("mariadb-backup-original-key");
+    let make = format!(
+        "it is what the original had in /etc/mysql/backup-kek when it made that backup: kubectl create secret generic {name} \
+         --from-file={ORIGINAL_KEY_FILE}=FILE --dry-run=client -o yaml | kubectl apply -f -"
+    );
+    match secret {
+        Some(_) => make,
+        None => format!("{make}\nthen name it: kubectl mariadb-backup setup --original-key-secret {name}"),
+    }
+}
+
 fn joined(lines: &[String]) -> String {
     lines.iter().fold(String::new(), |text, line| text + "; " + line)
 }
@@ -245,11 +275,13 @@ impl Explain for ProveError {
     fn code(&self) -> ExitCode {
         match self {
             Self::Order(_) => ExitCode::Usage,
-            Self::Encrypted { .. } | Self::NoRoom { .. } | Self::FillsUp { .. } | Self::OtherSeries { .. } => {
-                ExitCode::Refused
-            }
+            Self::NoRoom { .. } | Self::FillsUp { .. } | Self::OtherSeries { .. } => ExitCode::Refused,
             Self::NoChain { .. } | Self::Damaged { .. } => ExitCode::VerificationFailed,
-            Self::NoAccount { .. } | Self::WrongPassword { .. } | Self::ServerAccount { .. } => ExitCode::Credentials,
+            Self::NoKey { .. }
+            | Self::WrongKey { .. }
+            | Self::NoAccount { .. }
+            | Self::WrongPassword { .. }
+            | Self::ServerAccount { .. } => ExitCode::Credentials,
             Self::Unread { .. }
             | Self::Scratch(_)
             | Self::Writing { .. }
@@ -283,7 +315,8 @@ impl Explain for ProveError {
                  an image of the series the backup was made by"
                     .to_owned(),
             ),
-            Self::Encrypted { .. } => Some("restore it by hand, as docs/by-hand.md says".to_owned()),
+            Self::NoKey { secret, .. } => Some(key_hint(secret.as_deref())),
+            Self::WrongKey { secret, .. } => Some(key_hint(Some(secret))),
             Self::NoChain { .. } | Self::Damaged { .. } => {
                 Some("see which backups are good: kubectl mariadb-backup verify --deep".to_owned())
             }

@@ -15,6 +15,7 @@ use crate::model::order::StoreName;
 use crate::model::original::{Facts, KEY_FILE, MARK_FILE, STREAM_FILE};
 use crate::work::check::flaw::Flaw;
 use crate::work::check::look::Side;
+use crate::work::openssl::{Passphrase, is_encrypted};
 use crate::work::sums::{self, Sum};
 
 /// The tool's small files are a few hundred bytes; more than this is not one of them.
@@ -28,6 +29,14 @@ struct Original<'a> {
     files: BTreeMap<String, Checksum>,
 }
 
+/// The key that encrypted ones are opened with.
+pub(super) struct Key<'a> {
+    /// The file with it, if it is there.
+    pub file: Option<&'a [u8]>,
+    /// The Secret it is in, if one is set.
+    pub secret: Option<&'a str>,
+}
+
 /// Whether the catalogue has a stream such as the original's for that backup.
 pub(super) fn is_one(backup: &BackupId, files: &BTreeMap<String, Checksum>) -> bool {
     files.contains_key(&path(backup, STREAM_FILE))
@@ -39,13 +48,12 @@ pub(super) fn link(
     backup: &BackupId,
     from: StoreName,
     files: BTreeMap<String, Checksum>,
+    key: &Key<'_>,
     side: &Side<'_>,
 ) -> Result<Link, ProveError> {
     let mut original = Original { backup, side, files };
     let names = original.names()?;
-    if names.iter().any(|name| name == KEY_FILE) || original.files.contains_key(&path(backup, KEY_FILE)) {
-        return Err(ProveError::Encrypted { backup: backup.clone() });
-    }
+    let key = original.key(&names, key)?;
     let [info, checkpoints] = [ToolFile::Info, ToolFile::Checkpoints].map(|file| original.tool_file(file, &names));
     let (info, checkpoints) = (info?, checkpoints?);
     let facts = Facts::find(backup, &info.text, &checkpoints.text).map_err(|(file, what)| {
@@ -58,7 +66,7 @@ pub(super) fn link(
         directory: plan::directory(number),
         from,
         files: original.files,
-        form: Form::Original,
+        form: Form::Original { key },
         // It may be much more: how well it was compressed is written down nowhere.
         least_bytes: stored_bytes,
         redo_bytes: 0,
@@ -96,10 +104,30 @@ impl Original<'_> {
         let name = file.names().into_iter().find(|name| names.iter().any(|there| there == name));
         let path = path(self.backup, name.unwrap_or(file.stored_name()));
         let read = read_small(self.side, &path, self.files.get(&path));
-        let text = read.map_err(|flaw| bad_file(self.side, &path, &flaw))?;
+        let as_text = |bytes| String::from_utf8(bytes).map_err(|_| Flaw::Wrong("is no text".to_owned()));
+        let text = read.and_then(as_text).map_err(|flaw| bad_file(self.side, &path, &flaw))?;
         // It is compared already.
         self.files.remove(&path);
         Ok(Text { path, text })
+    }
+
+    /// Opens what it is encrypted with, where it is.
+    fn key(&mut self, names: &[String], outer: &Key<'_>) -> Result<Option<Passphrase>, ProveError> {
+        let path = path(self.backup, KEY_FILE);
+        if !names.iter().any(|name| name == KEY_FILE) && !self.files.contains_key(&path) {
+            return Ok(None);
+        }
+        let read = read_small(self.side, &path, self.files.remove(&path).as_ref());
+        let whole = read.and_then(|wrapped| {
+            let what = || Flaw::Wrong("is no key that openssl encrypted".to_owned());
+            is_encrypted(&wrapped).then_some(wrapped).ok_or_else(what)
+        });
+        let wrapped = whole.map_err(|flaw| bad_file(self.side, &path, &flaw))?;
+        let (backup, secret) = (self.backup.clone(), outer.secret.map(str::to_owned));
+        let Some(file) = outer.file.and_then(Passphrase::of_file) else {
+            return Err(ProveError::NoKey { backup, secret });
+        };
+        file.unwrap(&wrapped).map(Some).ok_or(ProveError::WrongKey { backup, secret: secret.unwrap_or_default() })
     }
 
     /// Finds out how long the stream is, which the original does not record.
@@ -115,7 +143,7 @@ impl Original<'_> {
 }
 
 /// Reads a small file and compares it with what was recorded of it, if anything was.
-fn read_small(side: &Side<'_>, path: &str, expected: Option<&Checksum>) -> Result<String, Flaw> {
+fn read_small(side: &Side<'_>, path: &str, expected: Option<&Checksum>) -> Result<Vec<u8>, Flaw> {
     let (reader, length) = side.store.open(path).map_err(|error| side.flaw_of(&error))?;
     if length > SMALL_BYTES {
         return Err(Flaw::Wrong(format!("{length} bytes are too many for it")));
@@ -127,5 +155,5 @@ fn read_small(side: &Side<'_>, path: &str, expected: Option<&Checksum>) -> Resul
         sum.update(&bytes);
         sums::compare(&sum.finish(), expected).map_err(Flaw::Wrong)?;
     }
-    String::from_utf8(bytes).map_err(|_| Flaw::Wrong("is no text".to_owned()))
+    Ok(bytes)
 }

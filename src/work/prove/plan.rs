@@ -12,6 +12,7 @@ use crate::model::original;
 use crate::model::report::QueryResult;
 use crate::model::version::Series;
 use crate::ports::prove::{Most, Rows};
+use crate::work::openssl::Passphrase;
 
 /// The directory in the scratch that becomes the data directory.
 pub(super) const BASE: &str = "base";
@@ -78,7 +79,10 @@ pub(super) enum Form {
         parent: Option<Parent>,
     },
     /// By the original: an increment builds on the one before it.
-    Original,
+    Original {
+        /// What it is encrypted with, if it is.
+        key: Option<Passphrase>,
+    },
 }
 
 impl Form {
@@ -86,7 +90,7 @@ impl Form {
     pub(super) fn stream_file(&self) -> &'static str {
         match self {
             Self::Ours { .. } => manifest::STREAM_FILE,
-            Self::Original => original::STREAM_FILE,
+            Self::Original { .. } => original::STREAM_FILE,
         }
     }
 }
@@ -142,10 +146,10 @@ pub(super) fn check_chain(links: &[Link]) -> Result<(), ProveError> {
             Form::Ours { parent: Some(parent), .. } => {
                 return broken(base, format!("builds on {}, which is not below it", parent.backup));
             }
-            Form::Original if base.lsn.from != 0 => {
+            Form::Original { .. } if base.lsn.from != 0 => {
                 return broken(base, format!("begins at {} of the redo, and nothing is below it", base.lsn.from));
             }
-            Form::Ours { .. } | Form::Original => {}
+            Form::Ours { .. } | Form::Original { .. } => {}
         }
     }
     let misfits = links.iter().zip(links.iter().skip(1)).find_map(|(below, link)| Some((link, misfit(below, link)?)));
@@ -165,8 +169,12 @@ fn misfit(below: &Link, link: &Link) -> Option<String> {
             Some(format!("builds on another {} than the one that is there", below.backup))
         }
         // Neither makes increments on what the other made.
-        (Form::Ours { .. }, Form::Original) | (Form::Original, Form::Ours { .. }) => {
+        (Form::Ours { .. }, Form::Original { .. }) | (Form::Original { .. }, Form::Ours { .. }) => {
             Some(format!("was made by another product than {}", below.backup))
+        }
+        // Of two that cover the same redo, as on a quiet server, only their names tell which comes first.
+        (Form::Original { .. }, _) if link.backup.name() <= below.backup.name() => {
+            Some(format!("is not newer than {}", below.backup))
         }
         _ if link.lsn.from != below.lsn.to => {
             let (from, to) = (link.lsn.from, below.lsn.to);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Gauge;
 use super::error::{ProveError, bad_file};
-use super::original;
+use super::original::{self, Key};
 use super::plan::{self, Form, Link};
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Checksum;
@@ -26,6 +26,7 @@ pub(super) fn survey(
     order: &ProveOrder,
     stores: &StorePorts,
     scratch: &dyn Scratch,
+    original_key: Option<&[u8]>,
     gauge: &Gauge,
     stop: &Stop,
 ) -> Result<Vec<Link>, ProveError> {
@@ -34,7 +35,8 @@ pub(super) fn survey(
         if stop.is_requested() {
             return Err(ProveError::Stopped);
         }
-        links.push(link(number, backup, *from, order, &side(stores, *from)?)?);
+        let key = Key { file: original_key, secret: order.original_key.as_ref().map(|key| key.secret.as_str()) };
+        links.push(link(number, backup, *from, order, &key, &side(stores, *from)?)?);
     }
     plan::check_chain(&links)?;
     let total_bytes: u64 = links.iter().flat_map(|link| link.files.values()).filter_map(|sum| sum.size).sum();
@@ -60,6 +62,7 @@ fn link(
     backup: &BackupId,
     from: StoreName,
     order: &ProveOrder,
+    key: &Key<'_>,
     side: &Side<'_>,
 ) -> Result<Link, ProveError> {
     let list = list::make(backup, &expected(backup, &order.expected), side);
@@ -69,7 +72,7 @@ fn link(
     let path = format!("{}/{MANIFEST_FILE}", backup.directory());
     let Some(file) = list.manifest else {
         if original::is_one(backup, &list.files) {
-            return original::link(number, backup, from, list.files, side);
+            return original::link(number, backup, from, list.files, key, side);
         }
         return Err(bad_file(side, &path, &Flaw::Wrong("is not in the catalogue".to_owned())));
     };

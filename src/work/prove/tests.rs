@@ -10,7 +10,7 @@ use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::Checksum;
 use crate::model::manifest::{MANIFEST_FILE, STREAM_FILE};
-use crate::model::order::{StoreName, Stores};
+use crate::model::order::{OriginalKey, StoreName, Stores};
 use crate::model::outcome::End;
 use crate::ports::prove::KnownAccount;
 use crate::work::frames::tests::frames_of;
@@ -65,6 +65,7 @@ fn order(expected: BTreeMap<String, Checksum>) -> ProveOrder {
         server_accounts: Vec::new(),
         server_logins_may_fail: false,
         count_rows: false,
+        original_key: Some(OriginalKey { secret: "kek".to_owned(), directory: "/kek".to_owned() }),
         query: Some("SELECT 7".to_owned()),
         prepare_memory_bytes: None,
         boot_timeout_secs: 5,
@@ -108,6 +109,7 @@ fn run_order(store: &Memory, order: &ProveOrder, change: impl FnOnce(&mut State)
         preparer: Arc::new(sim.clone()),
         throwaway: Arc::new(sim.clone()),
         sql: Arc::new(sim.clone()),
+        original_key: sim.lock().original_key.clone(),
     };
     let outcome = wait(run(order, &ports, stop));
     let mut state = sim.lock();
@@ -230,6 +232,7 @@ fn a_bucket_that_does_not_hand_a_file_out_says_nothing_about_the_backup() {
         preparer: Arc::new(sim.clone()),
         throwaway: Arc::new(sim.clone()),
         sql: Arc::new(sim.clone()),
+        original_key: None,
     };
     let mut order = order(expected);
     order.from = vec![StoreName::S3; CHAIN.len()];

@@ -19,6 +19,7 @@ use crate::ports::runner::StorePorts;
 use crate::work::check::digest;
 use crate::work::check::flaw::Flaw;
 use crate::work::check::look::{self, Side};
+use crate::work::openssl::Decrypting;
 use crate::work::stop::Stop;
 use crate::work::sums::{self, BLOCK_BYTES, Sum};
 use crate::work::xbstream::{Checker, Contents, Members, StreamError};
@@ -116,9 +117,10 @@ impl Unpacking<'_> {
                 io::Error::other("the stream is given up")
             })
         };
-        let passed = match self.link.form {
+        let passed = match &self.link.form {
             Form::Ours { .. } => frames::decompress_stream(&mut source, workers, sink),
-            Form::Original => gzip::decompress_stream(&mut source, sink),
+            Form::Original { key: None } => gzip::decompress_stream(&mut source, sink),
+            Form::Original { key: Some(key) } => gzip::decompress_stream(&mut Decrypting::new(&mut source, key), sink),
         };
         let unsound = match (problem, passed) {
             (Some(Problem::Writing { path, source }), _) => {
@@ -160,7 +162,7 @@ impl Unpacking<'_> {
             Checker::demanding(if is_full { &REQUIRED_DATA_MEMBERS[..] } else { &REQUIRED_DELTA_MEMBERS[..] });
         match self.link.form {
             Form::Ours { .. } => checker,
-            Form::Original => checker.with_tool_files(&original::TOOL_FILES),
+            Form::Original { .. } => checker.with_tool_files(&original::TOOL_FILES),
         }
     }
 
@@ -185,7 +187,7 @@ impl Unpacking<'_> {
             }
             Form::Ours { .. } => Ok(()),
             // The file beside it decided what it is applied to.
-            Form::Original => {
+            Form::Original { .. } => {
                 let inside =
                     contents.tool_files.get(&ToolFile::Checkpoints).map(|bytes| String::from_utf8_lossy(bytes));
                 match inside.and_then(|text| LsnRange::find(&text)) {

@@ -31,6 +31,7 @@ fn prove() -> RunnerTask {
         server_accounts: Vec::new(),
         server_logins_may_fail: false,
         count_rows: false,
+        original_key: None,
         query: None,
         prepare_memory_bytes: None,
         boot_timeout_secs: 1,
@@ -89,4 +90,17 @@ fn runners_of_every_shape_pass_pod_security_restricted() {
         assert_eq!(violations(&pod), [""; 0], "runner {}", spec.name);
         assert_eq!(pod.automount_service_account_token, Some(false), "runner {} has a token", spec.name);
     }
+}
+
+#[test]
+fn the_key_of_the_original_is_mounted_where_the_order_says_and_need_not_be_there() {
+    let RunnerTask::Prove(order) = prove() else { unreachable!("it is") };
+    let key = OriginalKey { secret: "kek".to_owned(), directory: "/etc/kek".to_owned() };
+    let with_key = spec("key", RunnerTask::Prove(ProveOrder { original_key: Some(key), ..order }));
+    let mount = json!({"name": "original-key", "mountPath": "/etc/kek", "readOnly": true});
+    let volume = json!({"name": "original-key", "secret": {"secretName": "kek", "optional": true}});
+    assert!(mounts(&with_key, &ServerSpec::default()).contains(&mount));
+    assert!(volumes(&with_key).contains(&volume));
+    let without = spec("none", prove());
+    assert!(!mounts(&without, &ServerSpec::default()).contains(&mount) && !volumes(&without).contains(&volume));
 }

@@ -49,7 +49,7 @@ fn a_chain_is_one_only_link_by_link() {
 
 #[test]
 fn a_chain_of_the_original_is_one_by_its_redo_and_never_mixed_with_ours() {
-    let original = |number, parent| Link { form: Form::Original, ..link(number, parent) };
+    let original = |number, parent| Link { form: Form::Original { key: None }, ..link(number, parent) };
     let (base, one, two) = (original(0, None), original(1, Some(0)), original(2, Some(1)));
     assert_eq!(refusal(&[base.clone(), one.clone(), two.clone()]), "");
     assert!(
@@ -57,6 +57,12 @@ fn a_chain_of_the_original_is_one_by_its_redo_and_never_mixed_with_ours() {
     );
     assert!(refusal(&[base.clone(), two.clone(), one.clone()]).contains("no chain"));
     assert!(refusal(&[base.clone(), one.clone(), one.clone()]).contains("no chain"));
+    let [quiet, quieter] =
+        [&one, &two].map(|link| Link { lsn: LsnRange { from: 10, to: 10, last: 99 }, ..link.clone() });
+    assert_eq!(refusal(&[base.clone(), quiet.clone(), quieter.clone()]), "");
+    assert!(
+        refusal(&[base.clone(), quieter, quiet]).contains("is not newer than 2026-01-31_00-00-00/2026-01-31_00-00-02")
+    );
     assert!(refusal(std::slice::from_ref(&one)).contains("nothing is below it"));
     assert!(refusal(&[link(0, None), one]).contains("made by another product"));
     assert!(refusal(&[base, link(1, Some(0))]).contains("made by another product"));

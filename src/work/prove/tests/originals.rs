@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::original;
 use crate::work::gzip::tests::gzip_of;
+use crate::work::openssl::tests::{encrypted, passphrase};
 use crate::work::xbstream::tests::whole_stream_of_the_original;
 
 /// Which backup, and the stretch of redo it covers.
@@ -41,7 +42,11 @@ fn put(store: &Memory, members: &[Member]) -> BTreeMap<String, Checksum> {
 fn refused(store: &Memory, expected: BTreeMap<String, Checksum>) -> (ExitCode, String) {
     let ran = run_in(store, expected, |_| {});
     assert_eq!((steps(&ran, "make"), ran.alive), (vec![], 0), "something was unpacked");
-    let (code, message) = failure(&ran);
+    failure_of(&ran)
+}
+
+fn failure_of(ran: &Ran) -> (ExitCode, String) {
+    let (code, message) = failure(ran);
     (code, message.to_owned())
 }
 
@@ -133,12 +138,59 @@ fn one_that_is_neither_ours_nor_the_originals_is_no_backup() {
     assert_eq!(message, format!("memory/{}/{MANIFEST_FILE} is not in the catalogue", CHAIN[0]));
 }
 
+/// Encrypts them, each with a key of its own.
+fn encrypt(store: &Memory, expected: &mut BTreeMap<String, Checksum>, kek: &str) {
+    for (number, backup) in CHAIN.into_iter().enumerate() {
+        let key = format!("{number}").repeat(64);
+        let stream = format!("{backup}/{}", original::STREAM_FILE);
+        let plain = store.inside().files[&stream].clone();
+        for (path, bytes) in [
+            (stream, encrypted(&plain, &passphrase(&key))),
+            (format!("{backup}/{}", original::KEY_FILE), encrypted(key.as_bytes(), &passphrase(kek))),
+        ] {
+            expected.insert(path.clone(), memory::md5_of(&bytes));
+            store.put(&path, bytes);
+        }
+    }
+}
+
 #[test]
-fn one_that_is_encrypted_is_refused_before_anything_is_unpacked() {
+fn an_encrypted_chain_is_proven_with_its_key_and_refused_without_before_anything_is_unpacked() {
     let store = Memory::default();
-    let expected = put(&store, &MEMBERS);
-    store.put(&format!("{}/{}", CHAIN[2], original::KEY_FILE), "Salted__");
-    let (code, message) = refused(&store, expected);
-    assert_eq!(code, ExitCode::Refused);
-    assert!(message.contains("2026-01-31_02-00-00 is encrypted"), "{message}");
+    let mut expected = put(&store, &MEMBERS);
+    encrypt(&store, &mut expected, "kek");
+    let with = |order: &ProveOrder, key: Option<&str>| {
+        run_order(&store, order, |state| state.original_key = key.map(|key| key.as_bytes().to_vec()))
+    };
+    let set = order(expected);
+    let ran = with(&set, Some("kek\n"));
+    assert!(matches!(ran.outcome.end, End::Done(_)), "{:?}", ran.outcome);
+    let unset = ProveOrder { original_key: None, ..set.clone() };
+    for (order, key, why, hint) in [
+        (
+            &unset,
+            None,
+            "was encrypted by the original, and no Secret with its key is set",
+            "setup --original-key-secret",
+        ),
+        (
+            &set,
+            None,
+            "was encrypted by the original, and Secret kek is not there or has no openssl_kek",
+            "kek --from-file",
+        ),
+        (&set, Some(""), "and Secret kek is not there or has no openssl_kek", "kek --from-file"),
+        (&set, Some("other"), "with another key than the one in Secret kek", "kek --from-file=openssl_kek=FILE"),
+    ] {
+        let ran = with(order, key);
+        let End::Failed(failure) = &ran.outcome.end else { panic!("{:?}", ran.outcome) };
+        assert_eq!((failure.code, steps(&ran, "make")), (ExitCode::Credentials, vec![]));
+        assert!(failure.message.starts_with("2026-01-31_00-00-00 was encrypted") && failure.message.ends_with(why));
+        assert!(failure.hint.as_ref().is_some_and(|told| told.contains(hint)), "{failure:?}");
+    }
+    let path = format!("{}/{}", CHAIN[1], original::KEY_FILE);
+    store.damage(&path);
+    let (code, message) = failure_of(&with(&set, Some("kek")));
+    assert_eq!(code, ExitCode::VerificationFailed);
+    assert!(message.starts_with(&format!("memory/{path} its bytes are not the ones")), "{message}");
 }

@@ -55,6 +55,8 @@ pub(super) struct State {
     pub(super) is_only_a_variable: bool,
     /// As which it is known where it is not let in.
     pub(super) server_refused: Option<Vec<KnownAccount>>,
+    /// The key for the original's encrypted backups.
+    pub(super) original_key: Option<Vec<u8>>,
     /// The scratch is full once the tool works in it.
     pub(super) fills_up: bool,
 }

@@ -16,6 +16,7 @@ use crate::ports::PortError;
 use crate::work::frames::tests::frames_of;
 use crate::work::gzip::tests::gzip_of;
 use crate::work::memory::{self, FULL, Memory, stored};
+use crate::work::openssl::tests::{encrypted, passphrase};
 use crate::work::stop;
 use crate::work::xbstream::tests::{end, payload, whole_stream, whole_stream_of_the_original};
 
@@ -114,7 +115,7 @@ fn unpack_of(found: &[u8], recorded: &[u8], stream_bytes: usize) -> Done {
 
 /// The same of the original's.
 fn unpack_original(found: &[u8], recorded: &[u8]) -> Done {
-    unpack_as(Form::Original, found, memory::md5_of(recorded), u64::MAX)
+    unpack_as(Form::Original { key: None }, found, memory::md5_of(recorded), u64::MAX)
 }
 
 fn unpack_as(form: Form, found: &[u8], recorded: Checksum, free_bytes: u64) -> Done {
@@ -172,6 +173,23 @@ fn a_stream_of_the_original_becomes_the_same_files_and_needs_no_galera_position(
 }
 
 #[test]
+fn an_encrypted_stream_of_the_original_becomes_the_same_files_with_its_key_and_nothing_with_another() {
+    let content = content();
+    let (key, other) = (passphrase("key"), passphrase("other"));
+    let stored = encrypted(&gzip_of(&content), &key);
+    let with =
+        |key, stored: &[u8]| unpack_as(Form::Original { key: Some(key) }, stored, memory::md5_of(stored), u64::MAX);
+    let (result, files) = with(key.clone(), &stored);
+    assert_eq!((result.unwrap(), files.len()), (4, 8));
+    assert_eq!(with(other, &stored).0.unwrap_err().code(), ExitCode::VerificationFailed);
+    for length in [0, 10, 16, 17, stored.len() - 16, stored.len() - 1] {
+        let error = with(key.clone(), &stored[..length]).0.unwrap_err();
+        assert!(error.to_string().contains("still no whole backup"), "{length}: {error}");
+    }
+    assert!(with(key, &gzip_of(&content)).0.unwrap_err().to_string().contains("as what openssl encrypted"));
+}
+
+#[test]
 fn a_stream_of_the_original_whose_sum_is_right_and_whose_content_is_not_is_no_backup_either() {
     let whole = content();
     let behind = [&gzip_of(&whole)[..], b"behind"].concat();
@@ -195,7 +213,7 @@ fn a_stream_of_the_original_whose_sum_is_right_and_whose_content_is_not_is_no_ba
 fn what_has_not_the_room_is_given_up_before_the_reserve_is_touched() {
     let stored = gzip_of(&content());
     for (free_bytes, is_enough) in [((1 << 30) - 1, false), (1 << 30, true)] {
-        let (result, files) = unpack_as(Form::Original, &stored, memory::md5_of(&stored), free_bytes);
+        let (result, files) = unpack_as(Form::Original { key: None }, &stored, memory::md5_of(&stored), free_bytes);
         let error = result.map_err(|error| (error.code(), error.to_string())).err();
         assert_eq!(error.is_none(), is_enough, "{error:?}");
         assert!(is_enough || files.values().all(Vec::is_empty), "something was written");
