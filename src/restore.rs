@@ -42,6 +42,7 @@ mod phase3_join;
 mod phase3_start;
 mod positions;
 mod preview;
+mod proven_rows;
 mod rollback;
 mod rows;
 mod strays;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::RestoreError;
 use super::course::{Course, StepError};
-use super::{phase1_stop, rows};
+use super::{phase1_stop, proven_rows, rows};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
 use crate::model::names::RESTORE_DIRECTORY;
@@ -37,7 +37,7 @@ pub(super) async fn lead(course: &mut Course<'_>) -> Result<(), StepError> {
     course.debt.served = Some(course.ports.conductor.clock.now());
     course.debt.served_lsn = member.lsn;
     course.step(Phase::Start, format!("{} serves the restored data: the outage is over", leader.pod));
-    rows::are_as_proven(course).await
+    proven_rows::are_as_proven(course).await
 }
 
 /// Starts one replica and nobody else, as the one that starts the cluster.

@@ -1,8 +1,4 @@
-//! Whether the rows that are served are those that were proven, and whether all replicas hold the same.
-//!
-//! The first is asked of the leader while it is alone. Its write-sets tell whether any client has written since the data
-//! were put into place; when none has, a single row more or less is a flaw of what is there. The second is asked once all
-//! have joined, table by table.
+//! Whether all replicas hold the same rows: counted table by table once all have joined.
 //!
 //! Clients write meanwhile, and no two servers are asked at the same moment. So the leader is counted before
 //! and after the others: a replica that agrees has a number from between the two. A table that is written at
@@ -13,116 +9,29 @@ use std::time::Duration;
 
 use futures::future::join_all;
 
-use super::course::{Course, StepError};
+use super::course::Course;
 use super::phase3_start::all;
 use crate::model::cluster::ClusterView;
 use crate::model::event::{EventKind, Phase};
-use crate::model::galera::Member;
 use crate::model::order::ServerAddress;
 use crate::model::outcome::in_full;
-use crate::model::rows::{Counted, Differing, RowCounts, Table, countable};
+use crate::model::rows::{Differing, RowCounts, Table, countable};
 use crate::patience::patiently;
 use crate::ports::{PortError, Reason};
 
-/// Write-sets of a server that starts the cluster: the view of its members.
-const FOUNDING: i64 = 1;
-
 /// Why there is nothing to count.
-const NO_TABLE: &str = "the operator account sees no table (GRANT SELECT ON *.* lets it)";
-
-/// So many tables are named that have other rows than were proven.
-const NAMED: usize = 5;
+pub(super) const NO_TABLE: &str = "the operator account sees no table (GRANT SELECT ON *.* lets it)";
 
 /// How often a table is counted that seems to differ.
 const ROUNDS: usize = 5;
 
 /// How long one replica may count in one round; tables it does not come to are left out.
-const ROUND_LIMIT: Duration = Duration::from_secs(20);
+pub(super) const ROUND_LIMIT: Duration = Duration::from_secs(20);
 
 /// One replica's server.
-struct Server {
+pub(super) struct Server {
     pod: String,
-    address: ServerAddress,
-}
-
-/// Compares the rows that the leader serves, alone, with those that were proven.
-///
-/// # Errors
-/// They are others. What cannot be compared is told, and the restore is none the worse for it.
-pub(super) async fn are_as_proven(course: &Course<'_>) -> Result<(), StepError> {
-    if course.proven_rows.is_empty() {
-        return Ok(());
-    }
-    let pod = &course.debt.leader.pod;
-    let said = match others_than_proven(course).await {
-        Ok(Served::Written) => format!(
-            "clients have written to {pod} since it started, so its rows are not compared with those that were proven"
-        ),
-        Ok(Served::Closed) => format!("the rows of {pod} are not compared with those that were proven: {NO_TABLE}"),
-        Ok(Served::Rows { equal, others }) if others.is_empty() => {
-            format!("tables with as many rows on {pod} as were proven: {equal}")
-        }
-        Ok(Served::Broken(why)) => {
-            return Err(StepError::Failed(format!("{pod} cannot read what was read when it was proven: {why}")));
-        }
-        Ok(Served::Rows { others, .. }) => {
-            return Err(StepError::Failed(format!(
-                "{pod} does not serve the rows that were proven: {} (--ignore-rows goes on where somebody writes without replication)",
-                others.join(", ")
-            )));
-        }
-        Err(error) => format!("the rows of {pod} are not compared with those that were proven: {}", in_full(&error)),
-    };
-    course.step(Phase::Start, said);
-    Ok(())
-}
-
-/// What the leader serves, beside what was proven.
-enum Served {
-    /// Clients have changed it since, or may have.
-    Written,
-    /// The account sees no table.
-    Closed,
-    /// A table that was counted cannot be read.
-    Broken(String),
-    /// It can be compared.
-    Rows {
-        /// Tables with as many rows.
-        equal: usize,
-        /// The first tables with others, in words.
-        others: Vec<String>,
-    },
-}
-
-async fn others_than_proven(course: &Course<'_>) -> Result<Served, PortError> {
-    let galera = course.ports.conductor.galera;
-    let leader = server(course, &course.debt.leader.pod).await?.address;
-    let table = |of: &Counted| Table { schema: of.schema.clone(), name: of.name.clone(), about_rows: of.rows };
-    let tables: Vec<Table> = course.proven_rows.iter().map(table).collect();
-    let counts = galera.count_rows(&leader, &tables, ROUND_LIMIT).await;
-    if is_written(&galera.member(&leader).await?, course.placed_at) {
-        return Ok(Served::Written);
-    }
-    let counts = match counts {
-        // Its own word that it cannot read what could be read.
-        Err(error) if error.reason == Reason::Other => return Ok(Served::Broken(in_full(&error))),
-        counts => counts?,
-    };
-    let counted: Vec<_> = tables.iter().zip(counts).filter_map(|(table, rows)| Some((table, rows?))).collect();
-    if counted.is_empty() {
-        return Ok(Served::Closed);
-    }
-    let others = counted.iter().filter(|(table, rows)| *rows != table.about_rows);
-    let others: Vec<_> =
-        others.map(|(table, rows)| format!("{table} has {rows}, and had {}", table.about_rows)).collect();
-    let equal = counted.len() - others.len();
-    Ok(Served::Rows { equal, others: others.into_iter().take(NAMED).collect() })
-}
-
-/// Whether clients may have written since the data were put into place. A server that was started again counts its
-/// write-sets from 0 again, and not their numbers: of these, the one that founds the cluster is its own.
-fn is_written(member: &Member, placed_at: Option<i64>) -> bool {
-    member.replicated != Some(0) || placed_at.is_none_or(|at| member.last_committed > at + FOUNDING)
+    pub(super) address: ServerAddress,
 }
 
 /// Counts the rows on all replicas, and tells what came of it. `None` when nothing was compared: the restore
@@ -199,7 +108,7 @@ async fn servers(course: &Course<'_>) -> Result<Vec<Server>, PortError> {
     all(course).iter().map(|replica| found(&view, &replica.pod)).collect()
 }
 
-async fn server(course: &Course<'_>, pod: &str) -> Result<Server, PortError> {
+pub(super) async fn server(course: &Course<'_>, pod: &str) -> Result<Server, PortError> {
     let conductor = course.ports.conductor;
     found(&patiently(conductor, || conductor.cluster.view()).await?, pod)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::RestorePlan;
 use super::course::{Course, StepError, Waiting};
+use super::leader::is_swept;
 use super::phase1_stop;
 use crate::errand::{self, ErrandError};
 use crate::model::event::{Event, EventKind, Phase};
@@ -120,7 +121,12 @@ impl Course<'_> {
             self.refill_around(replica, RefillAct::Tidy { scratch: scratch.clone(), keep_old_data, keep_failed }).await;
         match tidied {
             Err(StepError::Failed(why)) if scratch.is_some() => {
-                self.step(Phase::Refill, format!("{why}; once more without the volume of backups"));
+                let claim = self.store_claim();
+                self.step(Phase::Refill, format!("{why}; once more without claim {claim}"));
+                if let Some(directory) = self.debt.on_store().filter(|directory| !is_swept(directory)) {
+                    let message = format!("{directory} on claim {claim} may still be there; nobody else removes it");
+                    self.ports.conductor.events.send(Phase::Refill, EventKind::Warned { message });
+                }
                 let act = RefillAct::Tidy { scratch: None, keep_old_data, keep_failed };
                 self.refill_around(replica, act).await.map(drop)
             }

@@ -32,6 +32,7 @@ impl Site<'_> {
         if is_restored || self.is_begun()? {
             self.take_out(say)?;
         }
-        Ok(())
+        // A dead try may have taken it out with all that was in it; a server could not make it anew.
+        Ok(self.volume.make(self.data(), None)?)
     }
 }
