@@ -145,6 +145,7 @@ fn runner(inputs: &Inputs<'_>, request: &DrillRequest, chain: &Chain) -> Result<
         store_claim: uses_volume.then(|| settings.store_claim.clone()),
         s3: stores::mounts(settings).filter(|_| chain.uses(StoreName::S3)),
         scratch: volume,
+        fresh_store: false,
         near: None,
         operator_secret: Some(settings.operator_secret.clone()),
         backup_secret: Some(settings.backup_secret.clone()),

@@ -108,6 +108,7 @@ pub fn plan(settings: &Settings, cluster: &ClusterView, job: &str, only: Option<
         store_claim: settings.stores.local().then(|| settings.store_claim.clone()),
         s3: stores::mounts(settings),
         scratch: None,
+        fresh_store: false,
         near: None,
         operator_secret: None,
         backup_secret: None,

@@ -378,6 +378,7 @@ fn runner(inputs: &Inputs<'_>, number: usize, order: &KeepOrder) -> RunnerSpec {
         store_claim: settings.stores.local().then(|| settings.store_claim.clone()),
         s3: stores::mounts(settings),
         scratch: None,
+        fresh_store: false,
         near: None,
         operator_secret: None,
         backup_secret: None,

@@ -21,7 +21,7 @@ use crate::model::obligation::{Debt, OBLIGATION_SCHEMA, Obligation, RestoreDebt,
 use crate::model::order::{Refill, RestoreRequest, StoreName};
 use crate::model::report::{RestorePreview, RestoreReport, VolumeReport};
 use crate::model::settings::Settings;
-use crate::model::workload::{Scale, Workload};
+use crate::model::workload::{Flavour, Scale, Workload};
 use crate::patience::patiently;
 use crate::ports::PortError;
 use crate::ports::conductor::RunnerSpec;
@@ -164,7 +164,8 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
         backup: request.backup.clone(),
         stage: Stage::Proving,
         leader: leader.replica.clone(),
-        lent: phase1_lend::place(observed, &leader, &others, request)?,
+        first_leader: None,
+        lent: phase1_lend::place(observed, &leader, &others, request.refill)?,
         lent_is_whole: false,
         store_claim: Some(store_claim(observed).to_owned()),
         others,
@@ -191,6 +192,7 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
         return Err(RestoreError::NoWayBack {
             cluster: observed.cluster.statefulset.clone(),
             is_full: debt.place.is_full,
+            starts_another: starts_another(observed),
             silent: silent.collect(),
         });
     }
@@ -242,10 +244,16 @@ fn previous(observed: &Observed<'_>) -> Option<String> {
     said.filter(|member| member.cluster_status == "Primary").map(|member| member.state_uuid.clone()).next()
 }
 
+/// Whether a replica other than the lowest ordinal could start the cluster alone.
+fn starts_another(observed: &Observed<'_>) -> bool {
+    observed.workload.starts_at_any_ordinal && observed.workload.flavour != Flavour::Bitnami
+}
+
 /// Whether the old cluster could come back once the leader's volume was written: from the data set aside, or
 /// from another replica, which must have said that it has them.
 fn has_way_back(observed: &Observed<'_>, debt: &RestoreDebt) -> bool {
-    debt.place.has_room_beside() || debt.others.iter().any(|other| observed.answers(&other.pod))
+    debt.place.has_room_beside()
+        || (starts_another(observed) && debt.others.iter().any(|other| observed.answers(&other.pod)))
 }
 
 /// Says what would be done.

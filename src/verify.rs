@@ -205,6 +205,7 @@ fn runner(name: String, order: CheckOrder, settings: &Settings) -> RunnerSpec {
         beside: None,
         data: None,
         scratch: None,
+        fresh_store: false,
         near: None,
         operator_secret: None,
         backup_secret: None,

@@ -62,6 +62,7 @@ pub fn runner(inputs: &Inputs<'_>) -> RunnerSpec {
         store_claim: inputs.settings.stores.local().then(|| inputs.settings.store_claim.clone()),
         s3: stores::mounts(inputs.settings),
         scratch: None,
+        fresh_store: false,
         near: None,
         operator_secret: Some(inputs.settings.operator_secret.clone()),
         backup_secret: Some(inputs.settings.backup_secret.clone()),

@@ -162,7 +162,9 @@ async fn go_on(
         debt.stage.words()
     );
     screen.note(&what);
-    let is_same = flags.backup.trim_start_matches("backup/") == debt.backup.name().as_str();
+    let wanted = flags.backup.trim_start_matches("backup/");
+    let backup = &debt.backup;
+    let is_same = [backup.name().to_string(), backup.to_string(), backup.directory()].iter().any(|name| name == wanted);
     if !is_same && !flags.dry_run {
         let what = "another restore is not at its end, and it has to be before this one can begin";
         return Err(Failure::new(ExitCode::Refused, what).with_hint(session.command("recover")));

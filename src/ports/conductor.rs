@@ -82,6 +82,8 @@ pub trait Galera: Send + Sync {
 
     /// Counts the rows of each of those tables, all that the group has committed by now; `None` for one that
     /// cannot be read, or not within `limit`.
+    ///
+    /// Fails with [`super::Reason::Malformed`] when the files of one are not as they should be.
     async fn count_rows(
         &self,
         server: &ServerAddress,
@@ -130,8 +132,9 @@ pub struct RunnerSpec {
     pub s3: Option<S3Mounts>,
     /// A volume that is made for it and goes with its pod.
     pub scratch: Option<ScratchVolume>,
-    /// A pod beside which it must run although it mounts nothing of it: a claim that is not bound yet has to be where
-    /// that one is, and belongs to root.
+    /// Whether the claim of the store was made for this run, so that its volume may still belong to root.
+    pub fresh_store: bool,
+    /// A pod beside which it must run although it mounts nothing of it.
     pub near: Option<String>,
     /// Secret with the account that may desync, mounted for the runner.
     pub operator_secret: Option<String>,

@@ -29,14 +29,16 @@ pub enum RestoreError {
     },
     /// It could not be undone.
     #[error(
-        "if the restored data did not start, the old data of {cluster} could not be brought back: {}, and no other replica answers that would still have them{}",
-        why_not_aside(*.is_full), joined(.silent)
+        "if the restored data did not start, the old data of {cluster} could not be brought back: {}, and {}",
+        why_not_aside(*.is_full), why_no_other(*.starts_another, .silent)
     )]
     NoWayBack {
         /// The cluster.
         cluster: String,
         /// Whether only the room for both is missing.
         is_full: bool,
+        /// Whether another replica than the lowest ordinal could start the cluster at all.
+        starts_another: bool,
         /// What came of asking those that did not answer.
         silent: Vec<String>,
     },
@@ -165,8 +167,13 @@ fn possible(sync: Option<&str>, place: Option<&str>) -> String {
     ways.join("; ")
 }
 
-fn joined(silent: &[String]) -> String {
-    if silent.is_empty() { String::new() } else { format!(" ({})", silent.join("; ")) }
+/// Why no other replica could bring them back.
+fn why_no_other(starts_another: bool, silent: &[String]) -> String {
+    if !starts_another {
+        return "no replica but the lowest ordinal can start the cluster alone here".to_owned();
+    }
+    let silent = if silent.is_empty() { String::new() } else { format!(" ({})", silent.join("; ")) };
+    format!("no other replica answers that would still have them{silent}")
 }
 
 impl Explain for RestoreError {

@@ -11,7 +11,7 @@ use crate::model::order::{DataPlace, RestoreRequest, StoreName};
 use crate::model::workload::{Flavour, Replica, Workload};
 use crate::proof::Chain;
 
-/// Where the volume of backups keeps work that is not at its end.
+/// Where the volume of backups keeps work that is not at its end; that of restores, too, by agents of before.
 const UNFINISHED: &str = ".unfinished";
 
 /// The replica that is started first.
@@ -156,7 +156,7 @@ fn possible(
         return Err("its old data could not be set aside".to_owned().into());
     }
     let is_full = !is_beside && wanted.place.has_room_beside();
-    Ok((ScratchPlace::Store(store_scratch(observed, wanted.request)), DataPlace { is_full, ..wanted.place.clone() }))
+    Ok((ScratchPlace::Store(store_scratch(observed.job)), DataPlace { is_full, ..wanted.place.clone() }))
 }
 
 /// Refuses what Kubernetes, or its own start script, cannot start first and alone.
@@ -223,14 +223,10 @@ fn no_place(observed: &Observed<'_>, wanted: &Wanted<'_>, replica: &Replica, is_
     }
 }
 
-/// What a restore uses on the volume of backups, below its root: swept with what other dead runs left. Where those who
-/// sweep there are not held off by this cluster's Lease, or nobody is, it has a place of its own.
-pub(super) fn store_scratch(observed: &Observed<'_>, request: &RestoreRequest) -> String {
-    let job = observed.job;
-    if request.of_another.is_some() || request.scratch_claim.is_some() {
-        return format!(".restore_{job}");
-    }
-    format!("{UNFINISHED}/restore_{job}")
+/// What a restore uses on the volume of backups, below its root. Not among the work of runs that are not at their end:
+/// those of another cluster with the same volume would sweep it.
+pub(super) fn store_scratch(job: &str) -> String {
+    format!(".restore_{job}")
 }
 
 /// Whether what a dead restore left in that directory goes with what other dead runs left.

@@ -11,7 +11,7 @@ use crate::model::cluster::ClaimView;
 use crate::model::event::Phase;
 use crate::model::names::STORE_PATH;
 use crate::model::obligation::ScratchPlace;
-use crate::model::order::{Refill, RefillAct, RestoreRequest};
+use crate::model::order::{Refill, RefillAct};
 use crate::model::outcome::Failure;
 use crate::model::workload::Replica;
 
@@ -24,15 +24,14 @@ pub(super) fn place(
     observed: &Observed<'_>,
     leader: &Leader,
     others: &[Replica],
-    request: &RestoreRequest,
+    wanted: Option<Refill>,
 ) -> Result<Option<String>, RestoreError> {
-    let wanted = request.refill;
     if wanted == Some(Refill::Leader) || others.is_empty() {
         return Ok(None);
     }
     match (obstacle(observed, leader, others), wanted) {
         (None, _) => Ok(Some(match &leader.scratch {
-            ScratchPlace::Beside => store_scratch(observed, request),
+            ScratchPlace::Beside => store_scratch(observed.job),
             ScratchPlace::Store(directory) => directory.clone(),
         })),
         (Some(why), Some(Refill::All)) => Err(RestoreError::CannotLend(why)),

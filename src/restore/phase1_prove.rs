@@ -38,7 +38,7 @@ pub(super) fn runner(
     };
     let data = DataVolume { claim: leader.replica.claim.clone(), beside: leader.pod.clone() };
     let uses_store = chain.uses(StoreName::Local) || !is_beside;
-    // A claim that was made for this need not be bound yet: it has to be where the data are.
+    // A claim that was named need not be bound yet: it has to be where the data are.
     let is_named = store_claim(observed) != settings.store_claim;
     let near = leader.pod.clone().filter(|_| is_named && !is_beside);
     RunnerSpec {
@@ -49,6 +49,7 @@ pub(super) fn runner(
         store_claim: uses_store.then(|| store_claim(observed).to_owned()),
         s3: stores::mounts(settings).filter(|_| chain.uses(StoreName::S3)),
         scratch: None,
+        fresh_store: is_named && !is_beside,
         near,
         operator_secret: Some(settings.operator_secret.clone()),
         backup_secret: Some(settings.backup_secret.clone()),

@@ -152,7 +152,8 @@ async fn revive(course: &mut Course<'_>) -> Result<(), StepError> {
     if leader != course.debt.leader {
         let old = std::mem::replace(&mut course.debt.leader, leader.clone());
         course.debt.others.retain(|replica| *replica != leader);
-        course.debt.others.push(old);
+        course.debt.others.push(old.clone());
+        course.debt.first_leader.get_or_insert(old);
     }
     course.record().await?;
     course.refill(&leader, RefillAct::Crown { state: None }).await?;

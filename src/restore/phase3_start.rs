@@ -134,13 +134,15 @@ pub(super) async fn finish(course: &mut Course<'_>) -> Result<RestoreReport, Res
     let in_doubt = rows.as_ref().is_some_and(RowCounts::are_in_doubt);
     let keep_old_data = course.debt.keep_old_data || in_doubt;
     let mut kept_old_data = keep_old_data && course.debt.place.has_room_beside();
-    match course.tidy(&leader, keep_old_data, false).await {
+    let with_old_data = course.debt.first_leader.clone().unwrap_or_else(|| leader.clone());
+    match course.tidy(&with_old_data, keep_old_data, false).await {
         Ok(()) => {}
         Err(StepError::World(source)) => return Err(course.interrupted(source)),
         // What cannot be removed will not be removed by trying again: the restore is done all the same.
         Err(error) => {
             kept_old_data = course.debt.place.has_room_beside();
-            let message = format!("what was set aside may still be on the volume of {}: {}", leader.pod, error.words());
+            let message =
+                format!("what was set aside may still be on the volume of {}: {}", with_old_data.pod, error.words());
             course.ports.conductor.events.send(Phase::Start, EventKind::Warned { message });
         }
     }

@@ -76,10 +76,13 @@ async fn others_than_proven(course: &Course<'_>) -> Result<Served, PortError> {
         return Ok(Served::Written);
     }
     let counts = match counts {
-        // Its own word that it cannot read what could be read.
-        Err(error) if error.reason == Reason::Other => return Ok(Served::Broken(in_full(&error))),
+        Err(error) if error.reason == Reason::Malformed => return Ok(Served::Broken(in_full(&error))),
         counts => counts?,
     };
+    let gone = gone(&tables, &galera.tables(&leader).await?);
+    if !gone.is_empty() {
+        return Ok(Served::Broken(format!("{} is not there", gone.join(", "))));
+    }
     let counted: Vec<_> = tables.iter().zip(counts).filter_map(|(table, rows)| Some((table, rows?))).collect();
     if counted.is_empty() {
         return Ok(Served::Closed);
@@ -89,6 +92,14 @@ async fn others_than_proven(course: &Course<'_>) -> Result<Served, PortError> {
         others.map(|(table, rows)| format!("{table} has {rows}, and had {}", table.about_rows)).collect();
     let equal = counted.len() - others.len();
     Ok(Served::Rows { equal, others: others.into_iter().take(NAMED).collect() })
+}
+
+/// Tables that were proven and are not there, as far as the account could see them: it sees another one beside them.
+fn gone(proven: &[Table], there: &[Table]) -> Vec<String> {
+    let is_there = |table: &&Table| there.iter().any(|of| of.schema == table.schema && of.name == table.name);
+    let sees = |table: &&Table| there.iter().any(|of| of.schema == table.schema);
+    let gone = proven.iter().filter(|table| !is_there(table) && sees(table));
+    gone.take(NAMED).map(ToString::to_string).collect()
 }
 
 /// Whether clients may have written since the data were put into place. A server that was started again counts its

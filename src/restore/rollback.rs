@@ -116,7 +116,7 @@ async fn put_back(course: &mut Course<'_>) -> Result<(), StepError> {
     if !course.debt.place.has_room_beside() && !is_untouched(course).await? {
         let others = course.debt.others.clone();
         let found = positions::of(course, &others).await?;
-        if furthest(course, &found).is_err() {
+        if let Err(why) = furthest(course, &found) {
             let (stage, has) = match course.debt.reached {
                 Stage::Switching => {
                     (Stage::Switching, "has given its own up; to try again puts the restored ones into place")
@@ -125,7 +125,7 @@ async fn put_back(course: &mut Course<'_>) -> Result<(), StepError> {
             };
             course.debt.stage = stage;
             course.record().await?;
-            return Err(StepError::Failed(format!("no other replica holds old data, and {} {has}", leader.pod)));
+            return Err(StepError::Failed(format!("{}, and {} {has}", why.words(), leader.pod)));
         }
         if course.debt.opened {
             let lost = format!("is lost: {}", why_not_aside(course.debt.place.is_full));

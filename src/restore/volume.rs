@@ -47,6 +47,7 @@ fn spec(name: String, order: RefillOrder, data: DataVolume) -> RunnerSpec {
         store_claim: None,
         s3: None,
         scratch: None,
+        fresh_store: false,
         near: None,
         operator_secret: None,
         backup_secret: None,

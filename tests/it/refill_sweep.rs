@@ -324,10 +324,14 @@ fn a_switch_that_is_broken_off_anywhere_can_be_undone_where_the_old_data_were_se
 #[test]
 fn a_way_back_that_is_broken_off_anywhere_ends_well_the_second_time() {
     let back = |_: &Site| RefillAct::PutBack { history: Some(NEW.to_owned()) };
-    for make in &Site::every()[..3] {
-        broken_off(*make, &[Site::switch], back, |site, case| {
+    for make in Site::every() {
+        broken_off(make, &[Site::switch], back, |site, case| {
             site.must(&back(site));
-            assert_eq!(site.startable(), Some((OLD.to_owned(), true)), "{case}");
+            if site.place.has_room_beside() {
+                assert_eq!(site.startable(), Some((OLD.to_owned(), true)), "{case}");
+            } else {
+                assert_eq!((site.content().len(), site.data().is_dir()), (0, true), "{case}");
+            }
         });
     }
 }
@@ -377,14 +381,14 @@ fn a_filling_that_is_broken_off_anywhere_ends_well_the_second_time_and_starts_no
 #[test]
 fn a_lending_that_is_broken_off_anywhere_lends_all_or_nothing() {
     let elsewhere = tempfile::tempdir_in("/dev/shm").unwrap();
-    let target = elsewhere.path().join(".unfinished/restore_job/base");
+    let target = elsewhere.path().join(".restore_job/base");
     let lend = |site: &Site| RefillAct::Lend {
         source: site.source.clone(),
         target: target.to_str().unwrap().to_owned(),
         history: NEW.to_owned(),
     };
     for dies_at in 0.. {
-        drop(fs::remove_dir_all(elsewhere.path().join(".unfinished")));
+        drop(fs::remove_dir_all(elsewhere.path().join(".restore_job")));
         let site = Site::new("mysql", false);
         let before = site.content();
         let (outcome, effects) = site.act(&lend(&site), Some((dies_at, false)));

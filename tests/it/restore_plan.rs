@@ -122,7 +122,7 @@ fn a_statefulset_that_a_gitops_tool_keeps_is_not_stopped_before_somebody_paused_
 fn a_data_directory_at_the_root_of_its_volume_is_restored_by_copy_from_the_volume_of_backups() {
     let world = RestoreWorld::new(3).with(|state| state.has_siblings = false);
     let plan = planned(&world, &request(), |_| {}).unwrap();
-    assert_eq!(plan.debt.scratch, ScratchPlace::Store(".unfinished/restore_job".to_owned()));
+    assert_eq!(plan.debt.scratch, ScratchPlace::Store(".restore_job".to_owned()));
     assert_eq!(plan.proofs[0].data, None, "the live data directory is not even mounted");
 }
 
@@ -191,7 +191,7 @@ fn settled(
 
 #[test]
 fn a_backup_is_unpacked_on_the_volume_of_backups_where_there_is_no_room_beside_the_data() {
-    let on_store = ScratchPlace::Store(".unfinished/restore_job".to_owned());
+    let on_store = ScratchPlace::Store(".restore_job".to_owned());
     let plan = |free_bytes| {
         let world = RestoreWorld::new(3).with(|state| state.free_bytes = free_bytes);
         settled(&world, &request(), |_| {}).unwrap()
@@ -305,7 +305,7 @@ fn all_replicas_get_what_was_proven_where_the_volume_of_backups_can_be_mounted_b
     };
     let all = RestoreRequest { refill: Some(Refill::All), ..request() };
     let leader = RestoreRequest { refill: Some(Refill::Leader), ..request() };
-    assert_eq!(lent(&request(), shared).unwrap().debt.lent.as_deref(), Some(".unfinished/restore_job"));
+    assert_eq!(lent(&request(), shared).unwrap().debt.lent.as_deref(), Some(".restore_job"));
     assert_eq!(lent(&leader, shared).unwrap().debt.lent, None);
     assert_eq!(lent(&request(), |_| {}).unwrap().debt.lent, None);
     let error = lent(&all, |_| {}).unwrap_err();

@@ -42,6 +42,7 @@ fn run<R: DeserializeOwned>(world: &World, task: RunnerTask) -> Option<(R, usize
         store_claim: None,
         s3: None,
         scratch: None,
+        fresh_store: false,
         near: None,
         operator_secret: None,
         backup_secret: None,

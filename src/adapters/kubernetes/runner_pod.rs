@@ -51,7 +51,7 @@ pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec) ->
     let order = serde_json::to_string(&spec.order).expect("an order is plain strings and numbers");
     let group = server.run_as_group.or(server.fs_group).unwrap_or(USUAL_UID);
     // A fresh volume belongs to root.
-    let is_fresh = spec.scratch.is_some() || spec.near.is_some();
+    let is_fresh = spec.scratch.is_some() || spec.fresh_store;
     let fs_group = server.fs_group.or(is_fresh.then_some(group));
     let manifest = json!({
         "apiVersion": "v1",

@@ -10,7 +10,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, Params, Row, Value};
 use tokio::sync::Mutex;
 
-use super::rows::{self, quoted};
+use super::rows::{self, Count, quoted};
 use super::session::{Credentials, sql_error};
 use crate::adapters::server_logins::ServerLogin;
 use crate::model::rows::{Counted, Table, countable};
@@ -255,7 +255,9 @@ impl ProofSql for SocketSql {
                 break;
             }
             let rows = within(STATEMENT_LIMIT, what, rows::count(&mut connection, &schema, &name)).await?;
-            counted.extend(rows.map(|rows| Counted { schema, name, rows }));
+            if let Count::Rows(rows) = rows {
+                counted.push(Counted { schema, name, rows });
+            }
         }
         self.put_back(connection).await;
         Ok(counted)

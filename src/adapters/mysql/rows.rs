@@ -7,7 +7,7 @@ use mysql_async::prelude::Queryable;
 
 use super::session::{STATEMENT_LIMIT, SqlSession};
 use crate::model::rows::Table;
-use crate::ports::PortError;
+use crate::ports::{PortError, Reason};
 
 /// Neither a table that somebody alters nor one that takes long is waited for.
 pub(super) const QUICKLY: &str = "SET SESSION lock_wait_timeout = 5, SESSION max_statement_time = 10";
@@ -25,19 +25,32 @@ pub(super) async fn list(connection: &mut Conn) -> Result<Vec<Table>, mysql_asyn
     Ok(rows.into_iter().map(|(schema, name, about_rows)| Table { schema, name, about_rows }).collect())
 }
 
-/// What a server says of a table that is not allowed, gone, locked, too slow, changed meanwhile, or pushed aside by the
-/// cluster. Whatever else it says is a fault of the table.
-const NOT_NOW: [u16; 11] = [1044, 1045, 1047, 1142, 1143, 1146, 1205, 1213, 1317, 1412, 1969];
+/// What a server says of a table whose files are not as they should be: the storage engine fails, a key file or an index
+/// is broken, the tablespace is missing or cannot be read, the engine does not know it.
+const BROKEN: [u16; 9] = [1030, 1034, 1035, 1712, 1812, 1814, 1877, 1932, 1939];
 
-/// Counts the rows of a table; `None` where it cannot be read now.
-pub(super) async fn count(connection: &mut Conn, schema: &str, name: &str) -> Result<Option<u64>, mysql_async::Error> {
+/// What counting the rows of a table came to.
+pub(super) enum Count {
+    /// So many.
+    Rows(u64),
+    /// It cannot be read now: not allowed, gone, locked, too slow, or pushed aside by the cluster.
+    NotNow,
+    /// Its files are not as they should be.
+    Broken(String),
+}
+
+/// Counts the rows of a table.
+pub(super) async fn count(connection: &mut Conn, schema: &str, name: &str) -> Result<Count, mysql_async::Error> {
     let statement = format!("SELECT COUNT(*) FROM {}.{}", quoted(schema), quoted(name));
     match connection.query_first::<u64, _>(statement).await {
-        Err(mysql_async::Error::Server(error)) if NOT_NOW.contains(&error.code) => {
-            tracing::debug!(schema, name, %error, "rows are not counted");
-            Ok(None)
+        Err(mysql_async::Error::Server(error)) if BROKEN.contains(&error.code) => {
+            Ok(Count::Broken(format!("{schema}.{name}: ERROR {}: {}", error.code, error.message)))
         }
-        counted => counted,
+        Err(mysql_async::Error::Server(error)) => {
+            tracing::debug!(schema, name, %error, "rows are not counted");
+            Ok(Count::NotNow)
+        }
+        counted => Ok(counted?.map_or(Count::NotNow, Count::Rows)),
     }
 }
 
@@ -58,7 +71,7 @@ impl SqlSession {
     /// Counts the rows of each table; `None` for those that cannot be read, or not in time.
     ///
     /// # Errors
-    /// The connection is lost.
+    /// The connection is lost; or a table is broken: [`Reason::Malformed`].
     pub async fn count_rows(&mut self, tables: &[Table], limit: Duration) -> Result<Vec<Option<u64>>, PortError> {
         let (server, until) = (self.server.clone(), Instant::now() + limit);
         for setting in [QUICKLY, IN_STEP] {
@@ -67,11 +80,15 @@ impl SqlSession {
         }
         let mut counts = Vec::with_capacity(tables.len());
         for Table { schema, name, .. } in tables {
-            counts.push(if Instant::now() < until {
-                let count = count(&mut self.connection, schema, name);
-                Self::within(&server, "count rows", STATEMENT_LIMIT, count).await?
-            } else {
-                None
+            if Instant::now() >= until {
+                counts.push(None);
+                continue;
+            }
+            let count = count(&mut self.connection, schema, name);
+            counts.push(match Self::within(&server, "count rows", STATEMENT_LIMIT, count).await? {
+                Count::Rows(rows) => Some(rows),
+                Count::NotNow => None,
+                Count::Broken(why) => return Err(PortError::new(Reason::Malformed, "a table is broken").caused_by(why)),
             });
         }
         Ok(counts)

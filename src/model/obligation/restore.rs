@@ -24,6 +24,9 @@ pub struct RestoreDebt {
     pub stage: Stage,
     /// The replica that is started first and alone, with the restored data.
     pub leader: Replica,
+    /// The replica that was so at first, where another one has taken its place since: old data are on its volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_leader: Option<Replica>,
     /// The others, which get theirs from it.
     pub others: Vec<Replica>,
     /// What the StatefulSet asked for; of one that stood at 0, what it shall ask for.

@@ -34,6 +34,9 @@ const REDO: &str = "ib_logfile0";
 /// So many bytes are written before it is looked again how many are free.
 const UNLOOKED_BYTES: u64 = 64 << 20;
 
+/// What a file takes on a volume beside its bytes.
+const FILE_BYTES: u64 = 4096;
+
 /// How far it is, and whether it should end.
 pub(super) struct Pace<'a> {
     read: &'a AtomicU64,
@@ -278,6 +281,8 @@ impl Members for Target<'_> {
     type Error = Problem;
 
     fn begin(&mut self, path: &str, anew: bool) -> Result<(), Problem> {
+        // A file takes room also when nothing is in it.
+        self.look_at_room(FILE_BYTES)?;
         self.files.begin(path, anew).map_err(writing(path))
     }
 

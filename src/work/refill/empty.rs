@@ -26,6 +26,7 @@ impl Site<'_> {
     pub(super) fn take_out(&self, say: &dyn Fn(String)) -> Result<(), RefillError> {
         say(format!("emptying {}", self.volume.place(self.data())));
         if self.data().is_empty() {
+            self.mark_begun()?;
             self.clear(&[])?;
             return Ok(self.volume.make_durable("")?);
         }

@@ -10,6 +10,9 @@ use crate::ports::refill::Copying;
 /// written last.
 pub(super) const STATE_FILE: &str = "grastate.dat";
 
+/// Write-sets that others could ask for: nobody will.
+const CACHE_FILE: &str = "galera.cache";
+
 /// What is no part of the data but has to stay with the volume: the account of the image's own health
 /// check, which is only made where the first data are.
 const KEPT: [&str; 1] = [".my-healthcheck.cnf"];
@@ -111,8 +114,7 @@ impl Site<'_> {
         if let Err(error) = self.tidy_beside(true, true) {
             say(format!("something of an earlier restore is left behind: {error}"));
         }
-        self.volume.make(&self.begun(), None)?;
-        self.volume.make_durable("")?;
+        self.mark_begun()?;
         say(format!("removing the old data from {}", self.volume.place(self.data())));
         self.clear(&[BEGUN, KEPT[0]])?;
         say("copying the restored data into place".to_owned());
@@ -125,6 +127,15 @@ impl Site<'_> {
         self.volume.make_durable("")?;
         say("the restored data are in place".to_owned());
         Ok(())
+    }
+
+    /// Says that what is there is not whole any more. A volume without a byte left gets one by what a server makes anew.
+    pub(super) fn mark_begun(&self) -> Result<(), RefillError> {
+        if self.volume.make(&self.begun(), None).is_err() {
+            self.volume.remove(&self.in_data(CACHE_FILE))?;
+            self.volume.make(&self.begun(), None)?;
+        }
+        Ok(self.volume.make_durable("")?)
     }
 
     fn begun(&self) -> String {

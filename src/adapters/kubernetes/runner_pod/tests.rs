@@ -13,6 +13,7 @@ fn spec(name: &str, task: RunnerTask) -> RunnerSpec {
         store_claim: Some("store".to_owned()),
         s3: Some(S3Mounts { secret: Some("keys".to_owned()), ca_config_map: Some("ca".to_owned()) }),
         scratch: None,
+        fresh_store: false,
         near: None,
         operator_secret: Some("operator".to_owned()),
         backup_secret: Some("backup".to_owned()),
