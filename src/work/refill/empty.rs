@@ -66,7 +66,7 @@ impl Site<'_> {
     pub(super) fn clear(&self, but: &[&str]) -> Result<(), RefillError> {
         let stays = |name: &str| name == OF_THE_FILE_SYSTEM || but.contains(&name);
         let mut names: Vec<_> = self.volume.names(self.data())?.into_iter().filter(|name| !stays(name)).collect();
-        names.sort_by_key(|name| (name != STATE_FILE, name == LAST, name == BEGUN));
+        names.sort_by_key(|name| (name != STATE_FILE, name == BEGUN, name == LAST));
         for name in names {
             if self.stop.is_requested() {
                 return Err(RefillError::Stopped);
