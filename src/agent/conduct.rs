@@ -177,7 +177,8 @@ async fn carry_out(
         clock: &SystemClock,
         events: *events,
     };
-    let workload = KubernetesWorkload::new(client.clone(), &identity.namespace, &order.statefulset, *cluster);
+    let workload = KubernetesWorkload::new(client.clone(), &identity.namespace, &order.statefulset, *cluster)
+        .in_the_way_of(settings.flavour.clone());
     let context = Context {
         job: &identity.job,
         settings,
@@ -192,7 +193,7 @@ async fn carry_out(
             signal = stopped.signal() => Err(stopped_by(signal)),
         };
     }
-    under_lease(conductor, &context, stopped).await
+    Box::pin(under_lease(conductor, &context, stopped)).await
 }
 
 async fn under_lease(

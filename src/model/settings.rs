@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::bytes::of_quantity;
 use super::order::{Bootstrap, Depth, OnCorrupt, StoreName};
+use super::workload::Flavour;
 
 /// Where a setting was wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +72,8 @@ pub struct Settings {
     pub throttle: u32,
     /// Free bytes on the data volume below which a copy is given up.
     pub data_free_bytes: u64,
+    /// In which way the servers start; `None` where that is found out by itself.
+    pub flavour: Option<Flavour>,
     /// How servers are told who starts the cluster; `None` where that is known by itself.
     pub bootstrap: Option<Bootstrap>,
     /// Longest time for the cluster to stop when it is restored.
@@ -154,7 +157,7 @@ pub struct Key {
 const USUAL_CATALOGUE: &str = "{}-backup-hash";
 
 /// All keys, in the order they are documented.
-pub const KEYS: [Key; 36] = [
+pub const KEYS: [Key; 37] = [
     Key {
         name: "MARIADB_BACKUP_AGENT_IMAGE",
         default: concat!("ghcr.io/mariadb-backup/agent:", env!("CARGO_PKG_VERSION")),
@@ -272,6 +275,11 @@ pub const KEYS: [Key; 36] = [
         meaning: "free bytes on the data volume below which a copy is given up",
     },
     Key {
+        name: "MARIADB_BACKUP_FLAVOUR",
+        default: "auto",
+        meaning: "in which way the servers start: auto (found out by itself), plain, bitnami, or openstack-helm/CONFIGMAP",
+    },
+    Key {
         name: "MARIADB_BACKUP_BOOTSTRAP",
         default: "auto",
         meaning: "how a restore starts the cluster: auto (where that is known by itself) or grastate (safe_to_bootstrap)",
@@ -352,6 +360,13 @@ impl Settings {
             drain_timeout: texts.seconds("MARIADB_BACKUP_DRAIN_TIMEOUT")?,
             throttle: texts.number("MARIADB_BACKUP_THROTTLE", 0, u32::MAX)?,
             data_free_bytes: texts.bytes("MARIADB_BACKUP_DATA_FREE")?,
+            flavour: texts.parse(
+                "MARIADB_BACKUP_FLAVOUR",
+                "auto, plain, bitnami or openstack-helm/CONFIGMAP",
+                |text| {
+                    if text == "auto" { Some(None) } else { Flavour::parse(text).map(Some) }
+                },
+            )?,
             bootstrap: texts.choice(
                 "MARIADB_BACKUP_BOOTSTRAP",
                 "auto or grastate",
@@ -456,39 +471,4 @@ impl Texts<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn an_order_wins_over_the_cluster_which_wins_over_the_default() {
-        let stored = map(&[("MARIADB_BACKUPS_TO_KEEP", "3"), ("MARIADB_BACKUP_PVC", "elsewhere")]);
-        let settings = Settings::read("db", &stored, &map(&[("MARIADB_BACKUPS_TO_KEEP", "5")])).unwrap();
-        assert_eq!(settings.backups_to_keep, 5);
-        assert_eq!(settings.store_claim, "elsewhere");
-        assert_eq!(settings.hash_config_map, "db-backup-hash");
-        assert_eq!(settings.full_backup_cycle, Duration::from_hours(7 * 24));
-    }
-
-    #[test]
-    fn a_wrong_text_is_refused_with_its_key_and_what_was_expected() {
-        for (key, value) in [
-            ("MARIADB_BACKUP_REQUIRED_SPACE_RATIO", "-1"),
-            ("MARIADB_BACKUP_TIMEOUT", "6h"),
-            ("MARIADB_BACKUPS_TO_KEEP", "0"),
-            ("MARIADB_BACKUP_PVC", ""),
-        ] {
-            let error = Settings::read("db", &map(&[(key, value)]), &map(&[])).unwrap_err();
-            assert_eq!((error.key.as_str(), error.value.as_str()), (key, value));
-        }
-    }
-
-    #[test]
-    fn keys_nobody_reads_are_named() {
-        let stored = map(&[("MARIADB_BACKUP_TIMEOUT", "1"), ("MARIADB_BACKUP_TIMOUT", "1")]);
-        assert_eq!(Settings::unknown_keys(&stored), ["MARIADB_BACKUP_TIMOUT"]);
-    }
-}
+mod tests;

@@ -68,6 +68,19 @@ impl Flavour {
         }
     }
 
+    /// Reads what somebody says it is: `plain`, `bitnami`, or `openstack-helm/CONFIGMAP`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once('/') {
+            None if text == "plain" => Some(Self::Plain),
+            None if text == "bitnami" => Some(Self::Bitnami),
+            Some(("openstack-helm", name)) if !name.is_empty() => {
+                Some(Self::OpenstackHelm { state_config_map: name.to_owned() })
+            }
+            _ => None,
+        }
+    }
+
     /// The ConfigMap by which servers in the way of openstack-helm find out who starts the cluster.
     #[must_use]
     pub fn state_config_map(&self) -> Option<&str> {

@@ -88,6 +88,7 @@ pub(crate) fn of_restore_flags(flags: &RestoreSettingFlags) -> Result<BTreeMap<S
 
 fn restore(flags: &RestoreSettingFlags) -> Vec<Given> {
     vec![
+        Given::new("MARIADB_BACKUP_FLAVOUR", "--flavour", flags.flavour.clone()),
         Given::new("MARIADB_BACKUP_BOOTSTRAP", "--bootstrap", flags.bootstrap.clone()),
         Given::new("MARIADB_OPENSSL_KEK_SECRET", "--original-key-secret", flags.original_key_secret.clone()),
         Given::new("MARIADB_RESTORE_STOP_TIMEOUT", "--restore-stop-timeout", seconds(flags.restore_stop_timeout)),

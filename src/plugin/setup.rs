@@ -41,7 +41,9 @@ pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Scre
             Failure::new(ExitCode::Usage, "S3 is to be used, but no bucket is set").with_hint("add --s3-bucket NAME")
         );
     }
-    let state_config_map = if offline {
+    let state_config_map = if let Some(flavour) = &settings.flavour {
+        flavour.state_config_map().map(str::to_owned)
+    } else if offline {
         None
     } else {
         let connection = session.connection()?;

@@ -63,7 +63,8 @@ fn volumes(plan: &RestorePlan, observed: &Observed<'_>) -> Vec<VolumePlan> {
     };
     let plan_of = |replica: &Replica, what: String| {
         let size_bytes = observed.workload.claim_of(replica).and_then(|claim| claim.capacity_bytes);
-        VolumePlan { pod: replica.pod.clone(), claim: replica.claim.clone(), size_bytes, what }
+        let free_bytes = observed.look_at(&replica.pod).map(|look| look.free_bytes);
+        VolumePlan { pod: replica.pod.clone(), claim: replica.claim.clone(), size_bytes, free_bytes, what }
     };
     let other = |replica: &Replica| {
         let what = match &debt.lent {

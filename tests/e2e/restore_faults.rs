@@ -176,6 +176,17 @@ fn a_stateful_set_that_a_gitops_tool_keeps_is_refused_until_somebody_says_that_i
 }
 
 #[test]
+fn an_autoscaler_that_would_start_the_cluster_again_is_refused() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    cluster.kubectl(&["autoscale", "statefulset", "mariadb-server", "--min", "3", "--max", "5"]);
+    let refused = cluster.plugin(&["restore", &name, "--yes"]);
+    cluster.kubectl(&["delete", "horizontalpodautoscaler", "mariadb-server"]);
+    refused.ends_with(6).says("kubectl delete horizontalpodautoscaler mariadb-server");
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
 fn an_unknown_way_to_start_is_asked_for_and_not_guessed() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use crate::ground::{Cluster, ground, run, scratch_file, until};
-use crate::restores::{YoungerPassword, backed_up_and_lost, is_back, nothing_is_left, pods};
+use crate::restores::{
+    YoungerPassword, backed_up_and_lost, is_back, killed_in, nothing_is_left, ordered, pods, until_in,
+};
+use crate::run::{Signal, Who};
 
 /// Waits until every replica is a Synced member among that many.
 #[track_caller]
@@ -142,6 +145,26 @@ fn at_the_root_of_its_volume_restored_data_that_do_not_serve_are_undone_from_a_r
     let younger = YoungerPassword::new(&cluster);
     let against_advice = ["restore", &name, "--yes", "--ignore-logins", "--restore-start-timeout", "40s"];
     cluster.plugin(&against_advice).ends_with(14).says("the old cluster is back");
+    younger.the_old_cluster_is_back();
+}
+
+#[test]
+fn at_the_root_of_its_volume_a_restore_killed_while_the_data_are_copied_into_place_is_finished() {
+    let cluster = Cluster::new("shape-killed", &["--flavour", "mosk"]);
+    assert_eq!(killed_in(&cluster, "switching"), 0);
+    is_back(&cluster, 3);
+}
+
+#[test]
+fn at_the_root_of_its_volume_a_restore_killed_while_it_is_undone_is_undone_by_the_next() {
+    let cluster = Cluster::new("shape-killed-back", &["--flavour", "mosk"]);
+    let name = backed_up_and_lost(&cluster);
+    let younger = YoungerPassword::new(&cluster);
+    let run = ordered(&cluster, &name, &["--ignore-logins", "--restore-start-timeout", "20s"]);
+    until_in(&cluster, &run, &["rolling-back"]);
+    run.signal(Who::Conductor, "", Signal::Kill);
+    assert_eq!(run.end().code, 4);
+    cluster.plugin(&["recover"]).ends_with(14).says("the old cluster is back");
     younger.the_old_cluster_is_back();
 }
 

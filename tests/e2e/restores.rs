@@ -176,6 +176,21 @@ fn a_backup_that_is_damaged_is_refused_before_the_cluster_is_touched() {
 }
 
 #[test]
+fn a_backup_that_is_damaged_on_the_volume_is_restored_from_s3() {
+    let cluster = Cluster::with_data();
+    cluster.store_in("both");
+    let name = backed_up_and_lost(&cluster);
+    let stream = volume(&cluster).unwrap().join(format!("base/{name}/backup.mbstream.zst"));
+    flip_a_bit(&stream);
+    let ran = cluster.plugin(&["restore", &name, "--yes"]);
+    flip_a_bit(&stream);
+    ran.says("trying what lies in the other store").says("outage ");
+    cluster.healthy();
+    is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
 fn a_dry_run_tells_the_plan_and_changes_nothing_and_without_a_terminal_nothing_is_done_unasked() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
@@ -204,7 +219,7 @@ pub(crate) fn until_in(cluster: &Cluster, run: &Run<'_>, stages: &[&str]) {
 
 /// Kills a restore's conductor in that stage, then lets `recover` go on; returns how that ended.
 #[track_caller]
-fn killed_in(cluster: &Cluster, stage: &str) -> i32 {
+pub(crate) fn killed_in(cluster: &Cluster, stage: &str) -> i32 {
     killed_and(cluster, stage, |_| vec!["recover"])
 }
 

@@ -120,6 +120,7 @@ fn of_the_original(world: RestoreWorld) -> RestoreWorld {
 fn no_runner_that_does_not_end_its_work_leaves_anything_but_one_whole_cluster() {
     sweep_runners("siblings", || RestoreWorld::new(3));
     sweep_runners("no siblings", || without_siblings(RestoreWorld::new(3)));
+    sweep_runners("named", || RestoreWorld::new(3).with(|state| state.named_claim = true));
     sweep_runners("full", || full(RestoreWorld::new(3)));
     sweep_runners("sick, full", || sick(full(RestoreWorld::new(3))));
     sweep_runners("shared", || shared(RestoreWorld::new(3)));
@@ -213,6 +214,11 @@ fn a_backup_that_turns_out_too_large_for_the_volume_never_stops_the_cluster() {
     assert!(state.journal.iter().all(|effect| !effect.contains("scale")), "{:#?}", state.journal);
     assert!(state.pods.values().all(|server| server.serves.as_deref() == Some(OLD)));
     assert_eq!((state.obligation.is_none(), state.unfinished()), (true, vec![]));
+}
+
+#[test]
+fn no_single_fault_of_a_restore_that_is_unpacked_on_a_named_claim_does() {
+    sweep("named", || RestoreWorld::new(3).with(|state| state.named_claim = true));
 }
 
 #[test]

@@ -96,6 +96,8 @@ pub(crate) struct State {
     pub(crate) runner_fault: Option<(usize, RunnerFault)>,
     /// Somebody starts a pod in the middle of writing, so often.
     pub(crate) intruders: u32,
+    /// A claim that was named to unpack on.
+    pub(crate) named_claim: bool,
     /// What can still be written to each data volume, and what its data take.
     pub(crate) free_bytes: u64,
     pub(crate) data_bytes: u64,
@@ -166,6 +168,7 @@ impl RestoreWorld {
             runner_runs: 0,
             runner_fault: None,
             intruders: 0,
+            named_claim: false,
             free_bytes: 10 << 30,
             data_bytes: 1 << 30,
             has_siblings: true,
@@ -260,7 +263,8 @@ impl RestoreWorld {
 
     /// Restores as a conductor does; goes on with what a dead one left first.
     pub(crate) fn restore(&self, job: &str) -> Option<Result<RestoreReport, Failure>> {
-        self.restore_as(job, &request())
+        let scratch_claim = self.lock().named_claim.then(|| "spare".to_owned());
+        self.restore_as(job, &RestoreRequest { scratch_claim, ..request() })
     }
 
     /// The same, by a wish of its own.
@@ -471,8 +475,7 @@ impl State {
         if self.lent {
             found.push("what was lent is left".to_owned());
         }
-        // What is left on the volume of backups is swept there.
-        if self.proven.is_some_and(|n| n != volumes::ON_STORE) {
+        if self.proven.is_some() {
             found.push("what was unpacked is left".to_owned());
         }
         found

@@ -39,13 +39,21 @@ pub struct KubernetesWorkload<'a> {
     statefulset: String,
     /// Who looks at claims.
     cluster: &'a dyn Cluster,
+    /// In which way its servers start; found out where nobody says it.
+    flavour: Option<Flavour>,
 }
 
 impl<'a> KubernetesWorkload<'a> {
     /// The StatefulSet of that cluster.
     #[must_use]
     pub fn new(client: Client, namespace: &str, statefulset: &str, cluster: &'a dyn Cluster) -> Self {
-        Self { client, namespace: namespace.to_owned(), statefulset: statefulset.to_owned(), cluster }
+        Self { client, namespace: namespace.to_owned(), statefulset: statefulset.to_owned(), cluster, flavour: None }
+    }
+
+    /// The same, with what somebody says of the way in which its servers start.
+    #[must_use]
+    pub fn in_the_way_of(self, flavour: Option<Flavour>) -> Self {
+        Self { flavour, ..self }
     }
 
     fn api<K>(&self) -> Api<K>
@@ -205,7 +213,7 @@ impl WorkloadControl for KubernetesWorkload<'_> {
         let set = self.statefulset().await?;
         let (scale, template) = (view::scale(&set), view::claim_template(&set)?);
         let replicas = self.replicas(scale, &template, if_stopped).await?;
-        let flavour = view::flavour(&set);
+        let flavour = self.flavour.clone().unwrap_or_else(|| view::flavour(&set));
         let lost = self.lost(&replicas).await?;
         Ok(Workload {
             scale,

@@ -71,6 +71,9 @@ pub struct VolumePlan {
     /// Its size in bytes, where Kubernetes says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
+    /// Bytes that can be written to it now, where it was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_bytes: Option<u64>,
     /// What becomes of it, in words.
     pub what: String,
 }

@@ -76,6 +76,10 @@ pub(crate) struct SettingFlags {
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Restore")]
 pub(crate) struct RestoreSettingFlags {
+    /// In which way the servers start, where that is not found out by itself or found out wrongly: auto, plain, bitnami,
+    /// or openstack-helm/CONFIGMAP
+    #[arg(long, value_name = "WAY")]
+    pub(crate) flavour: Option<String>,
     /// How servers are told to start the cluster; auto: where that is known by itself; grastate: their
     /// start script goes by `safe_to_bootstrap` in grastate.dat
     #[arg(long, value_name = "HOW", value_parser = ["auto", "grastate"])]

@@ -28,7 +28,10 @@ pub(crate) fn lines(preview: &RestorePreview) -> Vec<String> {
     lines.push(format!("First:     {} ({}; {} flavour)", preview.leader, preview.leader_because, preview.flavour));
     for (n, volume) in preview.volumes.iter().enumerate() {
         let head = if n == 0 { "Volumes:   " } else { "           " };
-        let size = volume.size_bytes.map(|bytes| format!(" ({})", bytes::human(bytes))).unwrap_or_default();
+        let size = volume.size_bytes.map(bytes::human);
+        let free = volume.free_bytes.map(|free| format!("{} free", bytes::human(free)));
+        let room: Vec<_> = size.into_iter().chain(free).collect();
+        let size = if room.is_empty() { String::new() } else { format!(" ({})", room.join(", ")) };
         lines.push(format!("{head}{}{size} {}", volume.claim, volume.what));
     }
     for (n, step) in preview.steps.iter().enumerate() {
@@ -127,6 +130,7 @@ mod tests {
             pod: format!("db-{n}"),
             claim: format!("data-db-{n}"),
             size_bytes: (n < 2).then_some(50 << 30),
+            free_bytes: (n > 1).then_some(9 << 30),
             what: what.to_owned(),
         };
         RestorePreview {
@@ -167,7 +171,7 @@ mod tests {
                    2026-01-01_00-00-00/2026-01-02_00-00-00 from local
         Unpacked:  on the volume of db-2, beside its data: 3GiB of 9GiB free
         First:     db-2 (it was asked for; plain flavour)
-        Volumes:   data-db-2 gets the restored data
+        Volumes:   data-db-2 (9GiB free) gets the restored data
                    data-db-0 (50GiB) is emptied
         Steps:     1. boot it
                    2. stop

@@ -26,7 +26,7 @@ use crate::work::xbstream::{Checker, Contents, Members, StreamError};
 use crate::work::{frames, gzip};
 
 /// More threads than this outrun the one that writes, and only take memory: 8 MiB each.
-const MOST_WORKERS: usize = 4;
+const MOST_WORKERS: usize = 8;
 
 /// The member of a stream with the redo.
 const REDO: &str = "ib_logfile0";
