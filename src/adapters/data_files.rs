@@ -162,6 +162,15 @@ impl DataFiles for VolumeFiles {
         remove_tree(&path).map_err(|(place, error)| failed("remove", &place, error))
     }
 
+    fn set_mode_like(&self, directory: &str, like: &str) -> Result<(), PortError> {
+        let (path, like) = (self.path(directory), self.path(like));
+        let set = || match if_there(fs::metadata(&like))? {
+            Some(like) => fs::set_permissions(&path, Permissions::from_mode(like.mode() & 0o7777)),
+            None => Ok(()),
+        };
+        set().map_err(|error| failed("set the mode of", &path, error))
+    }
+
     fn copy_file(&self, from: &str, to: &str) -> Result<(), PortError> {
         let (from, to) = (self.path(from), self.path(to));
         fs::copy(&from, &to).map(drop).map_err(|error| failed("copy", &from, error))

@@ -56,6 +56,9 @@ pub trait DataFiles: Send + Sync {
     /// Makes a directory and those above it, with the mode of another one where that is there.
     fn make(&self, directory: &str, like: Option<&str>) -> Result<(), PortError>;
 
+    /// Gives a directory the mode of another one, where that is there.
+    fn set_mode_like(&self, directory: &str, like: &str) -> Result<(), PortError>;
+
     /// Gives something another name; `false`, and nothing done, when that is on another file system.
     fn rename(&self, from: &str, to: &str) -> Result<bool, PortError>;
 

@@ -5,7 +5,8 @@
 //! restored ones, and the same order once more, or the one to undo it, ends as if nothing had happened.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -74,6 +75,9 @@ impl DataFiles for Mortal {
     fn make(&self, directory: &str, like: Option<&str>) -> Result<(), PortError> {
         self.effect(|| self.files.make(directory, like))
     }
+    fn set_mode_like(&self, directory: &str, like: &str) -> Result<(), PortError> {
+        self.effect(|| self.files.set_mode_like(directory, like))
+    }
     fn rename(&self, from: &str, to: &str) -> Result<bool, PortError> {
         self.effect(|| self.files.rename(from, to))
     }
@@ -130,6 +134,13 @@ fn state(uuid: &str, seqno: i64) -> String {
     SavedState { uuid: uuid.to_owned(), seqno, safe_to_bootstrap: false }.to_string()
 }
 
+/// As Kubernetes makes a directory in a volume for a group.
+const MODE: u32 = 0o2775;
+
+fn mode_of(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
 fn fill(data: &Path, uuid: &str) {
     fs::create_dir_all(data.join("mysql")).unwrap();
     fs::create_dir_all(data.join("shop")).unwrap();
@@ -145,6 +156,7 @@ impl Site {
         let root = volume.path().to_owned();
         let data = root.join(directory);
         fill(&data, OLD);
+        fs::set_permissions(&data, Permissions::from_mode(MODE)).unwrap();
         fs::create_dir(root.join("lost+found")).unwrap();
         fs::write(data.join(".my-healthcheck.cnf"), "probe").unwrap();
         fs::write(data.join("galera.cache"), OLD).unwrap();
@@ -291,6 +303,7 @@ fn restored(site: &Site, case: &str) {
     assert!(!site.data().join("galera.cache").exists(), "{case}: old write-sets could come back");
     assert_eq!(fs::read_to_string(site.data().join(".my-healthcheck.cnf")).unwrap(), "probe", "{case}");
     assert!(site.root.join("lost+found").exists(), "{case}");
+    assert_eq!(mode_of(&site.data()), MODE, "{case}: a state transfer by rsync would set it where it may not");
 }
 
 #[test]

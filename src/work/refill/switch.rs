@@ -81,7 +81,9 @@ impl Site<'_> {
     fn put_in_place(&self, ready: &str, say: &dyn Fn(String)) -> Result<(), RefillError> {
         self.keep_what_stays(ready)?;
         let old = self.set_aside();
-        if self.volume.exists(&old)? {
+        let is_aside = self.volume.exists(&old)?;
+        self.keep_mode(ready, if is_aside { &old } else { self.data() }, say);
+        if is_aside {
             // A dead try came as far as this: what is in place is not old data any more.
             self.volume.remove(self.data())?;
         } else if self.volume.exists(self.data())? {
@@ -92,6 +94,14 @@ impl Site<'_> {
         self.volume.make_durable("")?;
         say("the restored data are in place".to_owned());
         Ok(())
+    }
+
+    /// A state transfer by rsync gives the joiner's directory the donor's mode, and it may not where that is not its own: a
+    /// replica that comes later would never join one that has another mode than before.
+    fn keep_mode(&self, ready: &str, like: &str, say: &dyn Fn(String)) {
+        if let Err(error) = self.volume.set_mode_like(ready, like) {
+            say(format!("{} keeps its own mode: {error}", self.volume.place(ready)));
+        }
     }
 
     fn keep_what_stays(&self, ready: &str) -> Result<(), RefillError> {
