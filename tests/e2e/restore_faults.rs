@@ -182,7 +182,7 @@ fn an_autoscaler_that_would_start_the_cluster_again_is_refused() {
     cluster.kubectl(&["autoscale", "statefulset", "mariadb-server", "--min", "3", "--max", "5"]);
     let refused = cluster.plugin(&["restore", &name, "--yes"]);
     cluster.kubectl(&["delete", "horizontalpodautoscaler", "mariadb-server"]);
-    refused.ends_with(6).says("kubectl delete horizontalpodautoscaler mariadb-server");
+    refused.ends_with(6).says("delete horizontalpodautoscaler mariadb-server");
     nothing_is_left(&cluster, 3);
 }
 
