@@ -27,6 +27,24 @@ fn the_help_of_every_command() {
     }
 }
 
+/// The command that these words lead to.
+fn command(words: &[String]) -> clap::Command {
+    words.iter().fold(command_line(), |command, word| command.find_subcommand(word).unwrap().clone())
+}
+
+#[test]
+fn what_a_help_ends_with_is_shown_line_by_line_on_80_columns_so_that_its_examples_can_be_pasted() {
+    for words in commands(&command_line(), &[]) {
+        let Some(after) = command(&words).get_after_help().map(ToString::to_string) else { continue };
+        for line in after.lines() {
+            assert!(line.chars().count() <= 78, "{words:?}: {line}");
+        }
+        let arguments: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        let shown = plugin(&arguments, "");
+        assert!(shown.contains(&format!("\n{after}\n")), "{words:?}: {shown}");
+    }
+}
+
 #[test]
 fn a_command_line_that_makes_no_sense_ends_with_2() {
     let lines: [&[&str]; 31] = [

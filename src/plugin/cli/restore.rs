@@ -14,11 +14,14 @@ Examples:
   # The plan is shown, and done once the cluster's name is typed
   kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db
 
-  # Into another cluster, whose data are lost; from another namespace only S3 can be read
-  kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db --statefulset mariadb-server --to staging/mariadb-server
+  # Into another cluster, whose data are lost; from another namespace only S3
+  # can be read
+  kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db \\
+    --statefulset mariadb-server --to staging/mariadb-server
 
   # From S3, in a script; the old data stay on the first replica's volume
-  kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db --store s3 --keep-old-data --yes";
+  kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db --store s3 \\
+    --keep-old-data --yes";
 
 /// Flags of `restore`.
 #[derive(Debug, Args)]
