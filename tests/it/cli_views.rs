@@ -29,7 +29,12 @@ pub(crate) fn in_namespace(mut object: Value, namespace: &str) -> Value {
 
 /// Two clusters in two namespaces: one with backups, one that was never backed up.
 pub(crate) fn two_clusters() -> Api {
-    Api::start(|path| match path {
+    Api::start(of_two_clusters)
+}
+
+/// What is answered where they are.
+pub(crate) fn of_two_clusters(path: &str) -> Answer {
+    match path {
         "/apis/apps/v1/statefulsets" | "/apis/apps/v1/namespaces/db/statefulsets" => {
             let sets = [in_namespace(galera("one"), "db"), in_namespace(galera("two"), "shop")];
             let here = if path.contains("/db/") { &sets[..1] } else { &sets[..] };
@@ -49,7 +54,7 @@ pub(crate) fn two_clusters() -> Api {
             Answer::ok(&json!({"metadata": {}, "items": []}))
         }
         _ => Answer::status(404, "not found"),
-    })
+    }
 }
 
 pub(crate) fn set(name: &str, replicas: u32) -> Value {
