@@ -213,6 +213,10 @@ fn colour_is_shown_on_a_terminal_and_taken_away_by_no_color() {
     insta::assert_snapshot!(shown.join("\n\n"));
     for command in [&["create", "--no-such-flag"][..], &["list", "--help"]] {
         assert!(seen(&[], command).contains("{1"), "{command:?} is not coloured");
-        assert!(!seen(&[("NO_COLOR", "1")], command).contains('\x1b'), "{command:?}");
+        assert!(!seen(&[("NO_COLOR", "1")], command).contains("{1"), "{command:?}");
+        for never in [&["--color", "never"][..], &["--color=never"]] {
+            let shown = seen(&[], &[command, never].concat());
+            assert!(!shown.contains("{1"), "{command:?} {never:?}: {shown}");
+        }
     }
 }
