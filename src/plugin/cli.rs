@@ -11,6 +11,7 @@ mod output;
 mod restore;
 mod run;
 mod schedule;
+mod selector;
 mod settings;
 mod shared;
 mod store;

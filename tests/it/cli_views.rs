@@ -115,6 +115,7 @@ fn where_there_is_no_cluster_it_is_said_and_is_no_error() {
         "/apis/apps/v1/statefulsets" | "/apis/apps/v1/namespaces/db/statefulsets" | "/api/v1/configmaps" => {
             Answer::ok(&json!({"metadata": {}, "items": []}))
         }
+        "/api/v1/namespaces/db" => Answer::ok(&json!({"metadata": {"name": "db"}})),
         _ => Answer::status(404, "not found"),
     });
     let lines: [&[&str]; 3] = [&["list", "-A"], &["list", "-l", "app=one"], &["status", "-A", "-l", "app=one"]];
@@ -131,6 +132,7 @@ fn schedules_of_all_namespaces_are_listed_in_every_form_that_kubectl_knows() {
     let of_two = [cron_job("shop", "nightly", "two"), cron_job("db", "weekly", "one"), cron_job("db", "odd", "other")];
     let server = Api::start(move |path| match path {
         "/apis/batch/v1/cronjobs" => Answer::ok(&json!({"metadata": {}, "items": of_two})),
+        "/api/v1/namespaces/db" => Answer::ok(&json!({"metadata": {"name": "db"}})),
         "/apis/batch/v1/namespaces/db/cronjobs" => Answer::ok(&json!({"metadata": {}, "items": of_two[1..]})),
         "/apis/apps/v1/statefulsets" => {
             let sets = [in_namespace(galera("one"), "db"), in_namespace(galera("two"), "shop")];

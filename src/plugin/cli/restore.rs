@@ -35,7 +35,7 @@ pub(crate) struct RestoreFlags {
     #[arg(long, value_name = "NAME")]
     pub(crate) statefulset: Option<String>,
     /// Restore it into this StatefulSet instead of the one it was made of
-    #[arg(long, value_name = "[NAMESPACE/]NAME")]
+    #[arg(long, value_name = "[NAMESPACE/]NAME", value_parser = cluster)]
     pub(crate) to: Option<String>,
     /// Take it from this store; from local where it lies there when not given
     #[arg(long, value_enum, value_name = "STORE")]
@@ -78,6 +78,15 @@ pub(crate) struct RestoreFlags {
     pub(crate) run: RunFlags,
     #[command(flatten)]
     pub(crate) settings: RestoreSettingFlags,
+}
+
+/// Takes a StatefulSet, with its namespace or without.
+fn cluster(text: &str) -> Result<String, String> {
+    let (namespace, name) = text.split_once('/').unwrap_or(("here", text));
+    if namespace.is_empty() || name.is_empty() || name.contains('/') {
+        return Err("a cluster is named such as mariadb-server, or staging/mariadb-server".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Which replicas get the proven copy itself.
