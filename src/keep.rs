@@ -140,9 +140,11 @@ impl Explain for KeepError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoSuchBackup(_) => Some("see kubectl mariadb-backup list".to_owned()),
+            Self::NoSuchBackup(_) => Some("to see which there are: kubectl mariadb-backup list".to_owned()),
             Self::LastGood(_) => Some("take another one first: kubectl mariadb-backup create".to_owned()),
-            Self::OneStore(_) => Some("set MARIADB_BACKUP_STORE to both, see kubectl mariadb-backup setup".to_owned()),
+            Self::OneStore(_) => {
+                Some("to use both: kubectl mariadb-backup setup --store both --s3-bucket NAME".to_owned())
+            }
             Self::Undone { .. } | Self::Enter(_) => Some("the same command again does what is left".to_owned()),
             Self::Runner(failure) => failure.hint.clone(),
             Self::Bury(error) => error.hint(),

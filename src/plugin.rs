@@ -44,7 +44,7 @@ use std::ffi::OsString;
 use std::io::{BufRead, Write};
 
 use clap::error::{ContextKind, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, ValueEnum};
 
 use crate::exit_code::ExitCode;
 use crate::model::outcome::Failure;
@@ -87,6 +87,7 @@ pub fn run(environment: Environment) -> ExitCode {
         drop(stdout.write_all(complete::answer(&words, variables).as_bytes()));
         return ExitCode::Done;
     }
+    let color = asked_color(&arguments);
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(mut error) => {
@@ -104,7 +105,7 @@ pub fn run(environment: Environment) -> ExitCode {
             } else {
                 (&mut stderr, environment.stderr_is_terminal)
             };
-            let style = style(cli::Color::Auto, coloured, &variables);
+            let style = style(color, coloured, &variables);
             let text = if style.is_coloured() { text.ansi().to_string() } else { text.to_string() };
             // Nobody is left to be told that help could not be shown.
             drop(out.write_all(text.as_bytes()));
@@ -132,6 +133,18 @@ pub fn command_line() -> clap::Command {
 fn style(color: cli::Color, is_terminal: bool, variables: &BTreeMap<String, String>) -> Style {
     let variable = |name: &str| variables.get(name).map(String::as_str);
     Style::decide(color.into(), is_terminal, variable("TERM"), variable("NO_COLOR"))
+}
+
+/// The colour that is asked for on a line that may not be understood.
+fn asked_color(arguments: &[OsString]) -> cli::Color {
+    let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).take_while(|word| word != "--").collect();
+    let value = |at: usize| match words[at].strip_prefix("--color=") {
+        Some(value) => Some(value),
+        None if words[at] == "--color" => words.get(at + 1).map(AsRef::as_ref),
+        None => None,
+    };
+    let asked = (0..words.len()).filter_map(value).find_map(|value| cli::Color::from_str(value, false).ok());
+    asked.unwrap_or(cli::Color::Auto)
 }
 
 fn filter(level: u8) -> &'static str {

@@ -64,7 +64,7 @@ impl Explain for ChainError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NoSuchBackup(_) | Self::Broken { .. } => "see kubectl mariadb-backup list",
+            Self::NoSuchBackup(_) | Self::Broken { .. } => "to see which there are: kubectl mariadb-backup list",
             Self::NotThere { .. } => {
                 "the store it lies in was not asked for with --store, or is not used now: kubectl mariadb-backup list -o wide"
             }

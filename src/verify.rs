@@ -92,8 +92,8 @@ impl Explain for VerifyError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoSuchBackup(_) | Self::NotThere(_) => Some("see kubectl mariadb-backup list".to_owned()),
-            Self::NoSuchStore(_) => Some("leave --store out, or see kubectl mariadb-backup setup".to_owned()),
+            Self::NoSuchBackup(_) | Self::NotThere(_) => Some("to see which there are: kubectl mariadb-backup list".to_owned()),
+            Self::NoSuchStore(_) => Some("leave --store out, or use it: kubectl mariadb-backup setup --store both --s3-bucket NAME".to_owned()),
             Self::Damaged { .. } => Some("where one store has it whole: kubectl mariadb-backup sync; else take a new one: kubectl mariadb-backup create --on-corrupt=quarantine".to_owned()),
             Self::Runner(failure) => failure.hint.clone(),
             Self::Enter(error) => error.hint(),

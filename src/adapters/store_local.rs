@@ -110,7 +110,7 @@ fn failed(what: &str, path: &Path, error: io::Error) -> PortError {
     };
     let made = PortError::new(reason, format!("cannot {what} {}", path.display())).caused_by(error);
     match reason {
-        Reason::NoSpace => made.with_hint("keep fewer: kubectl mariadb-backup prune --keep NUMBER --dry-run says what would go; or give the store's claim more room"),
+        Reason::NoSpace => made.with_hint("give the store's claim more room, or keep fewer; to see what would go: kubectl mariadb-backup prune --keep NUMBER --dry-run"),
         Reason::Forbidden => {
             made.with_hint("let the user of the runner write to the store (fsGroup), and mount it writable")
         }

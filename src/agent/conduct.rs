@@ -316,7 +316,7 @@ fn not_understood() -> Failure {
     let version = env!("CARGO_PKG_VERSION");
     let what = format!("the agent of version {version} does not understand its order, which another version wrote");
     Failure::new(ExitCode::Usage, what).with_hint(
-        "to compare: kubectl mariadb-backup version; to give the cluster another agent: kubectl mariadb-backup setup --agent-image IMAGE; and once more for each schedule: kubectl mariadb-backup schedule create NAME --schedule CRON",
+        "to compare: kubectl mariadb-backup version; to give the cluster another agent, with the commands for its schedules: kubectl mariadb-backup setup --agent-image IMAGE",
     )
 }
 

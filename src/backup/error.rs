@@ -83,12 +83,12 @@ impl Explain for Refusal {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Unhealthy(_) | Self::NoReplica => {
-                "nothing was changed; look at the pods with kubectl get pods, and try again when every replica is Synced"
+                "nothing was changed; try again when every replica is Synced; to see the pods: kubectl get pods"
             }
             Self::NoSuchReplica { .. } => "leave --replica out to have one chosen",
             Self::StoreElsewhere { .. } => "leave --replica out to have the replica beside the volume chosen",
             Self::StoreBesideNone { .. } | Self::StoreUnusable { .. } => {
-                "name another claim with --store-claim, or make one with kubectl mariadb-backup setup"
+                "name another claim with --store-claim, or make one: kubectl mariadb-backup setup"
             }
             Self::DataVolumeExclusive { .. } => "only ReadWriteOnce and ReadWriteMany data volumes can be backed up",
             Self::TargetUnusable { .. } => "name another replica with --replica",

@@ -98,7 +98,10 @@ fn tell_hurt(hurt: &[&Judged], ports: &ConductorPorts<'_>) {
         warn(format!("backup {backup} is damaged in one store ({what}): {next}"));
     }
     if hurt.len() > NAMED {
-        warn(format!("{} more backups are damaged in one store; see kubectl mariadb-backup list", hurt.len() - NAMED));
+        warn(format!(
+            "{} more backups are damaged in one store; to see which: kubectl mariadb-backup list",
+            hurt.len() - NAMED
+        ));
     }
 }
 

@@ -102,6 +102,12 @@ impl Cron {
         })))
     }
 
+    /// Whether there is no day on which it fits, such as the 31st of February. Kubernetes takes it all the same.
+    #[must_use]
+    pub fn never_comes(&self) -> bool {
+        matches!(self, Self::Fields(fields) if fields.never_comes())
+    }
+
     /// Returns the first time after `after` at which it fits; `None` when there is none that can be told.
     #[must_use]
     pub fn next(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
@@ -125,7 +131,18 @@ impl Cron {
     }
 }
 
+/// The most days that a month has.
+const LENGTHS: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
 impl Fields {
+    /// Whether no month that fits has a day that fits, and no day of the week makes up for it.
+    fn never_comes(&self) -> bool {
+        let fits = |bits: u64, value: u32| bits >> value & 1 == 1;
+        let has_a_day = |length: u32| (1..=length).any(|day| fits(self.days, day));
+        let has_any = (1..).zip(LENGTHS).any(|(month, length)| fits(self.months, month) && has_a_day(length));
+        self.any_day && !has_any
+    }
+
     fn fits_day(&self, date: Date) -> bool {
         let has = |bits: u64, value: i8| u32::try_from(value).is_ok_and(|value| bits >> value & 1 == 1);
         let of_month = has(self.days, date.day());

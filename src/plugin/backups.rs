@@ -46,6 +46,9 @@ fn one(wanted: &str, there: &[BackupId]) -> Result<BackupId, Failure> {
     if let Some(id) = there.iter().find(is_meant) {
         return Ok(id.clone());
     }
+    if wanted.is_empty() {
+        return Err(Failure::new(ExitCode::Usage, "no backup is named: its name is empty"));
+    }
     let failure = Failure::new(ExitCode::NotFound, format!("there is no backup {wanted} in the catalogue"));
     if wanted.parse::<BackupName>().is_ok() {
         // Another moment is another state of the data, and no slip of the pen: none is offered.

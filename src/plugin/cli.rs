@@ -11,6 +11,7 @@ mod output;
 mod restore;
 mod run;
 mod schedule;
+mod selector;
 mod settings;
 mod shared;
 mod store;
@@ -38,7 +39,8 @@ Examples:
   kubectl mariadb-backup create -n db --type incremental
 
   # Take one every night
-  kubectl mariadb-backup schedule create nightly -n db --schedule \"30 2 * * *\"
+  kubectl mariadb-backup schedule create nightly -n db \\
+    --schedule \"30 2 * * *\"
 
   # Show the backups, and read every byte of them
   kubectl mariadb-backup list -n db
@@ -50,10 +52,11 @@ Examples:
   # How is the cluster, and is anything owed to it
   kubectl mariadb-backup status -n db
 
-Exit codes: 0 done, 1 error, 2 usage, 3 done with warnings, 4 failed in the cluster,
-5 still running when the wait ran out, 6 unhealthy or refused, 10 no such backup or store,
-11 locked by another run, 12 credentials, 13 verification failed,
-14 restore rolled back, 15 restore needs a person, 130 interrupted.";
+Exit codes: 0 done, 1 error, 2 usage, 3 done with warnings, 4 failed in the
+cluster, 5 still running when the wait ran out, 6 unhealthy or refused,
+10 no such backup or store, 11 locked by another run, 12 credentials,
+13 verification failed, 14 restore rolled back, 15 restore needs a person,
+130 interrupted.";
 
 /// Back up MariaDB Galera clusters on Kubernetes physically, and prove it
 #[derive(Debug, Parser)]

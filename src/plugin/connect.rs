@@ -232,13 +232,14 @@ impl Session {
         written(own.into_iter()) + &self.server_flags() + &written(who.into_iter().chain(groups))
     }
 
-    /// Those of them by which somebody else reaches the same server: not those that say who asks it, nor a
-    /// kubeconfig that is this user's own, nor names that mean something in that one only.
+    /// Those of them by which somebody else reaches the same server: not those that say who asks it, nor files
+    /// of this user's own, nor names that mean something in their kubeconfig only. Nor is anybody told to trust a
+    /// server unseen because this user does.
     pub(crate) fn flags_of_others(&self) -> String {
         let flags = &self.flags;
         let is_own = flags.kubeconfig.is_some();
         let shared = [("--context", flags.context.clone()), ("--cluster", flags.cluster.clone())];
-        written(shared.into_iter().filter(|_| !is_own)) + &self.server_flags()
+        written(shared.into_iter().filter(|_| !is_own).chain(self.server_names()))
     }
 
     /// The server, where the flags for others do not lead there by themselves.
@@ -248,15 +249,16 @@ impl Session {
         self.connection.get().filter(|_| is_hidden).map(|connection| connection.target.server.as_str())
     }
 
-    /// The server, where flags say it.
+    /// The server's names, where flags say them.
+    fn server_names(&self) -> [(&'static str, Option<String>); 2] {
+        [("--server", self.flags.server.clone()), ("--tls-server-name", self.flags.tls_server_name.clone())]
+    }
+
+    /// The server, where flags say it, and how far it is trusted.
     fn server_flags(&self) -> String {
         let flags = &self.flags;
-        let given = [
-            ("--server", flags.server.clone()),
-            ("--tls-server-name", flags.tls_server_name.clone()),
-            ("--certificate-authority", path(flags.certificate_authority.as_deref())),
-        ];
-        let text = written(given.into_iter());
+        let trusted = ("--certificate-authority", path(flags.certificate_authority.as_deref()));
+        let text = written(self.server_names().into_iter().chain([trusted]));
         if flags.insecure_skip_tls_verify { format!("{text} --insecure-skip-tls-verify") } else { text }
     }
 }
@@ -271,7 +273,7 @@ fn written(flags: impl Iterator<Item = (&'static str, Option<String>)>) -> Strin
 }
 
 /// Quotes a word for a shell where it needs that.
-pub(super) fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+=,".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
@@ -290,6 +292,8 @@ mod tests {
             context: Some("far".to_owned()),
             server: Some("https://s".to_owned()),
             as_user: Some("alice".to_owned()),
+            certificate_authority: Some("mine.crt".into()),
+            insecure_skip_tls_verify: true,
             ..ConnectionFlags::default()
         };
         let shared = Session::new(flags.clone(), BTreeMap::new());
@@ -297,7 +301,11 @@ mod tests {
         let own = ConnectionFlags { kubeconfig: Some("mine".into()), ..flags };
         let own = Session::new(own, BTreeMap::new());
         assert_eq!(own.flags_of_others(), " --server https://s");
-        assert_eq!(own.reached("kubectl x"), "kubectl --kubeconfig mine --context far --server https://s --as alice x");
+        assert_eq!(
+            own.reached("kubectl x"),
+            "kubectl --kubeconfig mine --context far --server https://s --certificate-authority mine.crt \
+             --insecure-skip-tls-verify --as alice x"
+        );
     }
 
     #[test]

@@ -75,6 +75,12 @@ pub(crate) async fn clusters(
     let within = Some(namespace.as_str()).filter(|_| !scope.all_namespaces);
     let found = finder::clusters(connection.client.clone(), within, scope.selector.as_deref()).await;
     let mut found = Clusters { places: found.map_err(|error| session.failure(&error))?, gap: None };
+    if found.places.is_empty()
+        && within.is_some()
+        && let Some(failure) = named_in_vain(session, None).await
+    {
+        return Err(failure);
+    }
     if scope.all_namespaces && scope.selector.is_none() {
         match finder::remains(connection.client.clone()).await {
             Ok(gone) => found.places.extend(gone),
@@ -87,6 +93,25 @@ pub(crate) async fn clusters(
     Ok(found)
 }
 
+/// The namespace, or the cluster in it, that was named and is not there, as far as that may be known.
+///
+/// Kubernetes answers a search there with nothing, as it does where there is nothing: who asks where something was
+/// found asks for no purpose.
+pub(crate) async fn named_in_vain(session: &Session, statefulset: Option<&str>) -> Option<Failure> {
+    let connection = session.connection().ok()?;
+    let namespace = &connection.target.namespace;
+    let finder = Finder::new(connection.client.clone(), namespace);
+    if let Ok(Some(false)) = finder.namespace_exists().await {
+        return Some(session.reachable(no_namespace(namespace)));
+    }
+    let name = statefulset?;
+    if finder.exists(name).await.ok()? {
+        return None;
+    }
+    let there = finder.all().await.ok()?;
+    choose(&there.all, Some(name), namespace).err().map(|failure| session.reachable(failure))
+}
+
 /// Says that a search for clusters has found none.
 pub(crate) fn none_found(session: &Session, scope: &ScopeFlags) -> Result<String, Failure> {
     let place = if scope.all_namespaces { String::new() } else { format!(" in {} namespace", session.namespace()?) };
@@ -96,7 +121,7 @@ pub(crate) fn none_found(session: &Session, scope: &ScopeFlags) -> Result<String
 
 fn no_namespace(namespace: &str) -> Failure {
     Failure::new(ExitCode::Error, format!("there is no namespace {namespace}"))
-        .with_hint("kubectl get namespaces; then give -n NAMESPACE")
+        .with_hint("to see which there are: kubectl get namespaces")
 }
 
 /// Chooses among the StatefulSets of a namespace.

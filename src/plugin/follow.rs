@@ -319,7 +319,7 @@ fn outcome(last_word: Option<&str>, how: &str, job: &str, session: &Session) -> 
         let failure = Failure::new(ExitCode::FailedInCluster, format!("run {job} {what}"))
             .with_cause(format!("its pod ended: {how}"))
             .with_cause("what it owes to the cluster is recorded, and settled before anything else is done to it")
-            .with_hint(format!("how the cluster is: {}", session.command("status")));
+            .with_hint(format!("to see how the cluster is: {}", session.command("status")));
         Outcome::failed(failure, vec![])
     };
     match last_word.map(serde_json::from_str) {

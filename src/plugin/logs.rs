@@ -6,7 +6,7 @@ use super::cli::{LogsFlags, RunForm};
 use super::connect::Session;
 use super::follow::{FollowWishes, Followed, Reports, follow, limit};
 use super::job::is_look;
-use super::{CommandResult, backups, report};
+use super::{CommandResult, backups, find, report};
 use crate::adapters::kubernetes::orders::{OrderedRun, Orders};
 use crate::exit_code::ExitCode;
 use crate::model::outcome::Failure;
@@ -54,6 +54,11 @@ async fn known(session: &Session, job: &str) -> Result<String, Failure> {
     if runs.iter().any(|run| run.job == job) {
         return Ok(job.to_owned());
     }
+    if runs.is_empty()
+        && let Some(failure) = find::named_in_vain(session, None).await
+    {
+        return Err(failure);
+    }
     let there: Vec<&str> = runs.iter().take(SHOWN).map(|run| run.job.as_str()).collect();
     let failure = Failure::new(ExitCode::Error, format!("there is no run {job} in namespace {}", session.namespace()?));
     let failure = match there.as_slice() {
@@ -64,7 +69,7 @@ async fn known(session: &Session, job: &str) -> Result<String, Failure> {
     Err(match backups::nearest(job, &names) {
         Some(near) => failure.with_hint(format!("did you mean {near}?")),
         None if names.is_empty() => failure.with_hint(session.command("list")),
-        None => failure.with_hint(format!("{} shows the run at work, or the newest", session.command("logs"))),
+        None => failure.with_hint(format!("to see the run at work, or the newest: {}", session.command("logs"))),
     })
 }
 
@@ -72,7 +77,11 @@ async fn known(session: &Session, job: &str) -> Result<String, Failure> {
 async fn worth_seeing(session: &Session, statefulset: Option<&str>, screen: &mut Screen) -> Result<String, Failure> {
     let runs = runs(session, statefulset).await?;
     let Some((run, why)) = choose(&runs) else {
-        let what = format!("no run is remembered in namespace {}", session.namespace()?);
+        if let Some(failure) = find::named_in_vain(session, statefulset).await {
+            return Err(failure);
+        }
+        let of = statefulset.map(|name| format!(" of {name}")).unwrap_or_default();
+        let what = format!("no run{of} is remembered in namespace {}", session.namespace()?);
         return Err(Failure::new(ExitCode::Error, what)
             .with_cause("runs are forgotten a week after they end")
             .with_hint(session.command("create")));

@@ -27,7 +27,7 @@ pub(crate) fn run(flags: &ManualFlags, screen: &mut Screen) -> CommandResult {
     };
     let Some(command) = pages.iter().find(|command| name(command) == *wanted) else {
         let failure = Failure::new(ExitCode::NotFound, format!("the manual has no page {wanted}"));
-        return Err(failure.with_hint("kubectl mariadb-backup manual names them all"));
+        return Err(failure.with_hint("to see the names of all: kubectl mariadb-backup manual"));
     };
     let page = page(command).map_err(|error| {
         Failure::new(ExitCode::Error, format!("cannot write page {wanted}")).with_cause(error.to_string())

@@ -16,6 +16,7 @@ use crate::adapters::kubernetes::orders::Orders;
 use crate::exit_code::ExitCode;
 use crate::model::order::{ORDER_VERSION, Order, Task};
 use crate::model::outcome::Failure;
+use crate::ports::Reason;
 use crate::render::screen::Screen;
 
 /// How long the answer to an order is waited for that somebody has lost interest in.
@@ -52,10 +53,23 @@ pub(crate) async fn place(session: &Session, job: &Job, dry_run: bool) -> Result
                 format!("interrupted, and the run was ordered all the same: job.batch/{job} goes on in the cluster");
             interrupted(what).with_hint(format!("to see it, from its start: {}", session.logs_of(&job)))
         }
-        Ok(Err(error)) => interrupted("interrupted; nothing was ordered".to_owned()).with_cause(error.to_string()),
-        Err(_) => interrupted("interrupted, and the API server does not say whether the run was ordered".to_owned())
-            .with_hint(format!("{} shows it, if it was", session.command("logs"))),
+        Ok(Err(error)) if is_refusal(error.reason) => {
+            interrupted("interrupted; nothing was ordered".to_owned()).with_cause(error.to_string())
+        }
+        Ok(Err(error)) => unsure(session).with_cause(error.to_string()),
+        Err(_) => unsure(session),
     })
+}
+
+/// Whether an error proves that nothing was made: a connection that broke, or an answer that nobody understands,
+/// may come after the server took the order.
+fn is_refusal(reason: Reason) -> bool {
+    matches!(reason, Reason::Forbidden | Reason::Credentials | Reason::Missing | Reason::Conflict)
+}
+
+fn unsure(session: &Session) -> Failure {
+    let what = "interrupted, and the API server does not say whether the run was ordered";
+    Failure::new(ExitCode::Interrupted, what).with_hint(format!("to see it, if it was: {}", session.command("logs")))
 }
 
 /// Orders, follows, and shows how it ended.

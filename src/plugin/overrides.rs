@@ -4,12 +4,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::cli::{RestoreSettingFlags, S3Flags, SettingFlags, SetupFlags};
-use super::connect::Session;
+use super::connect::{Session, quoted};
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::exit_code::ExitCode;
 use crate::model::outcome::Failure;
 use crate::model::settings::{BadSetting, Settings};
 use crate::render::screen::Screen;
+
+/// Values of flags of which what is expected shows none.
+const EXAMPLES: [(&str, &str); 5] = [
+    ("--keep", "7"),
+    ("--parallel", "4"),
+    ("--compression-level", "3"),
+    ("--s3-endpoint", "https://s3.example"),
+    ("--s3-max-parts", "1000"),
+];
 
 /// A setting that a flag may give.
 pub(crate) struct Given {
@@ -46,9 +55,25 @@ pub(crate) fn checked(given: &[Given]) -> Result<BTreeMap<String, String>, Failu
     Settings::read("", &BTreeMap::new(), &texts).map_err(|bad| {
         let flag = given.iter().find(|one| one.key == bad.key).map_or(bad.key.as_str(), |one| one.flag);
         let what = format!("{flag} is \"{}\", expected {}", bad.value, bad.expected);
-        Failure::new(ExitCode::Usage, what)
+        let failure = Failure::new(ExitCode::Usage, what);
+        match EXAMPLES.iter().find(|(of, _)| *of == flag) {
+            Some((_, value)) => failure.with_hint(format!("an example: {flag} {value}")),
+            None => failure,
+        }
     })?;
     Ok(texts)
+}
+
+/// Settings of an order as the flags they were given by, each with a space before it; never the image of the agent.
+pub(crate) fn as_flags(settings: &BTreeMap<String, String>) -> String {
+    let known = backup(&SettingFlags::default());
+    let flag = |(key, value): (&String, &String)| {
+        let given = known.iter().find(|one| one.key == key && one.flag != "--agent-image")?;
+        // These are flags with a unit, and settings in seconds.
+        let is_time = key.ends_with("_TIMEOUT") || key.ends_with("_CYCLE");
+        Some(format!(" {} {}{}", given.flag, quoted(value), if is_time { "s" } else { "" }))
+    };
+    settings.iter().filter_map(flag).collect()
 }
 
 fn seconds(limit: Option<Duration>) -> Option<String> {
@@ -150,6 +175,17 @@ mod tests {
         };
         let expected = [("MARIADB_BACKUPS_TO_KEEP", "3"), ("MARIADB_BACKUP_START_TIMEOUT", "2")];
         assert_eq!(of_flags(&flags).unwrap(), expected.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+    }
+
+    #[test]
+    fn settings_are_written_as_the_flags_they_were_given_by() {
+        let flags = SettingFlags {
+            keep: Some("3".to_owned()),
+            start_timeout: Some(Duration::from_mins(2)),
+            agent_image: Some("old".to_owned()),
+            ..SettingFlags::default()
+        };
+        assert_eq!(as_flags(&of_flags(&flags).unwrap()), " --keep 3 --start-timeout 120s");
     }
 
     #[test]

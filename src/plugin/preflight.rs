@@ -21,7 +21,7 @@ pub(crate) async fn check(session: &Session, order: &Order, settings: &Settings)
         setup: session.command(&format!("setup {}", order.statefulset)),
     };
     let stores = stores(&order.task, settings).map_err(|failure| match failure.hint {
-        None => failure.with_hint(format!("{} --store both --s3-bucket NAME turns both on", look.setup)),
+        None => failure.with_hint(format!("to turn both on: {} --store both --s3-bucket NAME", look.setup)),
         Some(_) => failure,
     })?;
     if stores.contains(&StoreName::Local) {
@@ -37,7 +37,7 @@ pub(crate) async fn check(session: &Session, order: &Order, settings: &Settings)
     for name in [CONDUCTOR_ACCOUNT, RUNNER_ACCOUNT] {
         if look.server.has_account(name).await.map_err(|error| session.failure(&error))? == Some(false) {
             let what = format!("there is no ServiceAccount {}/{name}", look.namespace);
-            return Err(Failure::new(ExitCode::Refused, what).with_hint(format!("{} makes it", look.setup)));
+            return Err(Failure::new(ExitCode::Refused, what).with_hint(format!("to make it: {}", look.setup)));
         }
     }
     Ok(())
@@ -94,7 +94,7 @@ impl Look<'_> {
             let what = format!("there is no Secret {}/{name}", self.namespace);
             return Err(Failure::new(ExitCode::Credentials, what)
                 .with_cause("it has to hold AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for S3")
-                .with_hint(format!("{} prints the command that makes it", self.setup)));
+                .with_hint(format!("to see the command that makes it: {}", self.setup)));
         }
         if let Some(name) = &settings.s3.ca_config_map
             && self.server.has_config_map(name).await.map_err(failed)? == Some(false)
@@ -115,7 +115,7 @@ impl Look<'_> {
         }
         Err(Failure::new(ExitCode::Credentials, format!("there is no Secret {}/{secret}", self.namespace))
             .with_cause("it has to hold username and password of a database account")
-            .with_hint(format!("{} prints the statements and the command that make it", self.setup)))
+            .with_hint(format!("to see the statements and the command that make it: {}", self.setup)))
     }
 }
 
@@ -126,7 +126,7 @@ fn judge_claim(claim: ClaimAnswer, name: &str, setup: impl Fn() -> String) -> Re
         ClaimAnswer::There(claim) => claim,
         ClaimAnswer::Missing => {
             let what = format!("there is no PersistentVolumeClaim {name} to store backups in");
-            return Err(Failure::new(ExitCode::NotFound, what).with_hint(format!("{} makes it", setup())));
+            return Err(Failure::new(ExitCode::NotFound, what).with_hint(format!("to make it: {}", setup())));
         }
     };
     // A claim that waits for its first pod gets its volume from the run itself; for one that was only just
@@ -184,6 +184,6 @@ mod tests {
     #[test]
     fn a_missing_claim_names_the_command_that_makes_it() {
         let failure = judge_claim(ClaimAnswer::Missing, "db/store", || "setup-command".to_owned()).unwrap_err();
-        assert_eq!((failure.code, failure.hint.as_deref()), (ExitCode::NotFound, Some("setup-command makes it")));
+        assert_eq!((failure.code, failure.hint.as_deref()), (ExitCode::NotFound, Some("to make it: setup-command")));
     }
 }

@@ -34,7 +34,7 @@ fn named(wanted: &str, view: &ClusterView, again: &str) -> Result<String, Failur
     Err(match view.pods.last() {
         Some(last) => failure
             .with_cause(format!("its replicas are {}", names(view)))
-            .with_hint(format!("{again} --replica {}, or leave --replica out to have one chosen", last.name)),
+            .with_hint(format!("leave --replica out to have one chosen, or name one: {again} --replica {}", last.name)),
         None => failure
             .with_cause("none of its pods exists")
             .with_hint(format!("kubectl get statefulset {} -n {}", view.statefulset, view.namespace)),
@@ -50,7 +50,7 @@ pub(crate) fn check_leader(wanted: i32, view: &ClusterView, again: &str) -> Resu
     let what = format!("there is no replica with ordinal {wanted} of {}", view.statefulset);
     Err(Failure::new(ExitCode::Refused, what)
         .with_cause(format!("its replicas are {}", names(view)))
-        .with_hint(format!("{again} --leader {}, or leave --leader out to have one chosen", first.ordinal)))
+        .with_hint(format!("leave --leader out to have one chosen, or name one: {again} --leader {}", first.ordinal)))
 }
 
 fn names(view: &ClusterView) -> String {
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(failure.causes, ["its replicas are db-0, db-1"]);
         assert_eq!(
             failure.hint.as_deref(),
-            Some("create db --replica db-1, or leave --replica out to have one chosen")
+            Some("leave --replica out to have one chosen, or name one: create db --replica db-1")
         );
         let stopped = named("db-0", &cluster(0, &[]), "create db").unwrap_err();
         assert_eq!(stopped.hint.as_deref(), Some("kubectl get statefulset db -n shop"));
@@ -113,7 +113,7 @@ mod tests {
         for absent in [7, -1] {
             let failure = check_leader(absent, &all, "restore x db").unwrap_err();
             assert_eq!(failure.code, ExitCode::Refused);
-            let hint = "restore x db --leader 0, or leave --leader out to have one chosen";
+            let hint = "leave --leader out to have one chosen, or name one: restore x db --leader 0";
             assert_eq!(failure.hint.as_deref(), Some(hint));
         }
         for unsure in [cluster(0, &[]), cluster(3, &[0, 1])] {

@@ -38,10 +38,10 @@ pub(crate) async fn run(flags: &ScheduleFlags, session: &Session, screen: &mut S
 
 async fn create(flags: &ScheduleCreateFlags, session: &Session, screen: &mut Screen) -> CommandResult {
     let usage = |message: String| Failure::new(ExitCode::Usage, message);
-    check_name(&flags.name).map_err(usage)?;
-    let cron = Cron::parse(&flags.schedule).map_err(|bad| {
-        usage(bad.to_string()).with_hint("an example: --schedule \"30 2 * * *\" is every night at half past two")
+    check_name(&flags.name).map_err(|bad| {
+        usage(bad).with_hint("an example: kubectl mariadb-backup schedule create nightly --schedule \"30 2 * * *\"")
     })?;
+    let cron = cron(&flags.schedule)?;
     check_zone(&flags.time_zone)?;
     let settings = overrides::of_flags(&flags.settings)?;
     let statefulset = find::cluster(session, flags.statefulset.as_deref()).await?;
@@ -78,6 +78,19 @@ async fn create(flags: &ScheduleCreateFlags, session: &Session, screen: &mut Scr
         say_when(&cron, &flags.time_zone, screen);
     }
     Ok(ExitCode::Done)
+}
+
+/// Reads when a schedule shall order backups, and refuses one that never would.
+fn cron(text: &str) -> Result<Cron, Failure> {
+    let usage = |message: String| {
+        Failure::new(ExitCode::Usage, message)
+            .with_hint("an example: --schedule \"30 2 * * *\" is every night at half past two")
+    };
+    let cron = Cron::parse(text).map_err(|bad| usage(bad.to_string()))?;
+    if cron.never_comes() {
+        return Err(usage(format!("schedule \"{text}\" never comes: none of its months has such a day")));
+    }
+    Ok(cron)
 }
 
 /// Refuses a time zone that Kubernetes would refuse, as far as this machine knows the zones.
@@ -201,6 +214,11 @@ pub(crate) async fn ours(name: &str, session: &Session) -> Result<Scheduled, Fai
         }
         None => {
             let all = schedules(session)?.all(None).await.map_err(failed)?;
+            if all.is_empty()
+                && let Some(failure) = find::named_in_vain(session, None).await
+            {
+                return Err(failure);
+            }
             let names: Vec<&str> = all.iter().map(|one| one.name.as_str()).collect();
             let failure = Failure::new(ExitCode::NotFound, format!("there is no schedule {place}"));
             Err(match backups::nearest(name, &names) {

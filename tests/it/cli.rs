@@ -27,9 +27,27 @@ fn the_help_of_every_command() {
     }
 }
 
+/// The command that these words lead to.
+fn command(words: &[String]) -> clap::Command {
+    words.iter().fold(command_line(), |command, word| command.find_subcommand(word).unwrap().clone())
+}
+
+#[test]
+fn what_a_help_ends_with_is_shown_line_by_line_on_80_columns_so_that_its_examples_can_be_pasted() {
+    for words in commands(&command_line(), &[]) {
+        let Some(after) = command(&words).get_after_help().map(ToString::to_string) else { continue };
+        for line in after.lines() {
+            assert!(line.chars().count() <= 78, "{words:?}: {line}");
+        }
+        let arguments: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+        let shown = plugin(&arguments, "");
+        assert!(shown.contains(&format!("\n{after}\n")), "{words:?}: {shown}");
+    }
+}
+
 #[test]
 fn a_command_line_that_makes_no_sense_ends_with_2() {
-    let lines: [&[&str]; 31] = [
+    let lines: [&[&str]; 36] = [
         &["lst"],
         &["list", "--timeout", "5s"],
         &["create", "--timeout", "5d"],
@@ -61,6 +79,11 @@ fn a_command_line_that_makes_no_sense_ends_with_2() {
         &["schedule", "create", "nightly", "--schedule", "@nightly"],
         &["schedule", "create", "nightly", "--schedule", "@daily", "--time-zone", "Europe/Berlinn", "--dry-run"],
         &["create", "--from-schedule", "nightly", "--type", "full"],
+        &["schedule", "create", "nightly", "--schedule", "0 0 31 2 *"],
+        &["list", "-l", "a in"],
+        &["restore", "2026-01-01_00-00-00", "--to", "/"],
+        &["restore", "2026-01-01_00-00-00", "--to", "staging/"],
+        &["list", "--bad", "--color", "never"],
     ];
     let all: Vec<String> = lines.iter().map(|line| format!("$ {}\n{}", line.join(" "), plugin(line, ""))).collect();
     insta::assert_snapshot!(all.join("\n"));
@@ -70,7 +93,8 @@ fn a_command_line_that_makes_no_sense_ends_with_2() {
 fn a_connection_that_cannot_be_made_says_where_it_would_lead() {
     let file = kubeconfig("http://127.0.0.1:1");
     let path = file.path().to_str().unwrap().to_owned();
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 5] = [
+        (&["list", "--certificate-authority", "/nowhere/ca.crt"], &path),
         (&["list"], "/nowhere/missing"),
         (&["list", "--kubeconfig", "/nowhere/config"], ""),
         (&["list", "--context", "tets"], &path),
@@ -190,6 +214,9 @@ fn an_overloaded_server_is_asked_again_but_not_for_long() {
 fn a_server_that_does_not_answer_is_left_after_the_request_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let file = kubeconfig(&format!("http://{}", listener.local_addr().unwrap()));
-    let shown = plugin(&["list", "-n", "db", "--request-timeout", "300ms"], file.path().to_str().unwrap());
-    assert!(shown.contains("no answer within 300ms (--request-timeout)"), "{shown}");
+    for (line, limit) in [(&["list", "-n", "db"][..], "300ms"), (&["status", "-A"], "1ms"), (&["list", "-A"], "1ms")] {
+        let line = [line, &["--request-timeout", limit]].concat();
+        let shown = plugin(&line, file.path().to_str().unwrap());
+        assert!(shown.contains(&format!("no answer within {limit} (--request-timeout)")), "{line:?}: {shown}");
+    }
 }

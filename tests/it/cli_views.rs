@@ -29,7 +29,12 @@ pub(crate) fn in_namespace(mut object: Value, namespace: &str) -> Value {
 
 /// Two clusters in two namespaces: one with backups, one that was never backed up.
 pub(crate) fn two_clusters() -> Api {
-    Api::start(|path| match path {
+    Api::start(of_two_clusters)
+}
+
+/// What is answered where they are.
+pub(crate) fn of_two_clusters(path: &str) -> Answer {
+    match path {
         "/apis/apps/v1/statefulsets" | "/apis/apps/v1/namespaces/db/statefulsets" => {
             let sets = [in_namespace(galera("one"), "db"), in_namespace(galera("two"), "shop")];
             let here = if path.contains("/db/") { &sets[..1] } else { &sets[..] };
@@ -49,7 +54,7 @@ pub(crate) fn two_clusters() -> Api {
             Answer::ok(&json!({"metadata": {}, "items": []}))
         }
         _ => Answer::status(404, "not found"),
-    })
+    }
 }
 
 pub(crate) fn set(name: &str, replicas: u32) -> Value {
@@ -110,6 +115,7 @@ fn where_there_is_no_cluster_it_is_said_and_is_no_error() {
         "/apis/apps/v1/statefulsets" | "/apis/apps/v1/namespaces/db/statefulsets" | "/api/v1/configmaps" => {
             Answer::ok(&json!({"metadata": {}, "items": []}))
         }
+        "/api/v1/namespaces/db" => Answer::ok(&json!({"metadata": {"name": "db"}})),
         _ => Answer::status(404, "not found"),
     });
     let lines: [&[&str]; 3] = [&["list", "-A"], &["list", "-l", "app=one"], &["status", "-A", "-l", "app=one"]];
@@ -126,6 +132,7 @@ fn schedules_of_all_namespaces_are_listed_in_every_form_that_kubectl_knows() {
     let of_two = [cron_job("shop", "nightly", "two"), cron_job("db", "weekly", "one"), cron_job("db", "odd", "other")];
     let server = Api::start(move |path| match path {
         "/apis/batch/v1/cronjobs" => Answer::ok(&json!({"metadata": {}, "items": of_two})),
+        "/api/v1/namespaces/db" => Answer::ok(&json!({"metadata": {"name": "db"}})),
         "/apis/batch/v1/namespaces/db/cronjobs" => Answer::ok(&json!({"metadata": {}, "items": of_two[1..]})),
         "/apis/apps/v1/statefulsets" => {
             let sets = [in_namespace(galera("one"), "db"), in_namespace(galera("two"), "shop")];

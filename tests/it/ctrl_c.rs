@@ -119,6 +119,41 @@ fn ctrl_c_while_a_run_is_being_ordered_tells_what_came_of_the_order() {
     }
 }
 
+/// How Ctrl-C is answered while an order is under way of which this comes.
+fn interrupted_while_ordering(answer: Answer) -> String {
+    let is_sent = Arc::new(AtomicBool::new(false));
+    let sent = Arc::clone(&is_sent);
+    let server = Api::judging(move |asked| {
+        if asked.method == "POST" && asked.path.ends_with("/jobs") {
+            sent.store(true, Ordering::SeqCst);
+            thread::sleep(Duration::from_secs(1));
+            return answer.clone();
+        }
+        of_pod(asked, &[])
+    });
+    let mut terminal = Terminal::run(&["sync", "-n", "db"], &server, 200);
+    while !is_sent.load(Ordering::SeqCst) {
+        thread::sleep(Duration::from_millis(10));
+    }
+    terminal.press("\x03");
+    let (code, written) = terminal.end();
+    assert_eq!(code, Some(130), "{written}");
+    without_controls(&written).replace('\r', "")
+}
+
+#[test]
+fn only_a_refusal_proves_to_ctrl_c_that_nothing_was_ordered() {
+    let refused = interrupted_while_ordering(Answer::status(403, "exceeded quota"));
+    assert!(refused.contains("error: interrupted; nothing was ordered\n"), "{refused}");
+    for unclear in [Answer::status(500, "etcdserver: request timed out"), Answer::lines(&[json!("cut o")])] {
+        let told = interrupted_while_ordering(unclear);
+        let unsure = "error: interrupted, and the API server does not say whether the run was ordered\n";
+        assert!(told.contains(unsure) && !told.contains("nothing was ordered"), "{told}");
+        let look = "\nhint: to see it, if it was: kubectl mariadb-backup logs -n db\n";
+        assert!(told.ends_with(look), "{told}");
+    }
+}
+
 #[test]
 fn ctrl_c_ends_whatever_is_watched_at_once() {
     let server = Api::judging(|asked| match asked.path.as_str() {

@@ -36,6 +36,7 @@ fn wanting() -> Api {
             Answer::ok(&json!({"metadata": {}, "data": {"MARIADB_BACKUPS_TO_KEEP": "many"}}))
         }
         "/apis/apps/v1/namespaces/db/statefulsets/two" => Answer::ok(&galera("two")),
+        "/api/v1/namespaces/db" => Answer::ok(&json!({"metadata": {"name": "db"}})),
         "/api/v1/namespaces/db/persistentvolumeclaims/mariadb-phy-backup-data" => {
             Answer::ok(&json!({"metadata": {}, "status": {"phase": "Lost"}}))
         }
@@ -83,4 +84,41 @@ fn a_kubeconfig_that_has_something_else_is_looked_into_and_no_other() {
     let all = [&["--context", "tets"][..], &["--cluster", "none"], &["--user", "nobody"]];
     let all: Vec<String> = all.iter().map(|mine| told(&server, &["list"], mine)).collect();
     insta::assert_snapshot!(all.join("\n"));
+}
+
+/// A cluster with one empty namespace, in which a StatefulSet stands that was never backed up.
+fn nearly_empty() -> Api {
+    Api::start(|path| match path {
+        "/api/v1/namespaces/db" => Answer::ok(&json!({"metadata": {"name": "db"}})),
+        "/apis/apps/v1/namespaces/db/statefulsets" => Answer::ok(&json!({"metadata": {}, "items": [galera("one")]})),
+        "/apis/apps/v1/namespaces/db/statefulsets/one" => Answer::ok(&statefulset()),
+        path if ["/statefulsets", "/configmaps", "/cronjobs", "/jobs", "/pods"]
+            .iter()
+            .any(|end| path.ends_with(end)) =>
+        {
+            Answer::ok(&json!({"metadata": {}, "items": []}))
+        }
+        _ => Answer::status(404, "not found"),
+    })
+}
+
+#[test]
+fn what_is_named_and_not_there_is_never_told_as_nothing_found() {
+    let server = nearly_empty();
+    let lines: [&[&str]; 12] = [
+        &["schedule", "list", "nope", "-n", "db"],
+        &["schedule", "list", "one", "-n", "db"],
+        &["schedule", "list", "-n", "nope"],
+        &["schedule", "list", "nope", "-n", "db", "-o", "json"],
+        &["schedule", "suspend", "x", "-n", "nope"],
+        &["schedule", "suspend", "x", "-n", "db"],
+        &["logs", "--statefulset", "nope", "-n", "db"],
+        &["logs", "--statefulset", "one", "-n", "db"],
+        &["logs", "-n", "nope"],
+        &["logs", "run-x", "-n", "nope"],
+        &["list", "-n", "nope", "-l", "a=b"],
+        &["describe", "", "-n", "db"],
+    ];
+    let shown = |line: &&[&str]| format!("$ {}\n{}", line.join(" "), plugin(line, server.kubeconfig()));
+    insta::assert_snapshot!(lines.iter().map(shown).collect::<Vec<_>>().join("\n"));
 }

@@ -47,6 +47,7 @@ mod schema;
 mod screens;
 mod store_contract;
 mod terminal;
+mod tmux;
 mod watching;
 mod world;
 mod world_runners;

@@ -10,7 +10,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::loopback_api::plugin;
-use crate::rights_world::{Guarded, World, rights_in, rights_of};
+use crate::rights_world::{Guarded, World, everywhere, rights_in, rights_of};
 
 /// A command line for each of the ways a command takes, and the Role it has.
 const COMMANDS: [(&str, &[&[&str]]); 17] = [
@@ -168,7 +168,10 @@ impl Case<'_> {
     fn told(&self) -> BTreeSet<String> {
         let Self { role, missing, .. } = self;
         let server = Guarded::start(self.less(), outcome(role));
-        let way = format!("grants it by Role mariadb-backup-{role} (docs/roles/{role}.yaml, printed by kubectl ");
+        let way = format!(
+            "grants it by Role mariadb-backup-{role} (docs/roles/{role}.yaml)\n    \
+             to make the Role, where it is not there: kubectl mariadb-backup setup --roles"
+        );
         let mut told = BTreeSet::new();
         for (line, code) in self.lines {
             let (less_code, shown) = server.run(line);
@@ -270,8 +273,37 @@ fn what_only_the_role_for_all_commands_has_is_needed_to_watch_and_named_where_it
     at_once(&WATCHED, |(missing, line)| {
         let less = all.iter().filter(|right| right != missing).cloned().collect();
         let (code, shown) = Guarded::start(less, outcome("status")).run(line);
-        let way = "grants it by Role mariadb-backup-user (made by setup)";
+        let way = "grants it by Role mariadb-backup-user\n";
         let is_named = shown.contains(&format!("may not {missing} in namespace db")) && shown.contains(way);
         assert!(is_named && code == "exit 1", "{} without {missing}: {shown}", line.join(" "));
+    });
+}
+
+/// A line of each command that looks at all namespaces, and what it says once it may.
+const EVERYWHERE: [(&[&str], &str); 4] = [
+    (&["list", "-A"], "attic"),
+    (&["status", "-A"], "attic"),
+    (&["schedule", "list", "-A", "-l", "app=one"], "No schedules found"),
+    (&["schedule", "list", "-A"], "No schedules found."),
+];
+
+/// The right that a hint grants by its ClusterRole, as `verb resource.group`.
+fn granted_by_cluster_role(shown: &str) -> BTreeSet<String> {
+    let line =
+        shown.lines().find(|line| line.contains("kubectl create clusterrole ")).unwrap_or_else(|| panic!("{shown}"));
+    let of = |flag: &str| line.split(flag).nth(1).unwrap().split(' ').next().unwrap().split(',').collect::<Vec<_>>();
+    let (verbs, resources) = (of("--verb="), of("--resource="));
+    verbs.iter().flat_map(|verb| resources.iter().map(move |resource| format!("{verb} {resource}"))).collect()
+}
+
+#[test]
+fn who_may_not_look_at_all_namespaces_can_be_given_all_it_takes_by_the_commands_of_the_hint() {
+    at_once(&EVERYWHERE, |(line, seen)| {
+        let refused = everywhere(BTreeSet::new()).run(line).1;
+        let granted = granted_by_cluster_role(&refused);
+        let role = format!("--clusterrole=mariadb-backup-{} --user=alice", line[0]);
+        assert!(refused.contains(&role), "{refused}");
+        let shown = everywhere(granted).run(line).1;
+        assert!(shown.contains(seen) && !shown.contains("may not"), "{}: {shown}", line.join(" "));
     });
 }

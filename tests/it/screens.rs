@@ -106,7 +106,7 @@ fn replicas() -> Value {
 }
 
 /// A cluster to which something is owed until somebody watches it.
-fn settled_once_watched() -> Api {
+pub(crate) fn settled_once_watched() -> Api {
     let is_watched = AtomicBool::new(false);
     let pod = ended_pod(&replicas());
     Api::judging(move |asked| {
@@ -133,7 +133,7 @@ fn settled_once_watched() -> Api {
 fn listings_and_pages_on_a_narrow_and_on_a_wide_terminal() {
     let (clusters, owing) = (two_clusters(), settled_once_watched());
     let mut seen = Vec::new();
-    for columns in [80, 200] {
+    for columns in [60, 80, 200] {
         seen.push(left(&["list", "-A"], &clusters, columns));
         seen.push(left(&["list", "-n", "db", "-o", "wide"], &clusters, columns));
         seen.push(left(&["status", "-A"], &clusters, columns));
@@ -143,7 +143,7 @@ fn listings_and_pages_on_a_narrow_and_on_a_wide_terminal() {
 }
 
 /// What is another one every day.
-fn pages() -> Vec<(&'static str, &'static str)> {
+pub(crate) fn pages() -> Vec<(&'static str, &'static str)> {
     [ages(), vec![(r"[\d-]+T02:30:00Z", "[next]")]].concat()
 }
 
@@ -177,11 +177,11 @@ fn a_page_that_is_watched_takes_the_place_of_the_one_before_and_leaves_nothing_o
 #[test]
 fn the_bars_of_a_run_at_work_take_what_room_there_is() {
     let mut seen = Vec::new();
-    for columns in [80, 200] {
+    for columns in [60, 80, 200] {
         let server = at_work();
         let mut terminal = Terminal::run(&["sync", "-n", "db"], &server, columns);
         // The end of a drawing.
-        terminal.until("ETA 10s (100MiB stored)\x1b[J");
+        terminal.until(if columns == 60 { "ETA 10s\x1b[J" } else { "ETA 10s (100MiB stored)\x1b[J" });
         seen.push(format!("{columns} columns\n{}", Shown::of(&terminal.written, columns.into())));
         terminal.press("\x03");
         let (code, written) = terminal.end();
@@ -213,6 +213,10 @@ fn colour_is_shown_on_a_terminal_and_taken_away_by_no_color() {
     insta::assert_snapshot!(shown.join("\n\n"));
     for command in [&["create", "--no-such-flag"][..], &["list", "--help"]] {
         assert!(seen(&[], command).contains("{1"), "{command:?} is not coloured");
-        assert!(!seen(&[("NO_COLOR", "1")], command).contains('\x1b'), "{command:?}");
+        assert!(!seen(&[("NO_COLOR", "1")], command).contains("{1"), "{command:?}");
+        for never in [&["--color", "never"][..], &["--color=never"]] {
+            let shown = seen(&[], &[command, never].concat());
+            assert!(!shown.contains("{1"), "{command:?} {never:?}: {shown}");
+        }
     }
 }

@@ -119,8 +119,8 @@ pub(crate) fn without_controls(text: &str) -> String {
     rest.fold(first, |text, part| text + &part.collect::<String>())
 }
 
-/// A cluster in which two runners send bytes, without end.
-pub(crate) fn at_work() -> Api {
+/// What a run tells whose two runners send bytes.
+pub(crate) fn reports_at_work() -> Vec<Value> {
     let progress = |seq: u32, runner: &str, second: u32, done: u64| {
         let kind = json!({"kind": "progress", "runner": format!("run-x-{runner}"), "doneBytes": done << 20,
             "totalBytes": 400 << 20, "writtenBytes": (done << 20) / 2});
@@ -128,13 +128,18 @@ pub(crate) fn at_work() -> Api {
         report["time"] = json!(format!("2000-01-03T00:00:{second:02}Z"));
         report
     };
-    let reports: Vec<Value> = vec![
+    vec![
         report(1, &json!({"kind": "step", "message": "2 backups to copy"})),
         progress(2, "sync-0", 0, 0),
         progress(3, "sync-1", 0, 0),
         progress(4, "sync-0", 10, 100),
         progress(5, "sync-1", 10, 200),
-    ];
+    ]
+}
+
+/// A cluster in which two runners send bytes, without end.
+pub(crate) fn at_work() -> Api {
+    let reports = reports_at_work();
     let pod = pod("Running", &json!({"running": {}}));
     Api::judging(move |asked| answer_at_work(asked, &reports, &pod))
 }

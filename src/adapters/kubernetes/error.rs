@@ -77,18 +77,29 @@ fn cause(error: &kube::Error) -> String {
             (message, _) => message.to_owned(),
         };
     }
-    let mut layers = vec![];
-    let mut next: Option<&dyn Error> = error.source();
-    while let Some(layer) = next {
-        layers.push(layer.to_string());
-        next = layer.source();
-    }
+    let mut layers = layers(error.source());
     // An outer layer that ends with its cause's sentence, or only says that there is one, adds nothing.
     let root = layers.pop().unwrap_or_else(|| error.to_string());
     match layers.last() {
         Some(above) if !above.contains(&root) && !above.starts_with("client error") => format!("{above}: {root}"),
+        // The library's own limit for a connection says no more than that it is over.
+        _ if root == "deadline has elapsed" => "no connection in time".to_owned(),
         _ => root,
     }
+}
+
+/// The sentence below all wrapping of an error whose layers repeat what is below them.
+pub(super) fn last_cause(error: &dyn Error) -> String {
+    layers(Some(error)).pop().unwrap_or_default()
+}
+
+fn layers(mut next: Option<&dyn Error>) -> Vec<String> {
+    let mut layers = vec![];
+    while let Some(layer) = next {
+        layers.push(layer.to_string());
+        next = layer.source();
+    }
+    layers
 }
 
 #[cfg(test)]

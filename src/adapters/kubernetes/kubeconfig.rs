@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use kube::config::{AuthInfo, Cluster, Config, Kubeconfig, NamedAuthInfo, NamedCluster, NamedContext};
 
+use super::error::last_cause;
 use super::proxy;
 use crate::ports::{PortError, Reason};
 
@@ -94,11 +95,32 @@ pub fn names(wishes: &Wishes) -> Result<Names, PortError> {
 /// Reads what is there and settles on one target.
 pub(super) fn settle(wishes: &Wishes) -> Result<(Config, Target), PortError> {
     let (kubeconfig, source) = read(wishes)?;
+    check_files(wishes)?;
     let Some(kubeconfig) = kubeconfig else { return without_kubeconfig(wishes, &source) };
     let chosen = choose(&kubeconfig, wishes, &source)?;
-    let config = Config::try_from(chosen.kubeconfig)
-        .map_err(|error| PortError::new(Reason::Other, format!("cannot use {source}")).caused_by(error))?;
+    let config = Config::try_from(chosen.kubeconfig).map_err(|error| {
+        PortError::new(Reason::Other, format!("cannot use {source}"))
+            .caused_by(last_cause(&error))
+            .with_hint(format!("to see what is in it: kubectl config view{}", flag(wishes)))
+    })?;
     finish(config, chosen.context, source, chosen.proxy, wishes)
+}
+
+/// Refuses a file that a flag names and that cannot be read: it is the flag's fault and no kubeconfig's.
+fn check_files(wishes: &Wishes) -> Result<(), PortError> {
+    let named = [
+        ("--certificate-authority", &wishes.certificate_authority),
+        ("--client-certificate", &wishes.client_certificate),
+        ("--client-key", &wishes.client_key),
+    ];
+    for (flag, file) in named.into_iter().filter_map(|(flag, file)| Some((flag, file.as_ref()?))) {
+        std::fs::read(file).map_err(|error| {
+            PortError::new(Reason::Missing, format!("cannot read {} ({flag})", file.display()))
+                .caused_by(error)
+                .with_hint(format!("name a file that can be read, or leave {flag} out to use the kubeconfig's own"))
+        })?;
+    }
+    Ok(())
 }
 
 fn finish(
@@ -110,9 +132,6 @@ fn finish(
 ) -> Result<(Config, Target), PortError> {
     config.proxy_url = proxy(&config, proxy_url, wishes)?;
     config.default_retry = false;
-    if let Some(limit) = wishes.request_timeout {
-        config.connect_timeout = config.connect_timeout.map(|usual| usual.min(limit));
-    }
     let namespace = wishes.namespace.clone().filter(|name| !name.is_empty()).unwrap_or(config.default_namespace);
     config.default_namespace = if namespace.is_empty() { "default".to_owned() } else { namespace };
     let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
@@ -155,9 +174,9 @@ fn read(wishes: &Wishes) -> Result<(Option<Kubeconfig>, String), PortError> {
             continue;
         }
         let cannot = |error| {
-            PortError::new(Reason::Other, format!("cannot read {}", file.display()))
-                .caused_by(error)
-                .with_hint(format!("is it the right file? kubectl config view --kubeconfig {}", file.display()))
+            PortError::new(Reason::Other, format!("cannot read {}", file.display())).caused_by(error).with_hint(
+                format!("is it the right file? to look into it: kubectl config view --kubeconfig {}", file.display()),
+            )
         };
         let next = Kubeconfig::read_from(&file).map_err(|error| cannot(plain(error)))?;
         merged = Some(match merged {
@@ -205,8 +224,9 @@ fn settle_from_flags(server: &str, wishes: &Wishes) -> Result<(Config, Target), 
     };
     let plain = Wishes { context: None, cluster: None, user: None, ..wishes.clone() };
     let chosen = choose(&kubeconfig, &plain, "the flags")?;
-    let config = Config::try_from(chosen.kubeconfig)
-        .map_err(|error| PortError::new(Reason::Other, format!("cannot use --server {server}")).caused_by(error))?;
+    let config = Config::try_from(chosen.kubeconfig).map_err(|error| {
+        PortError::new(Reason::Other, format!("cannot use --server {server}")).caused_by(last_cause(&error))
+    })?;
     finish(config, None, "the flags".to_owned(), None, wishes)
 }
 
@@ -224,7 +244,10 @@ fn choose(kubeconfig: &Kubeconfig, wishes: &Wishes, source: &str) -> Result<Chos
     let Some(wanted) = wanted else {
         return Err(PortError::new(Reason::Missing, format!("{source} has no current context"))
             .caused_by(there_are("contexts", &contexts))
-            .with_hint(format!("kubectl config use-context NAME{}; or give --context NAME", flag(wishes))));
+            .with_hint(format!(
+                "give --context NAME, or choose one for good: kubectl config use-context NAME{}",
+                flag(wishes)
+            )));
     };
     let context =
         kubeconfig.contexts.iter().find(|named| named.name == *wanted).and_then(|named| named.context.clone());
@@ -283,7 +306,7 @@ fn flag(wishes: &Wishes) -> String {
 fn not_there(what: &str, name: &str, (source, wishes): (&str, &Wishes), plural: &str, there: &[&str]) -> PortError {
     PortError::new(Reason::Missing, format!("{what} \"{name}\" is not in {source}"))
         .caused_by(there_are(plural, there))
-        .with_hint(format!("kubectl config get-contexts{} shows what is in it", flag(wishes)))
+        .with_hint(format!("to see what is in it: kubectl config get-contexts{}", flag(wishes)))
 }
 
 fn there_are(plural: &str, names: &[&str]) -> String {

@@ -92,7 +92,7 @@ impl Bucket {
                     .with_hint("name the region: kubectl mariadb-backup setup --s3-region REGION")
             }
             (code, status) if is_full(code, status) => made(Reason::NoSpace, format!("{server} has no room left"))
-                .with_hint("keep fewer: kubectl mariadb-backup prune --keep NUMBER --dry-run says what would go; or ask for a larger quota"),
+                .with_hint("ask for a larger quota, or keep fewer; to see what would go: kubectl mariadb-backup prune --keep NUMBER --dry-run"),
             ("PreconditionFailed" | "ConditionalRequestConflict" | "OperationAborted", _) | (_, 412) => {
                 made(Reason::Conflict, "somebody else changed it".to_owned())
             }

@@ -63,7 +63,7 @@ async fn store(request: &RestoreRequest, context: &Context<'_>) -> Result<Option
     let Context { settings, ports, workload, .. } = *context;
     if let Some(named) = &request.scratch_claim {
         let claim = ports.cluster.settled_claim(named).await.map_err(|error| {
-            let hint = "see kubectl get persistentvolumeclaims, and name one that is there";
+            let hint = "name one that is there; to see which are: kubectl get persistentvolumeclaims";
             let code = if error.reason == Reason::Missing { ExitCode::NotFound } else { error.code() };
             Failure { code, hint: Some(hint.to_owned()), ..Failure::of(&error) }
         })?;

@@ -19,11 +19,14 @@ Examples:
 
   # For `kubectl-mariadb_backup` in this bash, and in every new one
   source <(kubectl mariadb-backup completion bash)
-  kubectl mariadb-backup completion bash > ~/.local/share/bash-completion/completions/kubectl-mariadb_backup
+  kubectl mariadb-backup completion bash > \\
+    ~/.local/share/bash-completion/completions/kubectl-mariadb_backup
 
   # The same for other shells
-  kubectl mariadb-backup completion zsh > \"${fpath[1]}/_kubectl-mariadb_backup\"
-  kubectl mariadb-backup completion fish > ~/.config/fish/completions/kubectl-mariadb_backup.fish
+  kubectl mariadb-backup completion zsh > \\
+    \"${fpath[1]}/_kubectl-mariadb_backup\"
+  kubectl mariadb-backup completion fish > \\
+    ~/.config/fish/completions/kubectl-mariadb_backup.fish
   kubectl mariadb-backup completion powershell >> $PROFILE";
 
 /// Flags of `completion`.

@@ -14,11 +14,14 @@ Examples:
   # The plan is shown, and done once the cluster's name is typed
   kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db
 
-  # Into another cluster, whose data are lost; from another namespace only S3 can be read
-  kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db --statefulset mariadb-server --to staging/mariadb-server
+  # Into another cluster, whose data are lost; from another namespace only S3
+  # can be read
+  kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db \\
+    --statefulset mariadb-server --to staging/mariadb-server
 
   # From S3, in a script; the old data stay on the first replica's volume
-  kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db --store s3 --keep-old-data --yes";
+  kubectl mariadb-backup restore 2026-01-31_23-59-59 -n db --store s3 \\
+    --keep-old-data --yes";
 
 /// Flags of `restore`.
 #[derive(Debug, Args)]
@@ -32,7 +35,7 @@ pub(crate) struct RestoreFlags {
     #[arg(long, value_name = "NAME")]
     pub(crate) statefulset: Option<String>,
     /// Restore it into this StatefulSet instead of the one it was made of
-    #[arg(long, value_name = "[NAMESPACE/]NAME")]
+    #[arg(long, value_name = "[NAMESPACE/]NAME", value_parser = cluster)]
     pub(crate) to: Option<String>,
     /// Take it from this store; from local where it lies there when not given
     #[arg(long, value_enum, value_name = "STORE")]
@@ -75,6 +78,15 @@ pub(crate) struct RestoreFlags {
     pub(crate) run: RunFlags,
     #[command(flatten)]
     pub(crate) settings: RestoreSettingFlags,
+}
+
+/// Takes a StatefulSet, with its namespace or without.
+fn cluster(text: &str) -> Result<String, String> {
+    let (namespace, name) = text.split_once('/').unwrap_or(("here", text));
+    if namespace.is_empty() || name.is_empty() || name.contains('/') {
+        return Err("a cluster is named such as mariadb-server, or staging/mariadb-server".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Which replicas get the proven copy itself.

@@ -14,7 +14,8 @@ Examples:
   kubectl mariadb-backup create -n db --type incremental
 
   # The replica of your choice, to S3 alone, at 50 MiB a second
-  kubectl mariadb-backup create -n db --replica mariadb-server-1 --store s3 --bwlimit 50Mi
+  kubectl mariadb-backup create -n db --replica mariadb-server-1 --store s3 \\
+    --bwlimit 50Mi
 
   # Only print the Job
   kubectl mariadb-backup create -n db -o yaml";

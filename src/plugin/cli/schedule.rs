@@ -10,8 +10,10 @@ use crate::render::output::ListOutput;
 const EXAMPLES: &str = "\
 Examples:
   # A full backup every Sunday, and what changed since on the other nights
-  kubectl mariadb-backup schedule create weekly -n db --schedule \"30 2 * * 0\"
-  kubectl mariadb-backup schedule create nightly -n db --schedule \"30 2 * * 1-6\" --type incremental
+  kubectl mariadb-backup schedule create weekly -n db \\
+    --schedule \"30 2 * * 0\"
+  kubectl mariadb-backup schedule create nightly -n db \\
+    --schedule \"30 2 * * 1-6\" --type incremental
 
   # Not for now, and again
   kubectl mariadb-backup schedule suspend nightly -n db

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::selector::selector;
 use crate::model::order::{BackupKind, StoreName};
 use crate::plugin::duration::parse_duration;
 use crate::plugin::report::Wish;
@@ -34,7 +35,7 @@ pub(crate) struct ScopeFlags {
     #[arg(short = 'A', long, conflicts_with_all = ["cluster_name", "statefulset"])]
     pub(crate) all_namespaces: bool,
     /// Look at the clusters whose StatefulSets have these labels, such as app=shop
-    #[arg(short = 'l', long, value_name = "LABELS", conflicts_with_all = ["cluster_name", "statefulset"])]
+    #[arg(short = 'l', long, value_name = "LABELS", value_parser = selector, conflicts_with_all = ["cluster_name", "statefulset"])]
     pub(crate) selector: Option<String>,
 }
 

@@ -29,7 +29,8 @@ Examples:
   kubectl mariadb-backup list -o jsonpath='{.items[?(@.type==\"full\")].name}'
 
   # Columns of your own, of all clusters
-  kubectl mariadb-backup list -A -o custom-columns=NAME:.name,SIZE:.sizeBytes";
+  kubectl mariadb-backup list -A \\
+    -o custom-columns=NAME:.name,SIZE:.sizeBytes";
 
 /// Flags of `list`.
 #[derive(Debug, Args)]
@@ -81,10 +82,13 @@ pub(crate) struct VerifyFlags {
 const DRILL_EXAMPLES: &str = "\
 Examples:
   # The newest backup, and how many orders are in it
-  kubectl mariadb-backup drill -n db --query 'SELECT COUNT(*), MAX(id) FROM shop.orders'
+  kubectl mariadb-backup drill -n db \\
+    --query 'SELECT COUNT(*), MAX(id) FROM shop.orders'
 
-  # A certain one, from S3, unpacked on a volume that is made for it and goes with it
-  kubectl mariadb-backup drill 2026-01-31_23-59-59 -n db --store s3 --scratch-class fast";
+  # A certain one, from S3, unpacked on a volume that is made for it and goes
+  # with it
+  kubectl mariadb-backup drill 2026-01-31_23-59-59 -n db --store s3 \\
+    --scratch-class fast";
 
 /// Flags of `drill`.
 #[derive(Debug, Args)]

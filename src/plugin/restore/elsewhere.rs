@@ -64,7 +64,7 @@ pub(super) async fn foreign(
     let settings = places(&stored, from, source, from == to).ok_or_else(|| {
         let what = format!("the backups of {from}/{source} lie on a volume, which {to} cannot mount");
         Failure::new(ExitCode::Refused, what).with_hint(format!(
-            "{}; then {}",
+            "to have them copied to S3: {}\nand then: {}",
             session.command("setup --store both"),
             session.command("sync --to s3")
         ))

@@ -73,6 +73,27 @@ const WATCH: &[Right] = &[
     ("coordination.k8s.io", "leases", &["list", "watch"]),
 ];
 
+/// What is done with what is looked at in all namespaces; `-w` watches it.
+pub(crate) const LOOK: [&str; 3] = ["get", "list", "watch"];
+
+/// What a command looks at with `-A`: as `kubectl create clusterrole` takes it, which knows no rule for each.
+const EVERYWHERE: [(&str, &[&str]); 3] = [
+    ("list", &["statefulsets.apps", "configmaps"]),
+    ("schedule", &["cronjobs.batch", "statefulsets.apps"]),
+    (
+        "status",
+        &[
+            "statefulsets.apps",
+            "configmaps",
+            "pods",
+            "pods/log",
+            "jobs.batch",
+            "cronjobs.batch",
+            "leases.coordination.k8s.io",
+        ],
+    ),
+];
+
 const SCHEDULE: &[Right] =
     &[("batch", "cronjobs", &["get", "list", "create", "patch", "delete"]), ("", "serviceaccounts", &["get"])];
 
@@ -158,6 +179,14 @@ pub(crate) fn role_with(missing: &MissingRight, command: Option<&str>) -> Option
         Some(of) => Some(Named { role: of.role(), page: Some(format!("docs/roles/{}.yaml", of.slug())) }),
         None => of_all().any(|right| is_it(&right)).then(|| Named { role: PERSON_ROLE.to_owned(), page: None }),
     }
+}
+
+/// The ClusterRole with which the command that lacks this right looks at all namespaces, and its resources.
+pub(crate) fn everywhere(missing: &MissingRight, command: Option<&str>) -> Option<(String, &'static [&'static str])> {
+    let (_, resources) = EVERYWHERE.iter().find(|(of, _)| Some(*of) == command)?;
+    let is_looked_at = resources.contains(&missing.full_resource().as_str()) && LOOK.contains(&missing.verb.as_str());
+    let own = COMMANDS.iter().find(|of| Some(of.command) == command).filter(|_| is_looked_at)?;
+    Some((own.role(), resources))
 }
 
 /// A Role, and where it stands in the documentation.

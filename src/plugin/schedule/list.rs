@@ -21,6 +21,12 @@ pub(super) async fn run(flags: &ScheduleListFlags, session: &Session, screen: &m
     let within = Some(namespace.as_str()).filter(|_| !flags.scope.all_namespaces);
     let list = read(flags, within, session).await?;
     session.show_warnings(screen);
+    if list.is_empty()
+        && within.is_some()
+        && let Some(failure) = find::named_in_vain(session, flags.cluster.wanted()).await
+    {
+        return Err(failure);
+    }
     let mut view = View { flags, within, rows: Continued::new(!flags.no_headers), written: String::new() };
     if flags.watch {
         return watch(list, &mut view, session, screen).await;
@@ -93,7 +99,9 @@ impl View<'_> {
 
     fn none(&self) -> String {
         let scope = &self.flags.scope;
-        let of = scope.selector.as_ref().map(|labels| format!(" of clusters with labels {labels}")).unwrap_or_default();
+        let of_cluster = self.flags.cluster.wanted().map(|name| format!(" of {name}"));
+        let of_labels = scope.selector.as_ref().map(|labels| format!(" of clusters with labels {labels}"));
+        let of = of_cluster.or(of_labels).unwrap_or_default();
         let place = self.within.map(|namespace| format!(" in {namespace} namespace")).unwrap_or_default();
         format!("No schedules found{of}{place}.")
     }

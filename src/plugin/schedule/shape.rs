@@ -5,7 +5,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::adapters::kubernetes::schedules::Scheduled;
-use crate::model::order::{BackupKind, Task};
+use crate::model::order::{BackupKind, Order, Task};
+use crate::plugin::connect::quoted;
+use crate::plugin::overrides;
 use crate::render::age;
 use crate::render::table::Table;
 
@@ -37,6 +39,9 @@ pub(crate) struct Schedule {
     created: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_image: Option<String>,
+    /// What else it was made with, as flags with a space before each.
+    #[serde(skip)]
+    more_flags: String,
 }
 
 impl Schedule {
@@ -46,6 +51,7 @@ impl Schedule {
             Task::Backup(_) => Some("full"),
             _ => None,
         });
+        let more_flags = scheduled.order.as_ref().map(more_flags).unwrap_or_default();
         Self {
             namespace: scheduled.namespace,
             name: scheduled.name,
@@ -58,7 +64,17 @@ impl Schedule {
             next: next.filter(|_| !scheduled.is_suspended),
             created: scheduled.made,
             agent_image: scheduled.image,
+            more_flags,
         }
+    }
+
+    /// The words of the command that makes it again as it is, with what it would be made of now.
+    pub(crate) fn made_again(&self) -> String {
+        let kind = self.kind.map(|kind| format!(" --type {kind}")).unwrap_or_default();
+        let zone = self.time_zone.as_ref().map(|zone| format!(" --time-zone {}", quoted(zone))).unwrap_or_default();
+        let suspend = if self.suspended { " --suspend" } else { "" };
+        let (name, cron) = (quoted(&self.name), quoted(&self.cron));
+        format!("schedule create {name} --schedule {cron}{kind}{zone}{suspend}{}", self.more_flags)
     }
 
     /// Whether its runs use another image than that one.
@@ -85,6 +101,15 @@ impl Schedule {
         let age = self.created.map_or(UNKNOWN.to_owned(), |created| age::since(created, now));
         [age, or_unknown(&self.statefulset), or_unknown(&self.agent_image)]
     }
+}
+
+/// What an order was given beside the kind of backup. The image is left out: that of now is to be used.
+fn more_flags(order: &Order) -> String {
+    let replica = match &order.task {
+        Task::Backup(request) => request.replica.as_ref().map(|pod| format!(" --replica {}", quoted(pod))),
+        _ => None,
+    };
+    replica.unwrap_or_default() + &overrides::as_flags(&order.settings)
 }
 
 /// One of a list, as other programs see it.
@@ -160,6 +185,7 @@ mod tests {
             next: Some("2026-01-04T02:30:00Z".parse().unwrap()),
             created: Some("2026-01-01T00:00:00Z".parse().unwrap()),
             agent_image: Some("registry/agent:1".to_owned()),
+            more_flags: " --keep 3".to_owned(),
         };
         let odd = Schedule {
             name: "odd".to_owned(),
@@ -187,6 +213,16 @@ mod tests {
         db          nightly   30 2 * * *   Etc/UTC    incremental   False     9h       14h      2d12h   mariadb-server   registry/agent:1
         db          odd       30 2 * * *   <none>     <unknown>     True      <none>   <none>   2d12h   mariadb-server   registry/agent:1
         ");
+    }
+
+    #[test]
+    fn the_command_that_makes_a_schedule_again_leaves_nothing_out() {
+        let [nightly, odd] = <[Schedule; 2]>::try_from(schedules()).unwrap();
+        assert_eq!(
+            nightly.made_again(),
+            "schedule create nightly --schedule '30 2 * * *' --type incremental --time-zone Etc/UTC --keep 3"
+        );
+        assert_eq!(odd.made_again(), "schedule create odd --schedule '30 2 * * *' --suspend --keep 3");
     }
 
     #[test]

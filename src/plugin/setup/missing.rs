@@ -79,7 +79,7 @@ pub(super) async fn say_what_is_old(session: &Session, screen: &mut Screen, stat
         screen.warn(&format!(
             "schedule {} keeps the agent image and the limits it was made with; to give it those of now: {}",
             one.name,
-            session.command(&format!("schedule create {} --schedule 'CRON'", one.name))
+            session.command(&one.made_again())
         ));
     }
 }

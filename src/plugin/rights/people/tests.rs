@@ -94,3 +94,13 @@ fn nobody_needs_to_read_secrets() {
         assert!(!of.rules().iter().any(|rule| rule.to_string().contains("secrets")), "{}", of.command);
     }
 }
+
+#[test]
+fn what_all_namespaces_take_stands_in_the_page_of_permissions() {
+    let page = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/permissions.md")).unwrap();
+    for (command, resources) in EVERYWHERE {
+        let word = if command == "schedule" { "schedule list" } else { command };
+        let resources: Vec<String> = resources.iter().map(|resource| format!("`{resource}`")).collect();
+        assert!(page.contains(&format!("| `{word}` | {} |\n", resources.join(", "))), "{command}");
+    }
+}
