@@ -267,4 +267,15 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_day_that_no_month_has_never_comes_unless_a_day_of_the_week_makes_up_for_it() {
+        let never = |text: &str| Cron::parse(text).unwrap().never_comes();
+        for text in ["0 0 31 2 *", "0 0 30,31 feb *", "0 0 31 4,6,9,11 *"] {
+            assert!(never(text), "{text}");
+        }
+        for text in ["0 0 31 2 1", "0 0 29 2 *", "0 0 31 2,3 *", "0 0 * * 0", "@daily", "@every 6h"] {
+            assert!(!never(text), "{text}");
+        }
+    }
 }
