@@ -5,6 +5,7 @@
 //! so that the whole program runs in a test as it runs in a shell.
 
 mod ask;
+mod away;
 mod backups;
 mod cli;
 mod complete;

@@ -77,6 +77,31 @@ impl fmt::Display for Finding {
     }
 }
 
+impl Finding {
+    /// Whether it is found only because a run has desynced this replica for its copy. `others_synced` are the other
+    /// replicas that keep up.
+    #[must_use]
+    pub fn follows_from_desync_of(&self, target: &str, others_synced: usize) -> bool {
+        match self {
+            Self::Pod { pod, trouble } => pod == target && trouble.follows_from_desync(),
+            // With the others missing, too, none could send a state transfer whatever this one did.
+            Self::NoDonorLeft => others_synced > 0,
+            Self::PodsMissing { .. } | Self::ScaledToZero | Self::HistoriesDiffer => false,
+        }
+    }
+}
+
+impl Trouble {
+    fn follows_from_desync(&self) -> bool {
+        match self {
+            Self::NotReady | Self::Desynced => true,
+            // On its way back it is Joined for a moment.
+            Self::NotSynced(state) => ["Donor/Desynced", "Joined"].contains(&state.as_str()),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -17,6 +17,8 @@ const HALF_A_DAY: u128 = DAY_SECONDS / 2;
 /// When the volume will be full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UntilFull {
+    /// It is: the next backup finds no room.
+    Now,
     /// After so many days.
     Days(u64),
     /// Never, at the present rate.
@@ -35,6 +37,9 @@ pub fn until_full(catalogue: &Catalogue, keep: u32) -> Option<UntilFull> {
     // The newest chain may still get increments.
     let whole: Vec<u128> = chains.values().take(chains.len() - 1).copied().collect();
     let mean = whole.iter().sum::<u128>() / gaps;
+    if free < mean {
+        return Some(UntilFull::Now);
+    }
     let keep = u128::from(keep.max(1));
     let to_come = (keep + 1).saturating_sub(gaps + 1);
     if to_come > 1 {
@@ -42,11 +47,7 @@ pub fn until_full(catalogue: &Catalogue, keep: u32) -> Option<UntilFull> {
         return Some(if is_enough { UntilFull::Never } else { days(free, mean, interval) });
     }
     let growth = whole.last()?.saturating_sub(*whole.first()?) * keep / gaps;
-    match (free.checked_sub(mean), growth) {
-        (None, _) => Some(UntilFull::Days(0)),
-        (Some(_), 0) => Some(UntilFull::Never),
-        (Some(spare), growth) => Some(days(spare, growth, interval)),
-    }
+    Some(if growth == 0 { UntilFull::Never } else { days(free - mean, growth, interval) })
 }
 
 fn days(free: u128, per_interval: u128, interval: u128) -> UntilFull {
@@ -90,12 +91,13 @@ mod tests {
     fn until_retention_begins_every_backup_comes_on_top() {
         assert_eq!(until_full(&daily(&[100, 100], 450), 10), Some(UntilFull::Days(4)));
         assert_eq!(until_full(&daily(&[100, 100], 900), 10), Some(UntilFull::Never));
+        assert_eq!(until_full(&daily(&[100, 100], 99), 10), Some(UntilFull::Now));
     }
 
     #[test]
     fn under_retention_only_growth_counts_and_one_more_must_fit() {
         assert_eq!(until_full(&daily(&[100, 100, 100], 150), 3), Some(UntilFull::Never));
-        assert_eq!(until_full(&daily(&[100, 100, 100], 99), 3), Some(UntilFull::Days(0)));
+        assert_eq!(until_full(&daily(&[100, 100, 100], 99), 3), Some(UntilFull::Now));
         // Each is 10 larger than the one before, so that three kept ones grow by 15 a day on average.
         assert_eq!(until_full(&daily(&[100, 110, 120], 255), 3), Some(UntilFull::Days(10)));
     }

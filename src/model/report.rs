@@ -18,7 +18,7 @@ mod restore;
 pub use drill::{DrillReport, LastDrill};
 pub use prove::{ProveReport, ProvenLogins, QueryResult};
 pub use refill::VolumeReport;
-pub use restore::{LAST_RESTORE_ANNOTATION, LastRestore, RestorePreview, RestoreReport, VolumePlan};
+pub use restore::{KeptData, LAST_RESTORE_ANNOTATION, LastRestore, RestorePreview, RestoreReport, VolumePlan};
 
 /// The result of a conductor's run, inside its [outcome](super::outcome::Outcome).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -303,6 +303,19 @@ pub struct StatusReport {
     /// By pod.
     pub replicas: Vec<ReplicaStatus>,
     /// What speaks against a backup now: the same findings that would refuse one.
+    pub findings: Vec<String>,
+    /// Whether a run had desynced one of them, or was about to, when they were asked; and what follows from that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desynced: Option<DesyncSeen>,
+}
+
+/// A replica that a run has desynced for its copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DesyncSeen {
+    /// Its pod.
+    pub pod: String,
+    /// Those findings that there are only because of it: as long as that run lives, nobody has to do anything.
     pub findings: Vec<String>,
 }
 

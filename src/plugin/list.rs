@@ -47,7 +47,7 @@ pub(crate) async fn run(flags: &ListFlags, session: &Session, screen: &mut Scree
         code = ExitCode::DoneWithWarnings;
     }
     if flags.watch {
-        return watch::run(&places, list, flags, session, screen).await;
+        return watch::run(places, list, flags, session, screen).await;
     }
     show(&list, flags, session, screen)?;
     Ok(code)
@@ -79,13 +79,17 @@ async fn read_several(places: &[Place], session: &Session, screen: &mut Screen) 
         match catalogue {
             Ok(catalogue) => list.add(&catalogue, place),
             Err(failure) => {
-                let why = failure.causes.first().map(|cause| format!(": {cause}")).unwrap_or_default();
-                screen.warn(&format!("{}/{} is left out: {failure}{why}", place.namespace, place.statefulset));
+                screen.warn(&left_out(place, &failure));
                 code = ExitCode::DoneWithWarnings;
             }
         }
     }
     (list, code)
+}
+
+fn left_out(place: &Place, failure: &Failure) -> String {
+    let why = failure.causes.first().map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{}/{} is left out: {failure}{why}", place.namespace, place.statefulset)
 }
 
 /// Has a run look at the stores, and shows what they hold.

@@ -14,6 +14,7 @@ use super::order::{ask, order, see_through};
 use super::overrides::of_restore_flags;
 use super::{CommandResult, backups, find, replicas, report};
 use crate::adapters::kubernetes::cluster::KubernetesCluster;
+use crate::adapters::kubernetes::orders::Orders;
 use crate::exit_code::ExitCode;
 use crate::model::cluster::ClusterView;
 use crate::model::obligation::{Obligation, RestoreDebt};
@@ -144,7 +145,7 @@ fn unfinished(view: &ClusterView) -> Option<(&Obligation, &RestoreDebt)> {
     Some((owed, owed.debt.restore()?))
 }
 
-/// A restore that is under way or was left is all that can be done to this cluster.
+/// A restore that was left is all that can be done to this cluster.
 async fn go_on(
     owed: &Obligation,
     debt: &RestoreDebt,
@@ -154,8 +155,11 @@ async fn go_on(
     asking: Option<Box<dyn BufRead + Send>>,
 ) -> CommandResult {
     let Target { session, statefulset } = target;
+    if is_at_work(&owed.run, session).await? {
+        return Err(under_way(owed, debt, session));
+    }
     let what = format!(
-        "Run {} began to restore {} at {} and is {}.",
+        "Run {} began to restore {} at {} and has ended while {}.",
         owed.run,
         debt.backup.name(),
         owed.since,
@@ -170,6 +174,10 @@ async fn go_on(
         return Err(Failure::new(ExitCode::Refused, what).with_hint(session.command("recover")));
     }
     if flags.dry_run {
+        if !is_same {
+            screen
+                .note(&format!("{wanted} is another backup; it cannot be restored before that restore is at its end."));
+        }
         screen.note(&format!("To finish it, or to bring the old cluster back:\n  {}", session.command("recover")));
         return Ok(ExitCode::Refused);
     }
@@ -178,4 +186,22 @@ async fn go_on(
     }
     let order = order(statefulset, Task::Recover(RecoverRequest {}), of_restore_flags(&flags.settings)?);
     see_through(&order, &flags.run, session, screen).await
+}
+
+/// Whether a run has not ended yet.
+async fn is_at_work(run: &str, session: &Session) -> Result<bool, Failure> {
+    let connection = session.connection()?;
+    let orders = Orders::new(connection.client.clone(), &connection.target.namespace);
+    let run = orders.run(run).await.map_err(|error| session.failure(&error))?;
+    Ok(run.is_some_and(|run| run.is_running))
+}
+
+/// Whoever is sent to settle what a living run owes is locked out.
+fn under_way(owed: &Obligation, debt: &RestoreDebt, session: &Session) -> Failure {
+    let (run, since, backup) = (&owed.run, owed.since, debt.backup.name());
+    let what =
+        format!("run {run} restores {backup} since {since}, and nothing else can be restored before it has ended");
+    Failure::new(ExitCode::Locked, what)
+        .with_cause(format!("it is {}", debt.stage.words()))
+        .with_hint(session.logs_of(run))
 }

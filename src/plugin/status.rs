@@ -5,6 +5,7 @@
 
 mod facts;
 mod failed;
+mod judged;
 mod overview;
 mod page;
 mod shape;

@@ -164,7 +164,7 @@ pub(super) async fn finish(course: &mut Course<'_>) -> Result<RestoreReport, Res
         kept_in: kept_old_data.then(|| format!("{RESTORE_DIRECTORY}/old-{}", course.run())),
         resumed: course.resumed,
     };
-    let last = LastRestore { run: course.run().to_owned(), at: full, report: report.clone() };
+    let last = LastRestore { run: course.run().to_owned(), at: full, report: report.clone(), kept_before: vec![] };
     let ports = course.ports;
     patiently(ports.conductor, || ports.workload.finish(course.run(), &last))
         .await

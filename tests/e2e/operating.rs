@@ -84,6 +84,36 @@ fn what_is_owed_is_shown_by_status_and_settled_by_recover() {
 }
 
 #[test]
+fn a_backup_that_goes_on_calls_nobody() {
+    let cluster = Cluster::with_data();
+    let oracle = Oracle::new(&cluster);
+    // Else what a test before this one killed would be missed.
+    cluster.created(&["create"]);
+    cluster.copies_for_minutes();
+    let run = Run::order(&cluster, &["create"]);
+    let runner = run.copying();
+    let target = cluster.target();
+    until("the replica that is copied is desynced", || {
+        (cluster.status(&target, "wsrep_desync_count") != "0").then_some(())
+    });
+    for line in [&["status"][..], &["status", "-A"]] {
+        let shown = cluster.plugin(line).ends_with(0);
+        assert!(shown.stdout.contains("desync"), "{line:?}: {}", shown.stdout);
+        let said = format!("{}{}", shown.stdout, shown.stderr);
+        let of_this = said.lines().filter(|line| line.contains(&cluster.namespace) && line.contains("needs a person"));
+        assert_eq!(of_this.count(), 0, "{line:?}: {said}");
+        assert!(!said.contains("A person should act"), "{line:?}: {said}");
+    }
+    run.signal(Who::Both, &runner, Signal::Kill);
+    run.end().ends_with(4);
+    cluster.plugin(&["status"]).ends_with(6);
+    cluster.copies_fast();
+    cluster.plugin(&["create"]).ends_with(0);
+    cluster.plugin(&["status"]).ends_with(0);
+    oracle.all_is_well();
+}
+
+#[test]
 fn a_live_listing_shows_what_the_catalogue_does_not_know() {
     let cluster = Cluster::with_data();
     let oracle = Oracle::new(&cluster);

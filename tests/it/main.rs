@@ -11,6 +11,7 @@ mod cli;
 mod cli_runs;
 mod cli_views;
 mod completion;
+mod copying;
 mod ctrl_c;
 mod drill_whole;
 mod fault_sweep;

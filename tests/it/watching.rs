@@ -131,6 +131,45 @@ fn a_list_that_is_watched_shows_what_comes_until_it_is_interrupted() {
     assert_eq!(watching.interrupt(), (Some(130), String::new()));
 }
 
+#[test]
+fn a_list_of_all_clusters_that_is_watched_shows_the_backups_of_one_that_comes_later_and_says_whose_go() {
+    let stage = AtomicUsize::new(0);
+    let server = Api::judging(move |asked| {
+        let (one, two) = (in_namespace(galera("one"), "db"), in_namespace(galera("two"), "shop"));
+        let is_watch = asked.query.contains("watch=true");
+        match asked.path.as_str() {
+            "/apis/apps/v1/statefulsets" if is_watch => {
+                match stage.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst) {
+                    Ok(_) => Answer::lines(&[event("ADDED", two)]),
+                    Err(_) => nothing_comes(),
+                }
+            }
+            "/apis/apps/v1/statefulsets" => {
+                let all = [one, two];
+                sets(if stage.load(Ordering::SeqCst) == 0 { &all[..1] } else { &all })
+            }
+            "/api/v1/namespaces/db/configmaps" if is_watch && stage.load(Ordering::SeqCst) == 1 => {
+                thread::sleep(Duration::from_secs(2));
+                stage.store(2, Ordering::SeqCst);
+                Answer::lines(&[event("MODIFIED", catalogue(&[]))])
+            }
+            _ if is_watch => nothing_comes(),
+            "/api/v1/namespaces/db/configmaps/one-backup-hash" => {
+                Answer::ok(&catalogue(if stage.load(Ordering::SeqCst) < 2 { &[1] } else { &[] }))
+            }
+            "/api/v1/namespaces/shop/configmaps/two-backup-hash" => Answer::ok(&catalogue(&[2])),
+            path if path.ends_with('s') => sets(&[]),
+            _ => Answer::status(404, "not found"),
+        }
+    });
+    let watching = Watching::start(&["list", "-A", "-w"], &server);
+    let seen = watching.next(3);
+    let starts: Vec<String> = seen.iter().map(|row| row.split(' ').take(3).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(starts, ["NAMESPACE CLUSTER NAME", "db one 2000-01-01_00-00-00", "shop two 2000-01-02_00-00-00"]);
+    watching.told(&["db/one: backup/2000-01-01_00-00-00 is no longer in the catalogue\n"]);
+    assert_eq!(watching.interrupt().0, Some(130));
+}
+
 /// A cluster that is watched, and whose API server was away for a moment.
 fn away_for_a_moment() -> Api {
     let asked_version = AtomicUsize::new(0);
@@ -152,8 +191,15 @@ fn away_for_a_moment() -> Api {
 }
 
 #[test]
-fn a_status_that_is_watched_says_when_nothing_can_be_seen_and_when_it_can_again() {
-    for line in [&["status", "one", "-w"][..], &["status", "-A", "-w"]] {
+fn whatever_is_watched_says_when_nothing_can_be_seen_and_when_it_can_again() {
+    let lines = [
+        &["status", "one", "-w"][..],
+        &["status", "-A", "-w"],
+        &["list", "one", "-w"],
+        &["list", "-A", "-w"],
+        &["schedule", "list", "-w"],
+    ];
+    for line in lines {
         let server = away_for_a_moment();
         let watching = Watching::start(line, &server);
         watching.told(&[
@@ -266,7 +312,7 @@ fn schedules_that_are_watched_are_a_row_each_time_they_change_and_a_note_when_th
     let shown: Vec<String> =
         watching.next(4).iter().map(|row| row.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(shown, ["NAMESPACE NAME", "db nightly", "db weekly", "db nightly"]);
-    watching.told(&["cronjob.batch/weekly is no longer there\n"]);
+    watching.told(&["db: cronjob.batch/weekly is no longer there\n"]);
     assert_eq!(watching.interrupt().0, Some(130));
     let server = suspended_while_watched();
     let watching = Watching::start(&["schedule", "list", "-A", "-w", "-o", "jsonpath={.items[*].suspended}"], &server);

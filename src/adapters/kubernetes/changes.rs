@@ -89,6 +89,15 @@ impl Changes {
         self.watch_from::<ConfigMap>(Some(namespace), named(name), change(), move |_| Some(change()));
     }
 
+    /// Watches which clusters there are, in one namespace or in all.
+    pub fn sets(&mut self, namespace: Option<&str>, selector: Option<&str>) {
+        let sets = watcher::Config { label_selector: selector.map(str::to_owned), ..watcher::Config::default() };
+        self.watch_from::<StatefulSet>(namespace, sets, Change::Several, |set| {
+            let place = Place::new(set.namespace()?, set.name_any());
+            looks_like_galera(set).then_some(Change::Set(place))
+        });
+    }
+
     /// Watches what a page about a cluster shows: its StatefulSet, pods, Lease, runs and schedules.
     ///
     /// Runs that `is_ours` picks by the word for their task are left out, as they are made by the watcher itself.
@@ -114,11 +123,7 @@ impl Changes {
     ///
     /// No Leases: every node has one that it renews all the time, and who takes one of ours is a run.
     pub fn clusters(&mut self, namespace: Option<&str>, selector: Option<&str>, is_ours: fn(&str) -> bool) {
-        let sets = watcher::Config { label_selector: selector.map(str::to_owned), ..watcher::Config::default() };
-        self.watch_from::<StatefulSet>(namespace, sets, Change::Several, |set| {
-            let place = Place::new(set.namespace()?, set.name_any());
-            looks_like_galera(set).then_some(Change::Set(place))
-        });
+        self.sets(namespace, selector);
         // Of pods there are very many, and that one has changed is all that is asked of them.
         let pods = watcher::Config::default();
         self.watch_from::<PartialObjectMeta<Pod>>(namespace, pods, Change::Several, |pod| {

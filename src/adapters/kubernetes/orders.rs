@@ -119,6 +119,16 @@ impl Orders {
         Ok(runs)
     }
 
+    /// Looks at one run; `None` when nothing is remembered of it.
+    pub async fn run(&self, job: &str) -> Result<Option<OrderedRun>, PortError> {
+        let what = format!("cannot read Job {}/{job}", self.namespace);
+        let Some(found) = self.jobs.get_opt(job).await.map_err(|error| port_error(what, error))? else {
+            return Ok(None);
+        };
+        let ends = self.ends(&ListParams::default().labels(&format!("{JOB_LABEL}={job}"))).await?;
+        Ok(Some(ordered_run(&found, ends.get(job))))
+    }
+
     /// Looks how the run of an ended Job ended; `None` when its pod is gone, or does not know either.
     pub async fn ending(&self, job: &str) -> Result<Option<Ending>, PortError> {
         let of_job = ListParams::default().labels(&format!("{JOB_LABEL}={job}"));

@@ -124,4 +124,61 @@ pub struct LastRestore {
     pub at: Timestamp,
     /// What it did.
     pub report: RestoreReport,
+    /// Old data that restores before it have left on volumes and that nobody but a person removes, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept_before: Vec<KeptData>,
+}
+
+/// Old data that a restore has left on a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeptData {
+    /// The pod whose volume it is.
+    pub pod: String,
+    /// Where on that volume, below its root.
+    pub place: String,
+    /// When that restore ended.
+    pub at: Timestamp,
+}
+
+/// How many places are remembered: an annotation has no room for ever more.
+const KEPT_PLACES: usize = 10;
+
+impl LastRestore {
+    /// Every place where old data were left, the newest first; whether they have been removed since, nobody knows.
+    #[must_use]
+    pub fn kept(&self) -> Vec<KeptData> {
+        let kept = |place: &String| KeptData { pod: self.report.leader.clone(), place: place.clone(), at: self.at };
+        self.report.kept_in.iter().map(kept).chain(self.kept_before.iter().cloned()).collect()
+    }
+
+    /// The same, which remembers what the one before it did.
+    #[must_use]
+    pub fn after(self, before: Option<&Self>) -> Self {
+        let kept_before = before.map(Self::kept).unwrap_or_default().into_iter().take(KEPT_PLACES).collect();
+        Self { kept_before, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn restore(run: &str, keeps: bool, kept_before: Vec<KeptData>) -> LastRestore {
+        let report = serde_json::json!({"backup": "base/2026-01-01_00-00-00", "leader": "db-0", "replicas": 3, "history": "h",
+            "outageMillis": 1, "fullStrengthMillis": 2, "keptIn": keeps.then(|| format!(".mariadb-backup/old-{run}"))});
+        let at = "2026-01-03T12:00:00Z".parse().unwrap();
+        LastRestore { run: run.to_owned(), at, report: serde_json::from_value(report).unwrap(), kept_before }
+    }
+
+    #[test]
+    fn old_data_that_were_kept_are_remembered_when_another_restore_follows() {
+        let [first, second, third] =
+            [("a", true), ("b", false), ("c", true)].map(|(run, keeps)| restore(run, keeps, vec![]));
+        let last = third.after(Some(&second.after(Some(&first.after(None)))));
+        let places: Vec<String> = last.kept().into_iter().map(|kept| kept.place).collect();
+        assert_eq!(places, [".mariadb-backup/old-c", ".mariadb-backup/old-a"]);
+        let many = (0..30).fold(restore("x", true, vec![]), |last, _| restore("x", true, vec![]).after(Some(&last)));
+        assert_eq!(many.kept_before.len(), KEPT_PLACES);
+    }
 }

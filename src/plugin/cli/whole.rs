@@ -74,7 +74,8 @@ replicas are not asked. With -w a line follows whenever one changes.
 
 Columns of several clusters:
   READY           ready and wanted replicas; gone when only backups are left
-  OWED            what a dead run owes to it: desync, restore or <none>
+  OWED            what a run, living or dead, owes to it: desync,
+                  restore or <none>
   RUNNING         what is at work on it
   FULL INCREMENT  how old the last of its backups are that can be restored
   NEXT            how long until a schedule orders the next one
@@ -88,7 +89,8 @@ Columns of several clusters:
 Full in: days until the volume has no room for the next backup. Below the
 number of full backups to keep (MARIADB_BACKUPS_TO_KEEP), what was stored a
 day since the oldest of them goes on; once that many are there, each new one
-replaces one, and only the growth from the oldest to the newest counts.
+replaces one, and only the growth from the oldest to the newest counts. When
+it has none now, a person should act.
 
 It ends with 6 when a person should act, with 3 when the replicas could not be
 asked.";

@@ -11,6 +11,7 @@ use crate::render::table::Table;
 use crate::render::{age, bytes};
 
 const NONE: &str = "<none>";
+const UNKNOWN: &str = "<unknown>";
 
 /// The listing as other programs see it. Members are added, never changed.
 #[derive(Debug, Serialize)]
@@ -190,12 +191,16 @@ fn or_none(text: Option<String>) -> String {
     text.unwrap_or_else(|| NONE.to_owned())
 }
 
+fn or_unknown(text: Option<String>) -> String {
+    text.unwrap_or_else(|| UNKNOWN.to_owned())
+}
+
 impl Backup {
     fn usual_cells(&self, now: Timestamp) -> [String; 7] {
         [
             self.name.clone(),
             self.kind.to_owned(),
-            or_none(self.size_bytes.map(bytes::human)),
+            or_unknown(self.size_bytes.map(bytes::human)),
             place_word(&self.entry, StoreName::Local).to_owned(),
             place_word(&self.entry, StoreName::S3).to_owned(),
             self.verified(now),
@@ -208,9 +213,9 @@ impl Backup {
         [
             or_none(self.base.clone()),
             or_none(entry.parent.as_ref().map(ToString::to_string)),
-            or_none(entry.duration_secs.map(age::took)),
-            or_none(entry.stream_bytes.map(bytes::human)),
-            or_none(entry.position.as_ref().map(ToString::to_string)),
+            or_unknown(entry.duration_secs.map(age::took)),
+            or_unknown(entry.stream_bytes.map(bytes::human)),
+            or_unknown(entry.position.as_ref().map(ToString::to_string)),
         ]
     }
 }

@@ -7,6 +7,7 @@ use crate::adapters::kubernetes::finder::Place;
 use crate::adapters::system_clock::SystemClock;
 use crate::exit_code::ExitCode;
 use crate::model::outcome::Failure;
+use crate::plugin::away::wait_out;
 use crate::plugin::cli::ScheduleListFlags;
 use crate::plugin::connect::Session;
 use crate::plugin::find::Clusters;
@@ -63,13 +64,16 @@ async fn watch(mut list: Vec<Schedule>, view: &mut View<'_>, session: &Session, 
     loop {
         if changes.next().await.map_err(|error| session.failure(&error))? == Change::Broken {
             // It is taken up again by itself, and tells when it is.
+            if !changes.are_in_reach().await {
+                wait_out(&changes, screen).await;
+            }
             continue;
         }
         let now = loop {
             match read(view.flags, view.within, session).await {
                 Ok(now) => break now,
                 Err(failure) if changes.are_in_reach().await => return Err(failure),
-                Err(_) => changes.until_in_reach().await,
+                Err(_) => wait_out(&changes, screen).await,
             }
         };
         view.differences(&list, &now, screen);
@@ -136,7 +140,8 @@ impl View<'_> {
         }
         let is_same = |a: &Schedule, b: &Schedule| (&a.namespace, &a.name) == (&b.namespace, &b.name);
         for gone in before.iter().filter(|old| !now.iter().any(|new| is_same(old, new))) {
-            screen.note(&format!("cronjob.batch/{} is no longer there", gone.name));
+            let of = if self.within.is_none() { format!("{}: ", gone.namespace) } else { String::new() };
+            screen.note(&format!("{of}cronjob.batch/{} is no longer there", gone.name));
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::adapters::kubernetes::lease_sight;
 use crate::adapters::kubernetes::orders::{OrderedRun, Orders};
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::adapters::kubernetes::run_sight::newest_reports;
+use crate::model::catalogue::Catalogue;
 use crate::model::outcome::Failure;
 use crate::model::settings::Settings;
 use crate::plugin::connect::Session;
@@ -29,9 +30,10 @@ pub(super) async fn gather(place: &Place, session: &Session) -> Result<(Facts, V
     let lease_name = Settings::config_map_name(statefulset);
     let failed = |error| session.failure(&error);
     let mut gaps = vec![];
+    // Before what is owed: a run that ends in between has settled it by then.
+    let runs = known(orders.runs(Some(statefulset)).await.map_err(failed), &mut gaps);
     let view = known(cluster.view().await.map_err(failed), &mut gaps);
     let lease = known(lease_sight::look(client(), namespace, &lease_name).await.map_err(failed), &mut gaps);
-    let runs = known(orders.runs(Some(statefulset)).await.map_err(failed), &mut gaps);
     let last_failed = match &runs {
         Some(runs) => known(failed::last(place, runs, session).await, &mut gaps),
         None => None,
@@ -53,12 +55,31 @@ pub(super) async fn gather(place: &Place, session: &Session) -> Result<(Facts, V
         running: runs.is_some().then_some(at_work),
         failed: last_failed.map(Fact::found).unwrap_or_default(),
         schedules,
-        catalogue,
-        keep: settings.map(|settings| settings.backups_to_keep),
+        keep: keep(settings.as_ref()),
         unknown_settings: Settings::unknown_keys(&stored).into_iter().map(str::to_owned).collect(),
+        make_room: make_room(catalogue.as_ref(), settings.as_ref(), place, session),
+        catalogue,
         recover: session.command_in(namespace, &format!("recover {statefulset}")),
     };
     Ok((facts, gaps))
+}
+
+/// How many full backups are kept on the volume, where that is used.
+fn keep(settings: Option<&Settings>) -> Option<u32> {
+    settings.filter(|settings| settings.stores.local()).map(|settings| settings.backups_to_keep)
+}
+
+/// The command that shows what would go if one full backup less were kept.
+fn make_room(
+    catalogue: Option<&Catalogue>,
+    settings: Option<&Settings>,
+    place: &Place,
+    session: &Session,
+) -> Option<String> {
+    let full = catalogue?.listed().iter().filter(|id| id.base().is_none()).count();
+    let fewer = keep(settings)?.min(u32::try_from(full).ok()?).saturating_sub(1).max(1);
+    let words = format!("prune {} --keep {fewer} --dry-run", place.statefulset);
+    Some(session.command_in(&place.namespace, &words))
 }
 
 /// The same of a cluster of which only the backups are left.

@@ -4,15 +4,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::failed::Failed;
+use super::judged::{Judged, judged};
 use crate::adapters::kubernetes::lease_sight::LeaseSight;
 use crate::exit_code::ExitCode;
 use crate::model::backup_id::BackupId;
 use crate::model::catalogue::{Catalogue, RoomSeen};
 use crate::model::chain;
-use crate::model::cluster::ClusterView;
+use crate::model::cluster::{ClusterView, PodView};
 use crate::model::forecast::{UntilFull, until_full};
-use crate::model::obligation::{Debt, Obligation, RestoreDebt};
-use crate::model::report::{LastDrill, LastRestore, ReplicaStatus, StatusReport};
+use crate::model::obligation::{Debt, Desync, Obligation};
+use crate::model::report::{DesyncSeen, KeptData, LastDrill, LastRestore, ReplicaStatus, StatusReport};
 use crate::plugin::schedule::Schedule;
 
 /// Something that may not be there; and whether it is may not be known. Written as it, `null`, or not at all.
@@ -60,11 +61,13 @@ pub(super) struct Facts {
     pub(super) failed: Fact<Failed>,
     pub(super) schedules: Option<Vec<Schedule>>,
     pub(super) catalogue: Option<Catalogue>,
-    /// Full backups to keep.
+    /// Full backups to keep on the volume; none where that is not used.
     pub(super) keep: Option<u32>,
     pub(super) unknown_settings: Vec<String>,
     /// The command that settles what is owed.
     pub(super) recover: String,
+    /// The command that shows what fewer backups would be.
+    pub(super) make_room: Option<String>,
 }
 
 /// The status as other programs see it; what is not known is left out. Members are added, never changed.
@@ -107,9 +110,15 @@ pub(crate) struct Status {
     pub(super) last_failed: Fact<Failed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) room: Option<RoomSeen>,
+    /// Old data that restores have left on volumes.
+    #[serde(skip)]
+    pub(super) kept: Vec<Kept>,
     /// Days until the volume has no room for the next backup; none when that is never.
     #[serde(skip_serializing_if = "Fact::is_unknown")]
     pub(super) full_in_days: Fact<u64>,
+    /// Whether that is so now.
+    #[serde(skip)]
+    pub(super) is_full: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) schedules: Option<Vec<Schedule>>,
     pub(super) unknown_settings: Vec<String>,
@@ -159,7 +168,7 @@ pub(super) struct Run {
 
 impl Run {
     /// Whether it is at work on what another run owes.
-    fn settles(&self) -> bool {
+    pub(super) fn settles(&self) -> bool {
         self.phase.is_some() && self.task.as_deref().is_some_and(|task| ["recover", "restore"].contains(&task))
     }
 }
@@ -170,6 +179,13 @@ impl Run {
 pub(super) struct Act {
     pub(super) why: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) command: Option<String>,
+}
+
+/// Old data that a restore has left on a volume, and the command that removes them where the server's pod can.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    pub(super) data: KeptData,
     pub(super) command: Option<String>,
 }
 
@@ -187,33 +203,12 @@ impl Status {
         let obligation = facts.view.as_ref().map(|view| Fact::found(view.obligation.clone())).unwrap_or_default();
         let last_restore = facts.view.as_ref().map(|view| Fact::found(view.last_restore.clone())).unwrap_or_default();
         let was_asked = told.is_some();
-        let StatusReport { replicas, findings } =
-            told.unwrap_or_else(|| facts.view.as_ref().map(seen).unwrap_or_default());
-        // What a run that goes on owes it is about to settle itself; or one that was sent to and is at work on it.
-        let goes_on = |job: &str| facts.running.iter().flatten().any(|run| run.job == job || run.settles());
-        let settle = match &obligation {
-            Fact::Known(owed) if !goes_on(&owed.run) => Some(Act {
-                why: format!("run {} has ended and still owes {}", owed.run, what_is_owed(owed)),
-                command: Some(facts.recover),
-            }),
-            _ => None,
-        };
-        // Who scales or restarts anything now would get into its way.
-        let is_restored = |owed: &Obligation| owed.debt.restore().is_some_and(RestoreDebt::has_left_proving);
-        let restores = matches!(&obligation, Fact::Known(owed) if goes_on(&owed.run) && is_restored(owed));
-        let missed = if let Fact::Known(failed) = &facts.failed { failed.act() } else { None };
-        let act = settle.into_iter().chain(unhealthy(&findings).into_iter().chain(missed).filter(|_| !restores));
-        let act: Vec<Act> = act.collect();
-        let health = match (act.is_empty(), was_asked) {
-            (true, _) if restores => Health::Restoring,
-            (false, _) => Health::Unhealthy,
-            (true, true) => Health::Healthy,
-            (true, false) => Health::Unknown,
-        };
+        let told = told.unwrap_or_else(|| facts.view.as_ref().map(seen).unwrap_or_default());
+        let until_full = facts.catalogue.as_ref().and_then(|catalogue| until_full(catalogue, facts.keep?));
+        let Judged { findings, act, health } = judged(&facts, &told, was_asked, until_full);
         let last =
             |kind| facts.catalogue.as_ref().map(|catalogue| Fact::found(newest(catalogue, kind))).unwrap_or_default();
         let holder = |sight: LeaseSight| Holder { run: sight.run, since: sight.since, renewed: sight.renewed };
-        let until_full = facts.catalogue.as_ref().and_then(|catalogue| until_full(catalogue, facts.keep?));
         Self {
             api_version: "mariadb-backup.io/v1",
             kind: "ClusterStatus",
@@ -223,13 +218,14 @@ impl Status {
             health,
             wanted_replicas: facts.view.as_ref().map(|view| view.replicas),
             server_image: facts.view.as_ref().map(|view| view.server.image.clone()).filter(|image| !image.is_empty()),
-            replicas,
+            replicas: told.replicas,
             findings,
             act,
             obligation,
             lease: facts.lease.map(holder),
             last_full: last(Kind::Full),
             last_incremental: last(Kind::Incremental),
+            kept: facts.view.as_ref().map(kept).unwrap_or_default(),
             last_restore,
             last_drill: facts
                 .catalogue
@@ -239,9 +235,11 @@ impl Status {
             last_failed: facts.failed,
             running: facts.running,
             room: facts.catalogue.as_ref().and_then(|catalogue| catalogue.room),
+            is_full: until_full == Some(UntilFull::Now),
             full_in_days: match until_full {
                 None => Fact::Unknown,
                 Some(UntilFull::Never) => Fact::Nothing,
+                Some(UntilFull::Now) => Fact::Known(0),
                 Some(UntilFull::Days(days)) => Fact::Known(days),
             },
             schedules: facts.schedules,
@@ -267,19 +265,9 @@ pub(super) fn what_is_owed(owed: &Obligation) -> String {
     }
 }
 
-/// What speaks against the cluster's health, as one thing to do something about.
-fn unhealthy(findings: &[String]) -> Option<Act> {
-    let more = match findings.len().saturating_sub(1) {
-        0 => String::new(),
-        1 => ", and one finding more".to_owned(),
-        more => format!(", and {more} findings more"),
-    };
-    Some(Act { why: format!("{}{more}", findings.first()?), command: None })
-}
-
 /// What Kubernetes alone can tell of the replicas.
 fn seen(view: &ClusterView) -> StatusReport {
-    let replica = |pod: &crate::model::cluster::PodView| ReplicaStatus {
+    let replica = |pod: &PodView| ReplicaStatus {
         pod: pod.name.clone(),
         node: pod.node.clone(),
         pod_ready: pod.ready,
@@ -289,11 +277,29 @@ fn seen(view: &ClusterView) -> StatusReport {
     };
     let wanted = usize::try_from(view.replicas).unwrap_or_default();
     let absent = (view.pods.len() < wanted).then(|| format!("{} of {wanted} pods exist", view.pods.len()));
-    let unready = view.pods.iter().filter(|pod| !pod.ready).map(|pod| format!("pod {} is not Ready", pod.name));
+    let unready = |pod: &PodView| format!("pod {} is not Ready", pod.name);
+    // One that is desynced is not Ready where its readiness goes by wsrep_local_state.
+    let desynced = view.obligation.as_ref().and_then(|owed| owed.debt.desync());
+    let of_desync = |pod: &String| view.pod(pod).filter(|pod| !pod.ready).map(unready);
     StatusReport {
         replicas: view.pods.iter().map(replica).collect(),
-        findings: absent.into_iter().chain(unready).collect(),
+        findings: absent.into_iter().chain(view.pods.iter().filter(|pod| !pod.ready).map(unready)).collect(),
+        desynced: desynced
+            .map(|Desync { pod, .. }| DesyncSeen { pod: pod.clone(), findings: of_desync(pod).into_iter().collect() }),
     }
+}
+
+fn kept(view: &ClusterView) -> Vec<Kept> {
+    let command = |data: &KeptData| {
+        let ClusterView { namespace, server, .. } = view;
+        // What lies beside a directory that is mounted alone can be seen from no server's pod.
+        let is_in_sight = server.sub_path.is_empty() && !server.mount_path.is_empty();
+        let place = format!("{}/{}", server.mount_path.trim_end_matches('/'), data.place);
+        let exec = format!("kubectl exec -n {namespace} {} -c {}", data.pod, server.container);
+        is_in_sight.then(|| format!("{exec} -- rm -r {place}"))
+    };
+    let all = view.last_restore.as_ref().map(LastRestore::kept).unwrap_or_default();
+    all.into_iter().map(|data| Kept { command: command(&data), data }).collect()
 }
 
 /// The two kinds of backups.

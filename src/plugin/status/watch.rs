@@ -15,6 +15,7 @@ use crate::model::outcome::Failure;
 use crate::model::report::StatusReport;
 use crate::model::settings::Settings;
 use crate::plugin::CommandResult;
+use crate::plugin::away::{AWAY, BACK};
 use crate::plugin::cli::StatusFlags;
 use crate::plugin::connect::Session;
 use crate::plugin::job::is_look;
@@ -70,9 +71,9 @@ pub(super) async fn run(
             Seen::Other => false,
             Seen::Nothing if changes.are_in_reach().await => false,
             Seen::Nothing => {
-                screen.note("the API server does not answer, so what is shown may be old; trying again");
+                screen.note(AWAY);
                 while_aging(changes.until_in_reach(), is_page, &page, screen).await;
-                screen.note("the API server answers again");
+                screen.note(BACK);
                 true
             }
         };

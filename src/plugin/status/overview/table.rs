@@ -97,9 +97,6 @@ fn more_cells(status: &Status, now: Timestamp) -> [String; 6] {
         Fact::Known(failed) if failed.good_since => NONE.to_owned(),
         failed => cell(failed, |failed| failed.task.clone()),
     };
-    let mut nodes: Vec<&str> = status.replicas.iter().filter_map(|replica| replica.node.as_deref()).collect();
-    nodes.dedup();
-    let nodes = if nodes.is_empty() { NONE.to_owned() } else { nodes.join(",") };
     [
         full_in,
         cell(&status.last_drill, |last| match last.failed {
@@ -109,6 +106,17 @@ fn more_cells(status: &Status, now: Timestamp) -> [String; 6] {
         cell(&status.last_restore, |last| age::since(last.at, now)),
         failed,
         status.server_image.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
-        nodes,
+        nodes(status),
     ]
+}
+
+/// The nodes of its servers, each once, in the order of the replicas.
+fn nodes(status: &Status) -> String {
+    let mut nodes: Vec<&str> = vec![];
+    for node in status.replicas.iter().filter_map(|replica| replica.node.as_deref()) {
+        if !nodes.contains(&node) {
+            nodes.push(node);
+        }
+    }
+    if nodes.is_empty() { NONE.to_owned() } else { nodes.join(",") }
 }

@@ -13,6 +13,7 @@ use crate::adapters::kubernetes::changes::{Change, Changes};
 use crate::adapters::kubernetes::finder::Place;
 use crate::adapters::system_clock::SystemClock;
 use crate::model::outcome::Failure;
+use crate::plugin::away::wait_out;
 use crate::plugin::cli::StatusFlags;
 use crate::plugin::connect::Session;
 use crate::plugin::find::Clusters;
@@ -47,9 +48,7 @@ pub(super) async fn run(
             if let Some(now) = anew(&clusters, &behind, &changes, flags, session).await? {
                 break now;
             }
-            screen.note("the API server does not answer, so what is shown may be old; trying again");
-            changes.until_in_reach().await;
-            screen.note("the API server answers again");
+            wait_out(&changes, screen).await;
             behind = Behind { all: true, ..Behind::default() };
         };
         view.differences(&clusters, &now, screen);
