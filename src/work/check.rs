@@ -70,8 +70,8 @@ impl Explain for CheckError {
         match self {
             Self::Store(error) => error.hint(),
             Self::Emptied { .. } => Some(
-                "see whether claim and bucket are the right ones: kubectl mariadb-backup status; where the backups are gone \
-                 for good, kubectl mariadb-backup verify --rebuild-catalogue makes the catalogue anew"
+                "to see whether claim and bucket are the right ones: kubectl mariadb-backup status\n\
+                 to make the catalogue anew where the backups are gone for good: kubectl mariadb-backup verify --rebuild-catalogue"
                     .to_owned(),
             ),
             Self::NoStore | Self::Stopped | Self::BrokeOff => None,

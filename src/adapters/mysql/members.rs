@@ -61,7 +61,7 @@ impl Galera for GaleraMembers {
         if !session.take_lock(&self.gate, Duration::ZERO).await? {
             let what = format!("another run is at work on MariaDB at {}: it holds the lock {}", server.host, self.gate);
             return Err(PortError::new(Reason::Conflict, what)
-                .with_hint("kubectl get pods -l app.kubernetes.io/name=mariadb-backup shows the runs there are"));
+                .with_hint("to see the runs there are: kubectl get pods -l app.kubernetes.io/name=mariadb-backup"));
         }
         Ok(Box::new(AdvisoryGate { session, name: self.gate.clone() }))
     }

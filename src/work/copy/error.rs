@@ -126,7 +126,7 @@ impl Refusal {
                 "give the replica's data claim more room; MARIADB_BACKUP_DATA_FREE is how much must stay free"
                     .to_owned()
             }
-            Self::Room(_) => "keep fewer: kubectl mariadb-backup prune --keep NUMBER --dry-run says what would go; or give the store's claim more room".to_owned(),
+            Self::Room(_) => "to see what would go if fewer were kept: kubectl mariadb-backup prune --keep NUMBER --dry-run\nor give the store's claim more room".to_owned(),
         }
     }
 }
@@ -278,7 +278,7 @@ impl Explain for CopyError {
             | Self::Publish(error)
             | Self::Pipeline(PipelineError::Durable(error)) => error.hint(),
             Self::Pipeline(PipelineError::Write { source, .. }) if source.kind() == std::io::ErrorKind::StorageFull => {
-                Some("keep fewer: kubectl mariadb-backup prune --keep NUMBER --dry-run says what would go; or give the store's claim more room".to_owned())
+                Some("to see what would go if fewer were kept: kubectl mariadb-backup prune --keep NUMBER --dry-run\nor give the store's claim more room".to_owned())
             }
             Self::DataVolumeFull { .. } => Some(
                 "give the replica's data claim more room, or back up when less is written: write-sets that arrive \
