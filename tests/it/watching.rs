@@ -174,6 +174,7 @@ fn a_list_of_all_clusters_that_is_watched_shows_the_backups_of_one_that_comes_la
 fn away_for_a_moment() -> Api {
     let asked_version = AtomicUsize::new(0);
     Api::judging(move |asked| match asked.path.as_str() {
+        "/api/v1/namespaces/db" => Answer::ok(&json!({"metadata": {"name": "db"}})),
         "/apis/apps/v1/namespaces/db/statefulsets/one" => Answer::ok(&set("one", 3)),
         "/apis/apps/v1/statefulsets" if !asked.query.contains("watch=true") => {
             sets(&[in_namespace(galera("one"), "db")])
