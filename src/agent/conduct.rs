@@ -165,7 +165,9 @@ async fn carry_out(
 ) -> Result<RunReport, Failure> {
     let Conductor { client, identity, order, cluster, events, .. } = conductor;
     let view = cluster.view().await.map_err(Explain::into_failure)?;
-    let runners = RunnerPods::new(client.clone(), owner(identity, order, settings), view.server.clone());
+    let image_pull_secrets = cluster.pull_secrets(&identity.pod).await;
+    let owner = Owner { image_pull_secrets, ..owner(identity, order, settings) };
+    let runners = RunnerPods::new(client.clone(), owner, view.server.clone());
     let catalogue = catalogue(client.clone(), identity, order, settings);
     let credentials = Credentials::read(&identity.credentials).map_err(Explain::into_failure)?;
     let galera = GaleraMembers::new(credentials, GATE);

@@ -49,6 +49,21 @@ impl KubernetesCluster {
         Self { client, namespace: namespace.to_owned(), statefulset: statefulset.to_owned() }
     }
 
+    /// The Secrets with which that pod's images were pulled: runners need those of their conductor, for the same agent.
+    /// None where that cannot be found out; a pod that cannot pull its image says so.
+    pub async fn pull_secrets(&self, pod: &str) -> Vec<String> {
+        match self.api::<Pod>().get(pod).await {
+            Ok(pod) => {
+                let secrets = pod.spec.and_then(|spec| spec.image_pull_secrets).unwrap_or_default();
+                secrets.into_iter().map(|secret| secret.name).collect()
+            }
+            Err(error) => {
+                tracing::debug!(%error, pod, "the Secrets for pulling images are not known");
+                Vec::new()
+            }
+        }
+    }
+
     fn api<K>(&self) -> Api<K>
     where
         K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
