@@ -4,9 +4,8 @@ use std::path::Path;
 
 use crate::ground::{Cluster, ground, run, scratch_file, until};
 use crate::restores::{
-    YoungerPassword, backed_up_and_lost, is_back, killed_in, nothing_is_left, ordered, pods, until_in,
+    YoungerPassword, backed_up_and_lost, is_back, is_undone_by_the_next, killed_in, nothing_is_left, pods,
 };
-use crate::run::{Signal, Who};
 
 /// Waits until every replica is a Synced member among that many.
 #[track_caller]
@@ -158,14 +157,7 @@ fn at_the_root_of_its_volume_a_restore_killed_while_the_data_are_copied_into_pla
 #[test]
 fn at_the_root_of_its_volume_a_restore_killed_while_it_is_undone_is_undone_by_the_next() {
     let cluster = Cluster::new("shape-killed-back", &["--flavour", "mosk"]);
-    let name = backed_up_and_lost(&cluster);
-    let younger = YoungerPassword::new(&cluster);
-    let run = ordered(&cluster, &name, &["--ignore-logins", "--restore-start-timeout", "20s"]);
-    until_in(&cluster, &run, &["rolling-back"]);
-    run.signal(Who::Conductor, "", Signal::Kill);
-    assert_eq!(run.end().code, 4);
-    cluster.plugin(&["recover"]).ends_with(14).says("the old cluster is back");
-    younger.the_old_cluster_is_back();
+    is_undone_by_the_next(&cluster);
 }
 
 #[test]

@@ -412,17 +412,23 @@ fn restored_data_that_do_not_serve_are_undone_and_the_old_cluster_is_back() {
     younger.the_old_cluster_is_back();
 }
 
-#[test]
-fn a_restore_killed_while_it_is_undone_is_undone_by_the_next() {
-    let cluster = Cluster::with_data();
-    let name = backed_up_and_lost(&cluster);
-    let younger = YoungerPassword::new(&cluster);
-    let run = ordered(&cluster, &name, &["--ignore-logins", "--restore-start-timeout", "20s"]);
-    until_in(&cluster, &run, &["rolling-back"]);
+/// Kills a restore while it is undone, and looks at what the next run makes of it.
+#[track_caller]
+pub(crate) fn is_undone_by_the_next(cluster: &Cluster) {
+    let name = backed_up_and_lost(cluster);
+    let younger = YoungerPassword::new(cluster);
+    let run = ordered(cluster, &name, &["--ignore-logins", "--restore-start-timeout", "20s"]);
+    until_in(cluster, &run, &["rolling-back"]);
     run.signal(Who::Conductor, "", Signal::Kill);
     assert_eq!(run.end().code, 4);
     cluster.plugin(&["recover"]).ends_with(14).says("the old cluster is back");
     younger.the_old_cluster_is_back();
+}
+
+#[test]
+fn a_restore_killed_while_it_is_undone_is_undone_by_the_next() {
+    let cluster = Cluster::with_data();
+    is_undone_by_the_next(&cluster);
 }
 
 /// As [`is_as_it_was`] while root has another password than the ground thinks.

@@ -17,10 +17,19 @@ fn planned(
     request: &RestoreRequest,
     change: impl FnOnce(&mut Observed<'_>),
 ) -> Result<RestorePlan, RestoreError> {
+    with(world, change, |observed| restore::plan(observed, request))
+}
+
+/// Does something with what is seen of a healthy cluster, with something about it changed.
+fn with<T>(
+    world: &RestoreWorld,
+    change: impl FnOnce(&mut Observed<'_>),
+    act: impl FnOnce(&mut Observed<'_>) -> T,
+) -> T {
     let (settings, cluster) = (world.settings(), world.cluster());
     let mut observed = world.observed(&settings, &cluster, "job");
     change(&mut observed);
-    restore::plan(&observed, request)
+    act(&mut observed)
 }
 
 fn on(claim: &mut ClaimView, node: &str) {
@@ -183,10 +192,7 @@ fn settled(
     request: &RestoreRequest,
     change: impl FnOnce(&mut Observed<'_>),
 ) -> Result<RestorePlan, RestoreError> {
-    let (settings, cluster) = (world.settings(), world.cluster());
-    let mut observed = world.observed(&settings, &cluster, "job");
-    change(&mut observed);
-    world.settled(&mut observed, request)
+    with(world, change, |observed| world.settled(observed, request))
 }
 
 #[test]
