@@ -116,8 +116,8 @@ pub struct Workload {
     pub starts_at_any_ordinal: bool,
     /// Autoscalers that would scale it back.
     pub autoscalers: Vec<String>,
-    /// The object that owns it, as `Kind/name`, whose controller would scale it back.
-    pub controller: Option<String>,
+    /// The object that owns it, whose operator would scale it back.
+    pub controller: Option<Keeper>,
     /// What this product may not do and would have to, in words.
     pub trouble: Vec<String>,
     /// What sets it back to what stands in a repository.
@@ -132,12 +132,13 @@ impl Workload {
     }
 }
 
-/// An object of a GitOps tool that sets a StatefulSet back to what stands in a repository.
+/// An object by which somebody sets a StatefulSet back: a GitOps tool to what stands in a repository, an
+/// operator to what its own object asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keeper {
     /// The object, in words.
     pub name: String,
-    /// The command that pauses it.
+    /// How it is paused: a command, where there is one.
     pub pause: String,
 }
 

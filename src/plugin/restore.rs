@@ -61,6 +61,7 @@ pub(crate) async fn run(
         keep_old_data: flags.keep_old_data,
         no_rollback: flags.no_rollback,
         gitops_paused: flags.gitops_paused,
+        operator_suspended: flags.operator_suspended,
         ignore_logins: flags.ignore_logins,
         ignore_rows: flags.ignore_rows,
         sets_aside: None,

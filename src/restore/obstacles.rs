@@ -30,7 +30,10 @@ pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest) -> Vec<Strin
     if asked > 0 && request.replicas.is_some_and(|wanted| wanted != asked) {
         found.push(format!("StatefulSet {name} runs {asked} replicas; --replicas is for one that is scaled to 0"));
     }
-    found.extend(workload.keepers.iter().filter(|_| !request.gitops_paused).map(kept));
+    let gitops = workload.keepers.iter().filter(|_| !request.gitops_paused);
+    found.extend(gitops.map(|by| kept(by, "--gitops-paused")));
+    let operator = workload.controller.iter().filter(|_| !request.operator_suspended);
+    found.extend(operator.map(|by| kept(by, "--operator-suspended")));
     found.extend(bootstrap(observed));
     for (replica, claim) in &workload.replicas {
         if request.scratch_claim.as_ref() == Some(&replica.claim) {
@@ -65,19 +68,14 @@ pub(super) fn of_workload(workload: &Workload) -> Vec<String> {
             "HorizontalPodAutoscaler {autoscaler} would start the cluster again; for the time: kubectl delete horizontalpodautoscaler {autoscaler}"
         ));
     }
-    if let Some(controller) = &workload.controller {
-        found.push(format!(
-            "the StatefulSet belongs to {controller}, whose operator would start it again; suspend that first"
-        ));
-    }
     found.extend(workload.trouble.iter().cloned());
     found
 }
 
 /// Whether a tool is paused stands in objects of its own, in any namespace: who paused it says so.
-fn kept(by: &Keeper) -> String {
+fn kept(by: &Keeper, flag: &str) -> String {
     let Keeper { name, pause } = by;
-    format!("{name} would start the cluster again in the middle; pause it ({pause}) and say --gitops-paused")
+    format!("{name} would start the cluster again in the middle; pause it ({pause}) and say {flag}")
 }
 
 /// An unknown way to start is asked for, never guessed.
@@ -85,8 +83,12 @@ fn bootstrap(observed: &Observed<'_>) -> Option<String> {
     let is_told = observed.settings.bootstrap.is_some();
     match observed.workload.flavour {
         Flavour::OpenstackHelm { .. } | Flavour::Bitnami => None,
-        Flavour::MariadbOperator | Flavour::Plain if is_told => None,
-        Flavour::MariadbOperator | Flavour::Plain => Some(
+        Flavour::MariadbOperator => Some(
+            "the servers of mariadb-operator start a cluster by a file among their settings (1-bootstrap.cnf), which is not written here; restore into a StatefulSet of another kind with --to, or say how these start with --flavour plain --bootstrap grastate (setup --flavour plain keeps it)"
+                .to_owned(),
+        ),
+        Flavour::Plain if is_told => None,
+        Flavour::Plain => Some(
             "it is not known how the servers of this StatefulSet are told to start the cluster; if their start script goes by safe_to_bootstrap in grastate.dat, say so with --bootstrap grastate (setup --bootstrap grastate keeps it)"
                 .to_owned(),
         ),
@@ -97,7 +99,7 @@ fn bootstrap(observed: &Observed<'_>) -> Option<String> {
 pub(super) fn remarks(observed: &Observed<'_>, full_bytes: Option<u64>) -> Vec<String> {
     let workload = &observed.workload;
     let resume = |by: &Keeper| format!("{} is said to be paused; resume it when the restore is done", by.name);
-    let mut remarks: Vec<_> = workload.keepers.iter().map(resume).collect();
+    let mut remarks: Vec<_> = workload.keepers.iter().chain(&workload.controller).map(resume).collect();
     if workload.scale.replicas == 0 {
         let found = workload.replicas.len();
         remarks.push(format!(

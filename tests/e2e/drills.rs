@@ -1,7 +1,7 @@
 //! Drills: a backup is booted far from the cluster, tells what is in it, and leaves nothing.
 
 use crate::damage::flip_a_bit;
-use crate::ground::{Cluster, Ledger, ground};
+use crate::ground::{Cluster, Ledger, ground, until};
 use crate::oracle::{Oracle, volume};
 use crate::run::{Run, Signal, Who};
 
@@ -47,6 +47,22 @@ fn a_drill_takes_from_s3_what_is_nowhere_else() {
     let drilled = cluster.plugin(&[&["drill", &child, "--no-headers", "--store", "s3"][..], &QUERY].concat());
     assert_eq!(drilled.ends_with(0).says("from s3").stdout, "3\t3\n");
     oracle.nothing_is_left();
+}
+
+#[test]
+fn a_drill_is_unpacked_on_a_volume_made_for_it_which_goes_with_it() {
+    let cluster = Cluster::new("drill-class", &[]);
+    let (_, child) = chain(&cluster);
+    let claims = || cluster.kubectl(&["get", "persistentvolumeclaims", "-o", "name"]);
+    let before = claims();
+    let on_class = ["drill", &child, "--no-headers", "--scratch-class", "ground-backup"];
+    let drilled = cluster.plugin(&[&on_class[..], &QUERY].concat());
+    assert_eq!(drilled.ends_with(0).stdout, "3\t3\n");
+    until("the claim made for it is gone", || (claims() == before).then_some(()));
+    let refused = cluster.plugin(&["drill", &child, "--scratch-class", "nowhere"]);
+    eprintln!("{}: {}", refused.code, refused.stderr);
+    until("nothing is left of the one that could not be", || (claims() == before).then_some(()));
+    cluster.plugin(&["drill", &child]).ends_with(0);
 }
 
 #[test]

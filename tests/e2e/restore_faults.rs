@@ -1,5 +1,5 @@
 //! What can get into a restore's way on the worst day: pods that do not end, volumes that are full or
-//! forgotten, files nobody may remove, others who start the cluster again.
+//! forgotten, files nobody may remove, replicas that do not join.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,7 +10,7 @@ use crate::restores::{
     backed_up_and_lost, beside_data, data_volume, incarnations, is_as_it_was, is_back, nothing_is_left, ordered, pods,
     until_in,
 };
-use crate::run::{Signal, signal_process};
+use crate::run::{Signal, Who, signal_process};
 
 /// The node of a pod.
 fn node_of(cluster: &Cluster, pod: &str) -> String {
@@ -68,19 +68,6 @@ fn a_node_that_is_lost_while_the_cluster_stops_keeps_its_volume_and_the_restore_
     }
     cluster.healthy();
     is_as_it_was(&cluster);
-    nothing_is_left(&cluster, 3);
-}
-
-#[test]
-fn a_cluster_that_somebody_starts_again_in_the_middle_is_stopped_again() {
-    let cluster = Cluster::with_data();
-    let name = backed_up_and_lost(&cluster);
-    let run = ordered(&cluster, &name, &[]);
-    until_in(&cluster, &run, &["stopping"]);
-    cluster.kubectl(&["scale", "statefulset", "mariadb-server", "--replicas", "3"]);
-    run.end().ends_with(0);
-    cluster.healthy();
-    is_back(&cluster, 3);
     nothing_is_left(&cluster, 3);
 }
 
@@ -146,43 +133,22 @@ fn a_volume_without_room_for_both_gives_its_old_data_up_and_the_way_back_is_anot
 }
 
 #[test]
-fn a_stateful_set_that_would_delete_its_claims_is_refused() {
+fn a_joiner_whose_state_transfer_fails_again_and_again_joins_in_the_end() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
-    let before = incarnations(&cluster);
-    let policy =
-        |when: &str| format!("{{\"spec\":{{\"persistentVolumeClaimRetentionPolicy\":{{\"whenScaled\":\"{when}\"}}}}}}");
-    cluster.kubectl(&["patch", "statefulset", "mariadb-server", "--type", "merge", "-p", &policy("Delete")]);
-    let refused = cluster.plugin(&["restore", &name, "--yes"]);
-    cluster.kubectl(&["patch", "statefulset", "mariadb-server", "--type", "merge", "-p", &policy("Retain")]);
-    refused.ends_with(6).says("whenScaled: Delete");
-    assert_eq!(incarnations(&cluster), before, "a server was restarted");
-    nothing_is_left(&cluster, 3);
-}
-
-#[test]
-fn a_stateful_set_that_a_gitops_tool_keeps_is_refused_until_somebody_says_that_it_is_paused() {
-    let cluster = Cluster::with_data();
-    let name = backed_up_and_lost(&cluster);
-    let mark = "argocd.argoproj.io/tracking-id";
-    let tracked = format!("{mark}=shop:apps/StatefulSet:demo/mariadb-server");
-    cluster.kubectl(&["annotate", "statefulset", "mariadb-server", &tracked]);
-    let refused = cluster.plugin(&["restore", &name, "--yes"]);
-    let paused = cluster.plugin(&["restore", &name, "--dry-run", "--gitops-paused"]);
-    cluster.kubectl(&["annotate", "statefulset", "mariadb-server", &format!("{mark}-")]);
-    refused.ends_with(6).says("Argo CD application shop").says("argocd app set shop --sync-policy none");
-    assert!(paused.ends_with(0).stdout.contains("resume it when the restore is done"));
-    nothing_is_left(&cluster, 3);
-}
-
-#[test]
-fn an_autoscaler_that_would_start_the_cluster_again_is_refused() {
-    let cluster = Cluster::with_data();
-    let name = backed_up_and_lost(&cluster);
-    cluster.kubectl(&["autoscale", "statefulset", "mariadb-server", "--min", "3", "--max", "5"]);
-    let refused = cluster.plugin(&["restore", &name, "--yes"]);
-    cluster.kubectl(&["delete", "horizontalpodautoscaler", "mariadb-server"]);
-    refused.ends_with(6).says("delete horizontalpodautoscaler mariadb-server");
+    let [_, other] = cluster.others();
+    let restore = ordered(&cluster, &name, &[]);
+    until_in(&cluster, &restore, &["joining"]);
+    for n in 1..=3 {
+        until(&format!("{other} asks for a state transfer, time {n}"), || {
+            let logs = run("kubectl", &["logs", "-n", &cluster.namespace, &other, "-c", "mariadb"]).stdout;
+            let kill = ["fault", "kill-container", "--process", "mariadbd", &other, "mariadb"];
+            (logs.contains("WSREP_SST") && run("ground", &kill).code == 0).then_some(())
+        });
+    }
+    restore.end().ends_with(0);
+    cluster.healthy();
+    is_back(&cluster, 3);
     nothing_is_left(&cluster, 3);
 }
 
@@ -217,6 +183,24 @@ fn a_stale_volume_of_a_replica_that_comes_later_is_never_merged_into_the_restore
     });
     all_serve(&cluster, 3);
     is_back(&cluster, 3);
+}
+
+#[test]
+fn a_restore_killed_while_it_gives_old_data_up_for_want_of_room_is_finished() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let filler = fill_up(&cluster, &cluster.target(), 250 << 20);
+    let run = ordered(&cluster, &name, &[]);
+    until_in(&cluster, &run, &["switching"]);
+    run.signal(Who::Conductor, "", Signal::Kill);
+    let died = run.end().code;
+    let recovered = cluster.plugin(&["recover"]);
+    std::fs::remove_file(filler).unwrap();
+    assert_eq!(died, 4);
+    recovered.ends_with(0);
+    cluster.healthy();
+    is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
 }
 
 #[test]

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use crate::ground::{Cluster, ground, run, scratch_file, until};
 use crate::restores::{
-    YoungerPassword, backed_up_and_lost, is_back, is_undone_by_the_next, killed_in, nothing_is_left, pods,
+    YoungerPassword, backed_up_and_lost, is_back, is_undone_by_the_next, killed_in, nothing_is_left, ordered, pods,
+    until_in,
 };
+use crate::run::{Signal, Who};
 
 /// Waits until every replica is a Synced member among that many.
 #[track_caller]
@@ -116,16 +118,21 @@ fn claim_to_unpack_on(cluster: &Cluster) {
     std::fs::remove_file(file).unwrap();
 }
 
+/// What a restore has left there.
+fn left_on_the_claim(cluster: &Cluster) -> Vec<String> {
+    let root = ground(&["volume-path", "--namespace", &cluster.namespace, "spare"]);
+    let entries = std::fs::read_dir(Path::new(root.trim())).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name != "lost+found").collect()
+}
+
 #[test]
 fn at_the_root_of_its_volume_with_its_backups_in_s3_alone_a_cluster_comes_back_by_a_claim_named_to_unpack_on() {
     let cluster = Cluster::new("shape-unpack", &["--flavour", "mosk"]);
     cluster.store_in("s3");
     claim_to_unpack_on(&cluster);
     comes_back(&cluster, 3, &["--scratch-claim", "spare"]);
-    let root = ground(&["volume-path", "--namespace", &cluster.namespace, "spare"]);
-    let entries = std::fs::read_dir(Path::new(root.trim())).unwrap().map(|entry| entry.unwrap().file_name());
-    let left: Vec<_> = entries.filter(|name| name != "lost+found").collect();
-    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(left_on_the_claim(&cluster), [""; 0]);
     let name = cluster.listed().pop().unwrap();
     let refused = cluster.plugin(&["restore", &name, "--yes"]).ends_with(6);
     refused.says("so there is no place to unpack").says("--scratch-claim NAME");
@@ -135,6 +142,23 @@ fn at_the_root_of_its_volume_with_its_backups_in_s3_alone_a_cluster_comes_back_b
         .plugin(&["restore", &name, "--yes", "--scratch-claim", data])
         .ends_with(6)
         .says("pod mariadb-server-1 has it");
+}
+
+#[test]
+fn a_restore_from_a_claim_named_to_unpack_on_is_finished_after_it_was_killed() {
+    let cluster = Cluster::new("shape-unpack-killed", &["--flavour", "mosk"]);
+    cluster.store_in("s3");
+    claim_to_unpack_on(&cluster);
+    let name = backed_up_and_lost(&cluster);
+    let run = ordered(&cluster, &name, &["--scratch-claim", "spare"]);
+    until_in(&cluster, &run, &["switching"]);
+    run.signal(Who::Conductor, "", Signal::Kill);
+    assert_eq!(run.end().code, 4);
+    cluster.plugin(&["recover"]).ends_with(0);
+    all_serve(&cluster, 3);
+    is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
+    assert_eq!(left_on_the_claim(&cluster), [""; 0]);
 }
 
 #[test]

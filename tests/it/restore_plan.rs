@@ -100,14 +100,21 @@ fn everything_that_stands_in_the_way_is_said_at_once_and_before_anything_is_touc
     let error = planned(&world, &request(), |observed| {
         observed.workload.deletes_claims = true;
         observed.workload.autoscalers = vec!["grow".to_owned()];
-        observed.workload.controller = Some("MariaDB/m".to_owned());
+        observed.workload.controller =
+            Some(Keeper { name: "the operator of MariaDB m".to_owned(), pause: "suspend it".to_owned() });
         let claim = observed.workload.replicas[1].1.as_mut().unwrap();
         claim.access_modes = vec!["ReadWriteOncePod".to_owned()];
     });
     let error = error.unwrap_err();
     assert_eq!(error.code(), ExitCode::Refused);
-    for wanted in ["whenScaled: Delete", "HorizontalPodAutoscaler grow", "MariaDB/m", "--bootstrap", "ReadWriteOncePod"]
-    {
+    for wanted in [
+        "whenScaled: Delete",
+        "HorizontalPodAutoscaler grow",
+        "MariaDB m",
+        "--operator-suspended",
+        "--bootstrap",
+        "ReadWriteOncePod",
+    ] {
         assert!(error.to_string().contains(wanted), "{wanted}: {error}");
     }
 }
@@ -125,6 +132,35 @@ fn a_statefulset_that_a_gitops_tool_keeps_is_not_stopped_before_somebody_paused_
         assert!(error.to_string().contains(wanted), "{wanted}: {error}");
     }
     planned(&world, &RestoreRequest { gitops_paused: true, ..request() }, keep).unwrap();
+}
+
+#[test]
+fn a_statefulset_of_an_operator_is_restored_once_somebody_says_that_it_is_suspended() {
+    let world = RestoreWorld::new(3);
+    let own = |observed: &mut Observed<'_>| {
+        let (name, pause) = ("the operator of MariaDB m".to_owned(), "kubectl patch mariadb m".to_owned());
+        observed.workload.controller = Some(Keeper { name, pause });
+    };
+    let error = planned(&world, &request(), own).unwrap_err();
+    assert_eq!(error.code(), ExitCode::Refused);
+    for wanted in ["the operator of MariaDB m", "kubectl patch mariadb m", "--operator-suspended"] {
+        assert!(error.to_string().contains(wanted), "{wanted}: {error}");
+    }
+    let suspended = RestoreRequest { operator_suspended: true, ..request() };
+    let (settings, cluster) = (world.settings(), world.cluster());
+    let mut observed = world.observed(&settings, &cluster, "job");
+    own(&mut observed);
+    let plan = restore::plan(&observed, &suspended).unwrap();
+    let told = restore::preview(&plan, &observed).remarks.join("\n");
+    let resume = "the operator of MariaDB m is said to be paused; resume it when the restore is done";
+    assert!(told.contains(resume), "{told}");
+    // In the way in which that operator's own servers start, nobody could be brought up, nor back.
+    let error = planned(&world, &suspended, |observed| {
+        own(observed);
+        observed.workload.flavour = Flavour::MariadbOperator;
+    });
+    let error = error.unwrap_err();
+    assert!(error.to_string().contains("--flavour plain --bootstrap grastate"), "{error}");
 }
 
 #[test]

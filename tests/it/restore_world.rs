@@ -363,6 +363,7 @@ pub(crate) fn request() -> RestoreRequest {
         keep_old_data: false,
         no_rollback: false,
         gitops_paused: false,
+        operator_suspended: false,
         ignore_logins: false,
         ignore_rows: false,
         sets_aside: None,

@@ -21,7 +21,7 @@ const STATE_CONFIG_MAP: &str = "STATE_CONFIGMAP";
 const STATE_PREFIX: &str = "openstackhelm.openstack.org";
 
 /// The API groups of mariadb-operator, now and before.
-const OPERATOR_GROUPS: [&str; 2] = ["k8s.mariadb.com", "mariadb.mmontes.io"];
+const OPERATOR_GROUPS: [&str; 3] = ["k8s.mariadb.com", "enterprise.mariadb.com", "mariadb.mmontes.io"];
 
 /// A server that ended so often will not come up by waiting.
 const HOPELESS_RESTARTS: i32 = 3;
@@ -73,9 +73,21 @@ pub(super) fn deletes_claims(set: &StatefulSet) -> bool {
     policy.and_then(|policy| policy.when_scaled.as_deref()) == Some("Delete")
 }
 
-pub(super) fn controller(set: &StatefulSet) -> Option<String> {
+/// The object of an operator that owns the StatefulSet.
+pub(super) fn controller(set: &StatefulSet) -> Option<Keeper> {
     let owner = set.owner_references().iter().find(|owner| owner.controller == Some(true))?;
-    Some(format!("{}/{}", owner.kind, owner.name))
+    let (kind, name) = (&owner.kind, &owner.name);
+    let pause = if is_mariadb_operators(&owner.api_version) {
+        let namespace = set.namespace().map(|namespace| format!(" -n {namespace}")).unwrap_or_default();
+        format!("kubectl patch mariadb {name}{namespace} --type merge -p '{{\"spec\":{{\"suspend\":true}}}}'")
+    } else {
+        format!("as its documentation says, or by scaling the operator of {kind} to 0")
+    };
+    Some(Keeper { name: format!("the operator of {kind} {name}"), pause })
+}
+
+fn is_mariadb_operators(api_version: &str) -> bool {
+    OPERATOR_GROUPS.iter().any(|group| api_version.starts_with(group))
 }
 
 /// What sets the StatefulSet back to what stands in a repository, by the marks that Argo CD and Flux leave on
@@ -101,8 +113,7 @@ pub(super) fn keepers(set: &StatefulSet) -> Vec<Keeper> {
 
 /// Finds out in which way the servers start.
 pub(super) fn flavour(set: &StatefulSet) -> Flavour {
-    let is_operators = |api_version: &str| OPERATOR_GROUPS.iter().any(|group| api_version.starts_with(group));
-    if set.owner_references().iter().any(|owner| is_operators(&owner.api_version)) {
+    if set.owner_references().iter().any(|owner| is_mariadb_operators(&owner.api_version)) {
         return Flavour::MariadbOperator;
     }
     let containers = set.spec.iter().filter_map(|spec| spec.template.spec.as_ref()).flat_map(|pod| &pod.containers);
@@ -256,7 +267,9 @@ mod tests {
         let owner = serde_json::json!({"apiVersion": "k8s.mariadb.com/v1alpha1", "kind": "MariaDB", "name": "m", "uid": "u", "controller": true});
         let set = set(serde_json::json!({"metadata": {"name": "m", "ownerReferences": [owner]}}));
         assert_eq!(flavour(&set), Flavour::MariadbOperator);
-        assert_eq!(controller(&set).as_deref(), Some("MariaDB/m"));
+        let by = controller(&set).unwrap();
+        assert_eq!(by.name, "the operator of MariaDB m");
+        assert_eq!(by.pause, "kubectl patch mariadb m --type merge -p '{\"spec\":{\"suspend\":true}}'");
     }
 
     #[test]

@@ -41,6 +41,9 @@ pub struct RestoreRequest {
     // Left out where it says nothing new: an agent of before does not know it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gitops_paused: bool,
+    /// Go on although an operator owns the StatefulSet: it has been suspended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub operator_suspended: bool,
     /// Go on although accounts that the servers' own pods use are not let in by the restored data.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ignore_logins: bool,

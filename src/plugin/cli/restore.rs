@@ -61,6 +61,9 @@ pub(crate) struct RestoreFlags {
     /// Argo CD or Flux has been told not to set the StatefulSet back for the time
     #[arg(long)]
     pub(crate) gitops_paused: bool,
+    /// The operator that owns the StatefulSet has been told to leave it alone for the time
+    #[arg(long)]
+    pub(crate) operator_suspended: bool,
     /// Go on although accounts that the servers' own pods use, as their Secrets are today, are not let in by the
     /// restored data
     #[arg(long)]

@@ -48,7 +48,7 @@ func (g *Ground) S3Fail(self, namespace string, front S3Front) error {
 	return g.startFront(self, faultS3Fail, namespace, front)
 }
 
-// S3Slow puts a front before the S3 server that sends it this many bytes a second.
+// S3Slow puts a front before the S3 server that lets this many bytes a second through, both ways together.
 func (g *Ground) S3Slow(self, namespace string, bytesPerSecond int64) error {
 	if bytesPerSecond < 1 {
 		return fmt.Errorf("%d bytes a second are not slow, they are nothing", bytesPerSecond)

@@ -29,7 +29,7 @@ type S3Front struct {
 	Only string `json:"only"`
 	// After is how many of the requests meant pass before the first fails.
 	After int64 `json:"after"`
-	// BytesPerSecond limits what is sent to the server; 0 is no limit.
+	// BytesPerSecond limits what goes to the server and comes from it; 0 is no limit.
 	BytesPerSecond int64 `json:"bytesPerSecond"`
 }
 
@@ -80,6 +80,12 @@ func (f S3Front) handler() http.Handler {
 		request.Out.Host = request.In.Host
 	}}
 	limit := &pace{bytesPerSecond: f.BytesPerSecond}
+	if f.BytesPerSecond > 0 {
+		proxy.ModifyResponse = func(response *http.Response) error {
+			response.Body = pacedBody{response.Body, limit}
+			return nil
+		}
+	}
 	var count atomic.Int64
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f.Status != 0 && f.means(r) && failsNow(count.Add(1)-f.After, f.Share) {
