@@ -52,6 +52,9 @@ pub enum DrillError {
     /// Nobody knows how much room it takes.
     #[error("it is not recorded how large {0} is when it is unpacked, so no volume can be made for it")]
     UnknownSize(BackupId),
+    /// No volume can be made for it.
+    #[error("there is no StorageClass {0}, so no volume can be made to unpack on")]
+    NoClass(String),
     /// It was not booted, or is not what it should be.
     #[error("the drill failed: {}", .0.message)]
     Runner(Failure),
@@ -60,7 +63,7 @@ pub enum DrillError {
 impl Explain for DrillError {
     fn code(&self) -> ExitCode {
         match self {
-            Self::NoBackup => ExitCode::NotFound,
+            Self::NoBackup | Self::NoClass(_) => ExitCode::NotFound,
             Self::Chain(error) => error.code(),
             Self::UnknownSize(_) => ExitCode::Refused,
             Self::Runner(failure) => failure.code,
@@ -70,6 +73,7 @@ impl Explain for DrillError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::NoBackup => Some("take one: kubectl mariadb-backup create".to_owned()),
+            Self::NoClass(_) => Some("which there are: kubectl get storageclasses".to_owned()),
             Self::Chain(error) => error.hint(),
             Self::UnknownSize(_) => Some(
                 "leave --scratch-class out: then it is unpacked in the local store (the volume of backups), where that is used"
@@ -155,8 +159,14 @@ fn runner(inputs: &Inputs<'_>, request: &DrillRequest, chain: &Chain) -> Result<
 /// Has the backup booted, and enters into the catalogue what came of it.
 ///
 /// # Errors
-/// [`DrillError::Runner`] with what the runner found.
+/// [`DrillError::Runner`] with what the runner found; [`DrillError::NoClass`] where a pod would wait for its
+/// volume in vain.
 pub async fn run(plan: &DrillPlan, ports: &ConductorPorts<'_>) -> Result<DrillReport, DrillError> {
+    if let Some(class) = plan.runner.scratch.as_ref().and_then(|scratch| scratch.class.as_ref())
+        && ports.cluster.lacks_class(class).await
+    {
+        return Err(DrillError::NoClass(class.clone()));
+    }
     ports.events.send(Phase::Prove, EventKind::Started);
     ports.events.step(Phase::Prove, told(plan));
     let begun = ports.clock.elapsed();

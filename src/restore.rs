@@ -47,6 +47,7 @@ mod rollback;
 mod rows;
 mod strays;
 mod volume;
+mod without_leader;
 
 pub use error::RestoreError;
 pub use leader::Leader;

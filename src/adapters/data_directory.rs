@@ -10,6 +10,9 @@ use crate::model::galera::gvwstate_my_uuid;
 use crate::ports::runner::{DataDirectory, Incarnation};
 use crate::ports::{PortError, Reason};
 
+/// Two mistakes look alike: the runner is somebody else than the server, or the path is somebody else's.
+const WRONG_USER: &str = "see who owns it, in the server's pod: ls -ln; the server's user has to be able to read it, and the runner has to run as that user";
+
 /// A data directory by its path.
 #[derive(Clone, Debug)]
 pub struct LocalData(PathBuf);
@@ -27,9 +30,9 @@ impl LocalData {
             io::ErrorKind::PermissionDenied => Reason::Forbidden,
             _ => Reason::Other,
         };
-        let wrong_user = reason == Reason::Forbidden;
+        let forbidden = reason == Reason::Forbidden;
         let error = PortError::new(reason, format!("cannot read {}", path.display())).caused_by(error);
-        if wrong_user { error.with_hint("run the runner as the user the server runs as") } else { error }
+        if forbidden { error.with_hint(WRONG_USER) } else { error }
     }
 }
 
@@ -38,22 +41,24 @@ fn is_left_out(name: &str) -> bool {
     name == "galera.cache" || name.starts_with("gcache.page.") || name == "lost+found"
 }
 
-/// Adds up a directory; what vanishes meanwhile (a table was dropped) does not count.
-fn bytes_below(path: &Path, top: bool) -> io::Result<u64> {
+/// Adds up a directory; what vanishes meanwhile (a table was dropped) does not count. Says of what could not be
+/// read which it was.
+fn bytes_below(path: &Path, top: bool) -> Result<u64, (PathBuf, io::Error)> {
+    let at = |path: PathBuf| move |error| (path, error);
     let mut bytes = 0;
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
+    for entry in fs::read_dir(path).map_err(at(path.to_owned()))? {
+        let entry = entry.map_err(at(path.to_owned()))?;
         if top && entry.file_name().to_str().is_some_and(is_left_out) {
             continue;
         }
         bytes += match entry.metadata() {
             Ok(metadata) if metadata.is_dir() => match bytes_below(&entry.path(), false) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                Err((_, error)) if error.kind() == io::ErrorKind::NotFound => 0,
                 result => result?,
             },
             Ok(metadata) => bytes_of(&metadata),
             Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-            Err(error) => return Err(error),
+            Err(error) => return Err((entry.path(), error)),
         };
     }
     Ok(bytes)
@@ -66,7 +71,7 @@ fn bytes_of(metadata: &Metadata) -> u64 {
 
 impl DataDirectory for LocalData {
     fn data_bytes(&self) -> Result<u64, PortError> {
-        bytes_below(&self.0, true).map_err(|error| Self::error(&self.0, error))
+        bytes_below(&self.0, true).map_err(|(path, error)| Self::error(&path, error))
     }
 
     fn free_bytes(&self) -> Result<u64, PortError> {

@@ -26,6 +26,17 @@ impl Scale {
     pub fn alone(replica: &Replica) -> Self {
         Self { replicas: 1, first: replica.ordinal }
     }
+
+    /// As many as can run of these with that one, and without that other one.
+    #[must_use]
+    pub fn around(self, one: &Replica, without: &Replica) -> Self {
+        if one.ordinal < without.ordinal {
+            Self { replicas: without.ordinal - self.first, ..self }
+        } else {
+            let first = without.ordinal + 1;
+            Self { replicas: self.first + self.replicas - first, first }
+        }
+    }
 }
 
 /// One replica by its ordinal, whether or not its pod exists.

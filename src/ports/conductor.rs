@@ -43,6 +43,10 @@ pub trait Cluster: Send + Sync {
     /// is given the time to get its volume.
     async fn settled_claim(&self, name: &str) -> Result<ClaimView, PortError>;
 
+    /// Whether there is no storage class of that name; `false` also where that cannot be seen:
+    /// it is a cluster-wide right which a conductor need not have.
+    async fn lacks_class(&self, class: &str) -> bool;
+
     /// Returns the cluster's stored settings; empty when there are none.
     async fn settings(&self) -> Result<BTreeMap<String, String>, PortError>;
 

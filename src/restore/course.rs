@@ -69,6 +69,8 @@ pub(super) struct Course<'a> {
     pub placed_at: Option<i64>,
     /// The runner that was started ahead for the switch.
     pub waiting: Option<Waiting>,
+    /// Whether the old cluster serves while the leader's volume is put in order.
+    pub others_serve: bool,
 }
 
 /// A runner that was started ahead, with the word it waits for.
@@ -104,7 +106,19 @@ impl<'a> Course<'a> {
         ports: RestorePorts<'a>,
     ) -> Self {
         let (owed, proven_rows) = (owed.clone(), Vec::new());
-        Self { owed, debt, job, limits, resumed: false, ports, runners: 0, proven_rows, placed_at: None, waiting: None }
+        Self {
+            owed,
+            debt,
+            job,
+            limits,
+            resumed: false,
+            ports,
+            runners: 0,
+            proven_rows,
+            placed_at: None,
+            waiting: None,
+            others_serve: false,
+        }
     }
 
     /// The run that owes it, under whose name everything of it lies on the volumes.

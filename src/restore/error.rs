@@ -127,6 +127,20 @@ pub enum RestoreError {
         /// How the old cluster is.
         how: &'static str,
     },
+    /// It failed, and is undone but for the replica that was to lead, whose volume is in a state nobody may start from.
+    #[error(
+        "the restore of {backup} failed ({why}); the old cluster serves again, but {leader} is not back: {trouble}"
+    )]
+    WithoutLeader {
+        /// The backup.
+        backup: BackupId,
+        /// Why it failed.
+        why: String,
+        /// The replica that was to lead.
+        leader: String,
+        /// Why it is not back.
+        trouble: Box<str>,
+    },
     /// It failed, and could not be undone.
     #[error("the restore of {backup} failed ({why}), and the old cluster is not back: {trouble}")]
     NeedsPerson {
@@ -190,7 +204,7 @@ impl Explain for RestoreError {
             Self::Look { failure, .. } | Self::NotProven { failure, .. } => failure.code,
             Self::NotBegun { .. } | Self::Interrupted { .. } | Self::NotJoined { .. } => ExitCode::FailedInCluster,
             Self::RolledBack { .. } => ExitCode::RolledBack,
-            Self::NeedsPerson { .. } => ExitCode::NeedsPerson,
+            Self::WithoutLeader { .. } | Self::NeedsPerson { .. } => ExitCode::NeedsPerson,
         }
     }
 
@@ -221,6 +235,9 @@ impl Explain for RestoreError {
                 Some(format!("the pods that did not join: kubectl get pods -o wide\nto go on: {RECOVER}"))
             }
             Self::RolledBack { .. } => None,
+            Self::WithoutLeader { leader, .. } => {
+                Some(format!("mend the volume of {leader}; then, to let it join, while the others serve: {RECOVER}"))
+            }
             Self::NeedsPerson { instructions, .. } => Some(instructions.to_string()),
         }
     }

@@ -45,7 +45,7 @@ pub(super) async fn stop(course: &Course<'_>) -> Result<(), StepError> {
     let clock = ports.conductor.clock;
     let deadline = clock.elapsed() + course.limits.stop;
     let (claims, but) = (all_claims(course), waiting(course));
-    let mut told = false;
+    let mut again = 0;
     loop {
         patiently(ports.conductor, || ports.workload.scale(course.debt.saved.none())).await?;
         // Also one by one: with ordered pods, one that is not Ready would hold up all the others.
@@ -59,15 +59,28 @@ pub(super) async fn stop(course: &Course<'_>) -> Result<(), StepError> {
             return Ok(());
         }
         if clock.elapsed() >= deadline {
-            let (who, secs) = (users_text(&left), course.limits.stop.as_secs());
-            return Err(StepError::Failed(format!("{who} after {secs} s, so its volume may not be written")));
+            return Err(StepError::Failed(not_free(&left, again, course.limits.stop)));
         }
-        let is_started_again = left.iter().any(|user| !user.terminating);
-        if is_started_again && !std::mem::replace(&mut told, true) {
-            course.step(Phase::Stop, format!("{} and does not end; stopping the cluster again", users_text(&left)));
+        if left.iter().any(|user| !user.terminating) {
+            again += 1;
+            if again == 1 {
+                course.step(Phase::Stop, format!("{} and does not end; stopping the cluster again", users_text(&left)));
+            }
         }
         clock.sleep(AGAIN).await;
     }
+}
+
+fn not_free(left: &[ClaimUser], again: u32, limit: Duration) -> String {
+    let (who, secs) = (users_text(left), limit.as_secs());
+    let by_somebody = if again > 1 {
+        format!(
+            "; it had to be stopped {again} times more, so somebody else scales it: an operator, a GitOps tool, a person"
+        )
+    } else {
+        String::new()
+    };
+    format!("{who} after {secs} s, so its volume may not be written{by_somebody}")
 }
 
 /// Makes sure, before anything is written, that the cluster is still stopped.

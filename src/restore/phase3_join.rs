@@ -259,7 +259,10 @@ async fn prepare(course: &Course<'_>, of: &Preparation) -> Result<(), StepError>
             filled => return filled.map(drop),
         }
     }
-    course.alone(&of.empty, &of.replica).await.map(drop)
+    match course.alone(&of.empty, &of.replica).await {
+        Err(StepError::Failed(why)) => Err(StepError::Failed(format!("the volume of {}: {why}", of.replica.pod))),
+        emptied => emptied.map(drop),
+    }
 }
 
 /// Makes sure that no runner writes to those volumes any more.

@@ -9,12 +9,13 @@ use super::course::{Course, StepError};
 use super::error::why_not_aside;
 use super::phase3_start::{all, answers, ask, forget_bootstrap, start_alone, started};
 use super::positions::Found;
-use super::{phase1_stop, positions, strays};
+use super::{phase1_stop, positions, strays, without_leader};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
 use crate::model::names::{REBOOT_NODE_ANNOTATION, RESTORE_DIRECTORY};
 use crate::model::obligation::{OBLIGATION_ANNOTATION, Stage};
 use crate::model::order::RefillAct;
+use crate::model::workload::Replica;
 use crate::patience::patiently;
 
 /// Brings the old cluster back and says how the restore ended.
@@ -30,11 +31,29 @@ pub(super) async fn run(course: &mut Course<'_>) -> RestoreError {
             events.send(Phase::RollBack, EventKind::Finished);
             RestoreError::RolledBack { backup, why, how: how_it_is(course) }
         }
-        Err(StepError::World(source)) => course.interrupted(source),
-        Err(StepError::Failed(trouble) | StepError::Intruded(trouble)) => {
+        Err(NotBack::WithoutLeader(trouble)) => {
+            let leader = course.debt.leader.pod.clone();
+            RestoreError::WithoutLeader { backup, why, leader, trouble: trouble.into() }
+        }
+        Err(NotBack::Step(StepError::World(source))) => course.interrupted(source),
+        Err(NotBack::Step(StepError::Failed(trouble) | StepError::Intruded(trouble))) => {
             let instructions = instructions(course).into();
             RestoreError::NeedsPerson { backup, why, trouble: trouble.into(), instructions }
         }
+    }
+}
+
+/// Why the old cluster is not back as it was.
+pub(super) enum NotBack {
+    /// What was tried came to nothing.
+    Step(StepError),
+    /// It serves, but for the leader, for that reason.
+    WithoutLeader(String),
+}
+
+impl From<StepError> for NotBack {
+    fn from(error: StepError) -> Self {
+        Self::Step(error)
     }
 }
 
@@ -46,14 +65,20 @@ fn how_it_is(course: &Course<'_>) -> &'static str {
     }
 }
 
-async fn back(course: &mut Course<'_>) -> Result<(), StepError> {
+async fn back(course: &mut Course<'_>) -> Result<(), NotBack> {
     if course.debt.reached <= Stage::Stopping && old_serves(course).await? {
         course.step(Phase::RollBack, "the old cluster serves; it was not stopped, or is started again");
         // One that somebody has started since is his.
         if !course.debt.stood_at_zero {
             scale_back(course, course.limits.join).await?;
         }
-        return as_it_was(course).await;
+        return Ok(as_it_was(course).await?);
+    }
+    if !course.debt.stood_at_zero
+        && let Some(serving) = without_leader::serving(course).await?
+    {
+        without_leader::put_back(course, &serving).await?;
+        return Ok(as_it_was(course).await?);
     }
     match phase1_stop::stop(course).await {
         Ok(()) => {}
@@ -63,18 +88,33 @@ async fn back(course: &mut Course<'_>) -> Result<(), StepError> {
             if !course.debt.stood_at_zero {
                 scale_back(course, course.limits.lead).await?;
             }
-            return as_it_was(course).await;
+            return Ok(as_it_was(course).await?);
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     }
     if course.debt.reached >= Stage::Switching {
-        put_back(course).await?;
+        match put_back(course).await {
+            Err(StepError::Failed(trouble)) => return Err(without_leader::serve(course, trouble).await),
+            done => done?,
+        }
     }
     if course.debt.stood_at_zero && (course.debt.place.has_room_beside() || course.debt.reached < Stage::Switching) {
         course.step(Phase::RollBack, "the cluster was stopped before, and stays so");
-        return as_it_was(course).await;
+        return Ok(as_it_was(course).await?);
     }
-    let found = positions::of(course, &all(course)).await?;
+    let (_, member) = lead(course, &all(course)).await?;
+    join(course, &member).await?;
+    if course.debt.stood_at_zero {
+        // Stopped with its leader's volume empty, whoever starts it next could begin with nothing.
+        course.step(Phase::RollBack, "all replicas have the old data; stopping the cluster again, as it was");
+        phase1_stop::stop(course).await?;
+    }
+    Ok(as_it_was(course).await?)
+}
+
+/// Starts the furthest of those replicas alone, with its old data.
+pub(super) async fn lead(course: &mut Course<'_>, of: &[Replica]) -> Result<(Replica, Member), StepError> {
+    let found = positions::of(course, of).await?;
     let furthest = furthest(course, &found)?;
     for other in found.iter().filter(|of| of.state.safe_to_bootstrap && of.replica != furthest.replica) {
         course.refill(&other.replica, RefillAct::Uncrown).await?;
@@ -85,18 +125,18 @@ async fn back(course: &mut Course<'_>) -> Result<(), StepError> {
     let is_old = |member: &Member| Some(&member.state_uuid) != history.as_ref();
     let member = answers(course, &furthest.replica, course.limits.lead, &is_old).await?;
     course.step(Phase::RollBack, format!("{} serves the old data", furthest.replica.pod));
+    Ok((furthest.replica, member))
+}
+
+/// Starts all replicas, and waits until each is in one cluster with that member.
+pub(super) async fn join(course: &Course<'_>, with: &Member) -> Result<(), StepError> {
     scale_back(course, course.limits.join).await?;
     let size = u32::try_from(course.debt.saved.replicas).unwrap_or(1);
-    let is_member = |of: &Member| of.state_uuid == member.state_uuid && of.cluster_size >= size;
+    let is_member = |of: &Member| of.state_uuid == with.state_uuid && of.cluster_size >= size;
     for replica in all(course) {
         answers(course, &replica, course.limits.lead, &is_member).await?;
     }
-    if course.debt.stood_at_zero {
-        // Stopped with its leader's volume empty, whoever starts it next could begin with nothing.
-        course.step(Phase::RollBack, "all replicas have the old data; stopping the cluster again, as it was");
-        phase1_stop::stop(course).await?;
-    }
-    as_it_was(course).await
+    Ok(())
 }
 
 /// Whether anybody serves the data that nobody has touched yet.

@@ -184,6 +184,7 @@ impl Course<'_> {
         // While the cluster is stopped nobody of it may run; before and after, those who do are meant to.
         let claims = match self.debt.stage {
             Stage::Proving | Stage::Joining | Stage::Tidying => vec![replica.claim.clone()],
+            Stage::RollingBack if self.others_serve => vec![replica.claim.clone()],
             _ => phase1_stop::all_claims(self),
         };
         let (trouble, intruder) = tokio::select! {

@@ -59,10 +59,8 @@ fn a_drill_is_unpacked_on_a_volume_made_for_it_which_goes_with_it() {
     let drilled = cluster.plugin(&[&on_class[..], &QUERY].concat());
     assert_eq!(drilled.ends_with(0).stdout, "3\t3\n");
     until("the claim made for it is gone", || (claims() == before).then_some(()));
-    let refused = cluster.plugin(&["drill", &child, "--scratch-class", "nowhere"]);
-    eprintln!("{}: {}", refused.code, refused.stderr);
-    until("nothing is left of the one that could not be", || (claims() == before).then_some(()));
-    cluster.plugin(&["drill", &child]).ends_with(0);
+    cluster.plugin(&["drill", &child, "--scratch-class", "nowhere"]).ends_with(10).says("no StorageClass nowhere");
+    assert_eq!(claims(), before);
 }
 
 #[test]

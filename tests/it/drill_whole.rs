@@ -20,10 +20,14 @@ fn world() -> World {
 }
 
 fn drill(world: &World) -> Result<DrillReport, Failure> {
+    drilled(world, &DrillRequest::default())
+}
+
+fn drilled(world: &World, request: &DrillRequest) -> Result<DrillReport, Failure> {
     let (settings, cluster) = (world.settings(), world.cluster());
     let catalogue = world.lock().catalogue.clone();
     let inputs = drill::Inputs { catalogue: &catalogue, settings: &settings, cluster: &cluster, job: "job" };
-    let plan = drill::plan(&inputs, &DrillRequest::default()).map_err(Explain::into_failure)?;
+    let plan = drill::plan(&inputs, request).map_err(Explain::into_failure)?;
     let done = world.conduct(async |ports| drill::run(&plan, ports).await.map_err(Explain::into_failure));
     done.expect("nobody dies here")
 }
@@ -68,4 +72,24 @@ fn no_single_fault_turns_a_drill_that_went_well_into_a_failed_one_or_verifies_ha
             assert_eq!(verified(&world), expected, "{fault:?} at {at}: {:#?}", world.lock().journal);
         }
     }
+}
+
+#[test]
+fn a_storage_class_that_is_not_there_is_told_at_once_and_no_pod_waits_for_its_volume() {
+    let world = world();
+    {
+        let mut state = world.lock();
+        state.lacks_classes = true;
+        state.catalogue.entries.values_mut().for_each(|entry| entry.stream_bytes = Some(1 << 20));
+    }
+    let on_class = DrillRequest { scratch_class: Some("fast".to_owned()), ..DrillRequest::default() };
+    let refused = drilled(&world, &on_class).unwrap_err();
+    assert_eq!(
+        (refused.code, refused.hint.as_deref()),
+        (ExitCode::NotFound, Some("which there are: kubectl get storageclasses"))
+    );
+    assert!(refused.message.contains("there is no StorageClass fast"), "{}", refused.message);
+    let journal = world.lock().journal.join("\n");
+    assert!(!journal.contains("runner"), "{journal}");
+    drill(&world).unwrap();
 }

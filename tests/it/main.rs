@@ -29,6 +29,7 @@ mod reference;
 mod refill_sweep;
 mod restore_plan;
 mod restore_sweep;
+mod restore_way_back;
 mod restore_world;
 mod rights;
 mod rights_world;

@@ -97,6 +97,10 @@ pub(crate) struct State {
     pub(crate) runner_fault: Option<(usize, RunnerFault)>,
     /// Somebody starts a pod in the middle of writing, so often.
     pub(crate) intruders: u32,
+    /// So many times old data cannot be put back: the volume is read-only.
+    pub(crate) put_backs_fail: u32,
+    /// Whether somebody scales the cluster back whenever it was stopped.
+    pub(crate) is_scaled_back: bool,
     /// A claim that was named to unpack on.
     pub(crate) named_claim: bool,
     /// What can still be written to each data volume, and what its data take.
@@ -169,6 +173,8 @@ impl RestoreWorld {
             runner_runs: 0,
             runner_fault: None,
             intruders: 0,
+            put_backs_fail: 0,
+            is_scaled_back: false,
             named_claim: false,
             free_bytes: 10 << 30,
             data_bytes: 1 << 30,

@@ -87,6 +87,8 @@ pub(crate) struct State {
     pub(crate) incarnation: String,
     /// What lies in the stores.
     pub(crate) shelves: Shelves,
+    /// Whether there are no storage classes.
+    pub(crate) lacks_classes: bool,
     /// Settings of the cluster, by key.
     pub(crate) settings: BTreeMap<String, String>,
     /// What [`World::back_up`] asks for.

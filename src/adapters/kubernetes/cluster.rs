@@ -180,6 +180,10 @@ impl Cluster for KubernetesCluster {
         self.claim(name).await
     }
 
+    async fn lacks_class(&self, class: &str) -> bool {
+        Api::<StorageClass>::all(self.client.clone()).get_opt(class).await.is_ok_and(|found| found.is_none())
+    }
+
     async fn settings(&self) -> Result<BTreeMap<String, String>, PortError> {
         let name = Settings::config_map_name(&self.statefulset);
         let what = format!("cannot read ConfigMap {}/{name}", self.namespace);

@@ -65,6 +65,11 @@ impl WorkloadControl for RestoreWorld {
         limit: Duration,
     ) -> Result<Vec<ClaimUser>, PortError> {
         self.effect("wait until the volumes are free", |state| {
+            if state.is_scaled_back {
+                state.scale.replicas = 3;
+                state.reconcile();
+                state.now += 30;
+            }
             let users = state.users(claims);
             // Whoever does not end was waited for as long as that.
             if !users.is_empty() && users.iter().all(|user| user.terminating) {
@@ -145,6 +150,10 @@ impl Cluster for RestoreWorld {
 
     async fn claim(&self, name: &str) -> Result<ClaimView, PortError> {
         Ok(claim(name))
+    }
+
+    async fn lacks_class(&self, _: &str) -> bool {
+        false
     }
 
     async fn settings(&self) -> Result<BTreeMap<String, String>, PortError> {

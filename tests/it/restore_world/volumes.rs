@@ -69,6 +69,11 @@ impl RestoreWorld {
                 let failure = Failure::new(ExitCode::FailedInCluster, "/var/backup has 5 bytes left");
                 serde_json::to_string(&Outcome::<VolumeReport>::failed(failure, vec![])).unwrap()
             }
+            RunnerTask::Refill(order) if state.put_backs_fail > 0 && matches!(order.act, RefillAct::PutBack { .. }) => {
+                state.put_backs_fail -= 1;
+                let failure = Failure::new(ExitCode::FailedInCluster, "Read-only file system");
+                serde_json::to_string(&Outcome::<VolumeReport>::failed(failure, vec![])).unwrap()
+            }
             RunnerTask::Refill(order) => {
                 let report = state.refill(&order, claim.unwrap());
                 serde_json::to_string(&Outcome::done(report, vec![])).unwrap()

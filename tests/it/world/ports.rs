@@ -34,6 +34,10 @@ impl Cluster for World {
         self.effect(&format!("look at claim {name}"), |_| Ok(claim(name)))
     }
 
+    async fn lacks_class(&self, _: &str) -> bool {
+        self.lock().lacks_classes
+    }
+
     async fn settings(&self) -> Result<BTreeMap<String, String>, PortError> {
         Ok(self.lock().settings.clone())
     }
