@@ -216,11 +216,19 @@ fn report_of<R: DeserializeOwned>(last_word: Option<&str>, how: &str) -> Result<
     match last_word.map(serde_json::from_str::<Outcome<R>>) {
         Some(Ok(Outcome { end: End::Done(report), .. })) => Ok(report),
         Some(Ok(Outcome { end: End::Failed(failure), .. })) => Err(ErrandError::Failed(failure)),
-        Some(Err(_)) | None => {
-            let what = format!("the runner ended before it could report ({how})");
+        no_outcome => {
+            let cry = no_outcome.and(last_word).and_then(last_cry).map(|cry| format!(": {cry}")).unwrap_or_default();
+            let what = format!("the runner ended before it could report ({how}){cry}");
             Err(ErrandError::Failed(Failure::new(ExitCode::FailedInCluster, what)))
         }
     }
+}
+
+/// What Kubernetes kept of the log of a runner without a last word, where that is no event: such as what the
+/// loader says of a program that the server's image cannot run.
+fn last_cry(log: &str) -> Option<&str> {
+    let last = log.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    (!last.starts_with('{')).then_some(last)
 }
 
 #[cfg(test)]
@@ -258,5 +266,18 @@ mod tests {
         let message = "it was ended before its work was done".to_owned();
         let ends = [("done", EventKind::Finished), ("given-up", EventKind::Failed { message })];
         assert_eq!(*told.0.lock().unwrap(), ends.map(|(runner, kind)| (Some(runner.to_owned()), kind)));
+    }
+
+    #[test]
+    fn a_runner_that_could_not_even_begin_is_told_by_its_last_cry_and_one_that_was_killed_by_how_it_ended() {
+        let told = |last_word: Option<&str>| match report_of::<()>(last_word, "exit code 1") {
+            Err(ErrandError::Failed(failure)) => failure.message,
+            other => panic!("{other:?}"),
+        };
+        let bare = "the runner ended before it could report (exit code 1)";
+        assert_eq!(told(None), bare);
+        assert_eq!(told(Some("{\"schema\":1,\"seq\":2}\n")), bare);
+        let loader = "/agent: version `GLIBC_2.34' not found (required by /agent)\n";
+        assert_eq!(told(Some(loader)), format!("{bare}: {}", loader.trim()));
     }
 }

@@ -204,14 +204,14 @@ fn size_of(path: &Path) -> io::Result<u64> {
         let entry = entry?;
         // What is removed meanwhile takes no room; a server may be at work.
         let Some(facts) = if_there(entry.metadata())? else { continue };
-        sum += if !facts.is_dir() {
-            facts.blocks() * 512
-        } else {
+        sum += if facts.is_dir() {
             match size_of(&entry.path()) {
                 // Somebody else's, as a server's own files never are: whoever has to remove it is told then.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => 0,
                 size => size?,
             }
+        } else {
+            facts.blocks() * 512
         };
     }
     Ok(sum)

@@ -79,7 +79,7 @@ fn a_storage_class_that_is_not_there_is_told_at_once_and_no_pod_waits_for_its_vo
     let world = world();
     {
         let mut state = world.lock();
-        state.lacks_classes = true;
+        state.missing_class = Some("fast");
         state.catalogue.entries.values_mut().for_each(|entry| entry.stream_bytes = Some(1 << 20));
     }
     let on_class = DrillRequest { scratch_class: Some("fast".to_owned()), ..DrillRequest::default() };

@@ -87,8 +87,8 @@ pub(crate) struct State {
     pub(crate) incarnation: String,
     /// What lies in the stores.
     pub(crate) shelves: Shelves,
-    /// Whether there are no storage classes.
-    pub(crate) lacks_classes: bool,
+    /// A storage class that is not there.
+    pub(crate) missing_class: Option<&'static str>,
     /// Settings of the cluster, by key.
     pub(crate) settings: BTreeMap<String, String>,
     /// What [`World::back_up`] asks for.

@@ -99,6 +99,8 @@ pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec) ->
                 "name": CONTAINER,
                 "image": server.image,
                 "imagePullPolicy": server.image_pull_policy,
+                // One that cannot even begin says why, and writes no last word.
+                "terminationMessagePolicy": "FallbackToLogsOnError",
                 "command": [format!("{AGENT_DIRECTORY}/mariadb-backup-agent")],
                 "args": ["run", "--order", order],
                 "resources": {"requests": {"cpu": "100m", "memory": "192Mi"}},

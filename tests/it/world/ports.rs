@@ -34,8 +34,8 @@ impl Cluster for World {
         self.effect(&format!("look at claim {name}"), |_| Ok(claim(name)))
     }
 
-    async fn lacks_class(&self, _: &str) -> bool {
-        self.lock().lacks_classes
+    async fn lacks_class(&self, class: &str) -> bool {
+        self.lock().missing_class == Some(class)
     }
 
     async fn settings(&self) -> Result<BTreeMap<String, String>, PortError> {
