@@ -167,7 +167,7 @@ async fn carry_out(
     let view = cluster.view().await.map_err(Explain::into_failure)?;
     let image_pull_secrets = cluster.pull_secrets(&identity.pod).await;
     let owner = Owner { image_pull_secrets, ..owner(identity, order, settings) };
-    let runners = RunnerPods::new(client.clone(), owner, view.server.clone());
+    let runners = RunnerPods::new(client.clone(), owner, view.server.clone(), *events);
     let catalogue = catalogue(client.clone(), identity, order, settings);
     let credentials = Credentials::read(&identity.credentials).map_err(Explain::into_failure)?;
     let galera = GaleraMembers::new(credentials, GATE);

@@ -63,7 +63,8 @@ pub(super) async fn verify(
     let aside = stand(|standing| matches!(standing, Standing::Lost | Standing::SetAside));
     set_aside(&aside, ports).await?;
     let verified = examined.verdicts.len() - aside.len();
-    let message = format!("verified {verified} existing backups, reading {} bytes", examined.report.bytes);
+    let backups = if verified == 1 { "backup" } else { "backups" };
+    let message = format!("verified {verified} existing {backups}, reading {} bytes", examined.report.bytes);
     ports.events.step(Phase::Verify, message);
     adopt(&examined.report.unlisted, &inventory::plan(settings, cluster, job, None), ports).await;
     ports.events.send(Phase::Verify, EventKind::Finished);

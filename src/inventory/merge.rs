@@ -89,6 +89,7 @@ fn merged(
         // What was said of other bytes says nothing of these.
         (entry.verified, entry.damaged) = if is_as_known { (old.verified, old.damaged) } else { (None, None) };
         entry.duration_secs = entry.duration_secs.or(old.duration_secs);
+        entry.finished = entry.finished.or(old.finished);
     }
     (files, entry)
 }

@@ -122,6 +122,9 @@ pub struct Entry {
     /// Seconds from the order's start of copying to the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_secs: Option<u64>,
+    /// When its copy ended: it holds what was committed before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<Timestamp>,
     /// When every byte was last compared with the sums, and found right.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<Timestamp>,
@@ -223,6 +226,7 @@ impl Default for Entry {
             quarantined: None,
             removing: None,
             duration_secs: None,
+            finished: None,
             verified: None,
             damaged: None,
             position: None,
@@ -381,6 +385,7 @@ impl Catalogue {
             local: report.local,
             s3: report.s3,
             duration_secs: u64::try_from(seconds).ok(),
+            finished: Some(report.finished),
             position: Some(report.position.clone()),
             stream_bytes: Some(report.stream_bytes),
             parent: report.parent.as_ref().map(|parent| parent.name().clone()),

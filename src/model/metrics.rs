@@ -227,6 +227,8 @@ impl Figures {
         };
         let report = match ending.done {
             Ok(report) => report,
+            // Whoever was kept out by another run has neither done nor failed at anything.
+            Err(failure) if failure.code == ExitCode::Locked => return,
             Err(failure) => {
                 let (job, task) = (run.job.clone(), run.task.to_owned());
                 let (code, why) = (failure.code.number(), failure.in_short());

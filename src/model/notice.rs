@@ -149,7 +149,8 @@ fn sentence(report: &RunReport) -> String {
     match report {
         RunReport::Backup(report) => copied(report),
         RunReport::Verify(report) => {
-            format!("{} backups are as recorded, {} read", report.good_count, bytes::human(report.bytes))
+            let are = if report.good_count == 1 { "backup is" } else { "backups are" };
+            format!("{} {are} as recorded, {} read", report.good_count, bytes::human(report.bytes))
         }
         RunReport::Drill(report) => {
             format!("backup {} boots, {} tables open", report.proof.backup.name(), report.proof.tables)

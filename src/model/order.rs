@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::backup_id::BackupId;
+use super::event::Phase;
 
 mod drill;
 mod prove;
@@ -268,6 +269,20 @@ pub enum RunnerTask {
     Prove(ProveOrder),
     /// Look at a data volume, or change what is on it.
     Refill(RefillOrder),
+}
+
+impl RunnerTask {
+    /// The phase of a run it belongs to.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::Copy(_) => Phase::Isolate,
+            Self::Check(_) => Phase::Verify,
+            Self::Keep(_) | Self::Inventory(_) => Phase::Store,
+            Self::Prove(_) => Phase::Prove,
+            Self::Refill(_) => Phase::Refill,
+        }
+    }
 }
 
 /// Where a runner finds the stores. At least one is there.

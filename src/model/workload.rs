@@ -92,6 +92,22 @@ impl Flavour {
         }
     }
 
+    /// Why it is not known how the servers are told to start the cluster, if it is not, for it was not said either:
+    /// that is asked for, never guessed.
+    #[must_use]
+    pub fn unknown_start(&self, is_told: bool) -> Option<&'static str> {
+        match self {
+            Self::OpenstackHelm { .. } | Self::Bitnami => None,
+            Self::MariadbOperator => Some(
+                "the servers of mariadb-operator start a cluster by a file among their settings (1-bootstrap.cnf), which is not written here; restore into a StatefulSet of another kind with --to, or say how these start with --flavour plain --bootstrap grastate (setup --flavour plain keeps it)",
+            ),
+            Self::Plain if is_told => None,
+            Self::Plain => Some(
+                "it is not known how the servers of this StatefulSet are told to start the cluster; if their start script goes by safe_to_bootstrap in grastate.dat, say so with --bootstrap grastate (setup --bootstrap grastate keeps it)",
+            ),
+        }
+    }
+
     /// The ConfigMap by which servers in the way of openstack-helm find out who starts the cluster.
     #[must_use]
     pub fn state_config_map(&self) -> Option<&str> {

@@ -23,13 +23,18 @@ pub(crate) async fn confirm(
 /// taken back by anybody.
 pub(crate) async fn confirm_name(
     what: &str,
-    cluster: &str,
+    (namespace, cluster): (&str, &str),
     asked_for: &str,
     screen: &mut Screen,
     asking: Option<Box<dyn BufRead + Send>>,
 ) -> Result<(), Failure> {
-    let question = format!("{what} Type the cluster's name ({cluster}) to go on:");
-    if answer(&question, asked_for, screen, asking).await? == cluster { Ok(()) } else { Err(not_confirmed()) }
+    // The same name may be in every namespace: what is typed without thinking should at least be read beside it.
+    let question = format!("{what} Type the name of the cluster in namespace {namespace} ({cluster}) to go on:");
+    if answer(&question, asked_for, screen, asking).await? == cluster {
+        return Ok(());
+    }
+    let what = format!("not confirmed: that is not the cluster's name, which is {cluster}; nothing was changed");
+    Err(Failure::new(ExitCode::Error, what))
 }
 
 /// The end of a command that has to ask where nobody can be asked.

@@ -30,7 +30,7 @@ pub(crate) async fn run(
     if asks {
         let sentence = format!("These backups of {statefulset} are deleted from every store:");
         let what = shown(&sentence, &going(&chosen.wanted, &chosen.catalogue));
-        confirm_name(&what, &statefulset, "delete", screen, asking).await?;
+        confirm_name(&what, (&session.namespace()?, &statefulset), "delete", screen, asking).await?;
     }
     let request = DeleteRequest { backups: chosen.wanted, dry_run: flags.dry_run };
     let order = order(&statefulset, Task::Delete(request), BTreeMap::new());

@@ -44,7 +44,7 @@ pub(crate) async fn run(flags: &DescribeFlags, session: &Session, screen: &mut S
     session.show_warnings(screen);
     match &flags.output {
         Some(machine) => screen.data(&machine.write(&description, true)),
-        None => screen.data(&page::text(&description, SystemClock.now())),
+        None => screen.page(&page::text(&description, SystemClock.now())),
     }
     let Err(failure) = found else { return Ok(ExitCode::Done) };
     screen.warn("its manifest could not be read; what is shown is what the catalogue knows");

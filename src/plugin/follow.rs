@@ -153,7 +153,8 @@ async fn to_the_end(
     let pod = orders.pod_of(job, wishes.start_timeout).await.map_err(not_started)?;
     let mut follower = PodFollower::new(connection.client.clone(), namespace, &pod, CONDUCTOR_CONTAINER);
     screen.gauge(Gauge::new("order", &format!("waiting for pod {pod} to start")));
-    follower.wait_until_started(wishes.start_timeout).await.map_err(not_started)?;
+    let mut tell = |why: &str| screen.gauge(Gauge::new("order", &format!("pod {pod} has not started yet: {why}")));
+    follower.wait_telling(wishes.start_timeout, &mut tell).await.map_err(not_started)?;
     let mut view = View::new(job, wishes.reports);
     loop {
         let news = tokio::select! {
@@ -204,10 +205,13 @@ fn in_cluster(mut failure: Failure, job: &str, session: &Session) -> Failure {
 /// A run that did not start in time may still start: nobody but its reader takes the order back.
 fn still_ordered(failure: Failure, job: &str, namespace: &str) -> Failure {
     let look = failure.hint.clone().unwrap_or_default();
+    let back = format!("to take the order back: kubectl delete job {job} -n {namespace}");
+    if failure.causes.iter().any(|cause| cause.contains("ImagePull")) {
+        let other = "then, with an image that can be pulled: kubectl mariadb-backup setup --agent-image IMAGE";
+        return failure.with_cause("the order stands, with this image").with_hint(format!("{look}\n{back}\n{other}"));
+    }
     let stands = "the order stands, and is carried out should that be cured";
-    failure
-        .with_cause(stands)
-        .with_hint(format!("{look}\nto take the order back: kubectl delete job {job} -n {namespace}"))
+    failure.with_cause(stands).with_hint(format!("{look}\n{back}"))
 }
 
 /// What is on the screen.

@@ -31,7 +31,7 @@ pub(crate) async fn run(
     let statefulset = find::cluster(session, flags.cluster.wanted()).await?;
     if asks {
         match outlived(&statefulset, &settings, session, screen).await? {
-            Some(what) => confirm_name(&what, &statefulset, "prune", screen, asking).await?,
+            Some(what) => confirm_name(&what, (&session.namespace()?, &statefulset), "prune", screen, asking).await?,
             None => screen.note("No backup has to go; the run only tidies up what dead runs left."),
         }
     }

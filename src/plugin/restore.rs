@@ -76,7 +76,7 @@ pub(crate) async fn run(
     if !flags.yes {
         let name = &target.statefulset;
         let what = if request.of_another.is_some() { "All its data are" } else { "Everything after the backup is" };
-        confirm_name(&format!("{what} lost."), name, "restore", screen, asking).await?;
+        confirm_name(&format!("{what} lost."), (&target.session.namespace()?, name), "restore", screen, asking).await?;
     }
     // What was shown, not what the rules would choose a minute later.
     let leader = preview.leader.rsplit('-').next().and_then(|ordinal| ordinal.parse().ok());
@@ -183,7 +183,14 @@ async fn go_on(
         return Ok(ExitCode::Refused);
     }
     if !flags.yes {
-        confirm_name("Nothing else can be restored before.", statefulset, "restore", screen, asking).await?;
+        confirm_name(
+            "Nothing else can be restored before.",
+            (&session.namespace()?, statefulset),
+            "restore",
+            screen,
+            asking,
+        )
+        .await?;
     }
     let order = order(statefulset, Task::Recover(RecoverRequest {}), of_restore_flags(&flags.settings)?);
     see_through(&order, &flags.run, session, screen).await

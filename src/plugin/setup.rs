@@ -19,6 +19,7 @@ use crate::adapters::kubernetes::preflight::Preflight;
 use crate::exit_code::ExitCode;
 use crate::model::outcome::Failure;
 use crate::model::settings::Settings;
+use crate::model::workload::Flavour;
 use crate::ports::Reason;
 use crate::render::document::{Form, document};
 use crate::render::screen::Screen;
@@ -41,14 +42,13 @@ pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Scre
             Failure::new(ExitCode::Usage, "S3 is to be used, but no bucket is set").with_hint("add --s3-bucket NAME")
         );
     }
-    let state_config_map = if let Some(flavour) = &settings.flavour {
-        flavour.state_config_map().map(str::to_owned)
-    } else if offline {
-        None
-    } else {
-        let connection = session.connection()?;
-        let preflight = Preflight::new(connection.client.clone(), &connection.target.namespace);
-        preflight.state_config_map(&statefulset).await.map_err(|error| session.failure(&error))?
+    let flavour = match &settings.flavour {
+        None if !offline => {
+            let connection = session.connection()?;
+            let preflight = Preflight::new(connection.client.clone(), &connection.target.namespace);
+            Some(preflight.flavour(&statefulset).await.map_err(|error| session.failure(&error))?)
+        }
+        told => told.clone(),
     };
     let access_mode =
         flags.access_mode.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
@@ -57,7 +57,7 @@ pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Scre
         statefulset: &statefulset,
         settings: &settings,
         stored: &stored,
-        state_config_map: state_config_map.as_deref(),
+        state_config_map: flavour.as_ref().and_then(Flavour::state_config_map),
         storage_class: flags.storage_class.as_deref(),
         size: &flags.size,
         access_mode: &access_mode,
@@ -71,6 +71,7 @@ pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Scre
     let code = apply(&manifests, flags, session, screen).await?;
     session.show_warnings(screen);
     missing::say(session, screen, &settings).await?;
+    missing::say_what_is_untold(session, screen, &stored, flavour.as_ref(), &settings);
     missing::say_what_is_old(session, screen, &statefulset, &settings).await;
     Ok(code)
 }

@@ -49,7 +49,12 @@ pub(crate) async fn run(flags: &StatusFlags, session: &Session, screen: &mut Scr
     };
     let status = gathered(&place, answer.as_ref().ok().cloned(), session, screen).await?;
     session.show_warnings(screen);
-    screen.data(&written(&status, form, !flags.no_headers));
+    let text = written(&status, form, !flags.no_headers);
+    if form.is_none() {
+        screen.page(&text)
+    } else {
+        screen.data(&text)
+    }
     if let Err(failure) = &answer {
         screen.warn("the replicas could not be asked; what is shown of them is what Kubernetes knows");
         screen.fail(failure);

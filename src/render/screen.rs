@@ -12,7 +12,7 @@ use super::error;
 use super::style::Style;
 use super::table::harmless;
 use super::terminal::{Terminal, ignore_closed, size, told_size};
-use super::wrap::wrapped;
+use super::wrap::{wrapped, wrapped_page};
 use crate::model::outcome::Failure;
 
 /// The program's outputs.
@@ -123,11 +123,12 @@ impl Screen {
 
     /// Writes a page of data in place of the one before; where nothing can be taken back, below it.
     pub fn redraw(&mut self, page: &str) {
+        let page = self.fitted(page);
         match (self.stdout_is_terminal, self.has_drawn) {
             // Home, and everything below away: no flicker, and nothing of a longer page before is left.
             (true, _) => self.data(&format!("\x1b[H\x1b[J{page}")),
             (false, true) => self.data(&format!("---\n{page}")),
-            (false, false) => self.data(page),
+            (false, false) => self.data(&page),
         }
         self.has_drawn = true;
     }
@@ -158,6 +159,19 @@ impl Screen {
         }
     }
 
+    /// Writes a page of data for people: on a narrow terminal its values are broken between words.
+    pub fn page(&mut self, page: &str) {
+        let page = self.fitted(page);
+        self.data(&page);
+    }
+
+    fn fitted(&self, page: &str) -> String {
+        match told_size().filter(|_| self.stdout_is_terminal) {
+            Some(size) => wrapped_page(page, size.columns),
+            None => page.to_owned(),
+        }
+    }
+
     /// Writes data that is no text.
     pub fn bytes(&mut self, bytes: &[u8]) {
         ignore_closed(self.stdout.write_all(bytes).and_then(|()| self.stdout.flush()));
@@ -165,7 +179,7 @@ impl Screen {
 
     /// Writes a line of data that came from the cluster.
     pub fn line(&mut self, text: &str) {
-        self.data(&format!("{}\n", harmless(text)));
+        self.page(&format!("{}\n", harmless(text)));
     }
 
     /// Writes a line for the person in front of it.

@@ -3,7 +3,7 @@
 use super::Observed;
 use crate::model::bytes::human;
 use crate::model::order::RestoreRequest;
-use crate::model::workload::{Flavour, Keeper, Workload};
+use crate::model::workload::{Keeper, Workload};
 
 /// What is to be known of a backup whose size when it is unpacked is not recorded, such as one of the original.
 pub(super) const UNKNOWN_SIZE: &str = "how large the backup is when it is unpacked is not recorded; if there is not the room for it, the restore is given up while the cluster serves";
@@ -34,7 +34,7 @@ pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest) -> Vec<Strin
     found.extend(gitops.map(|by| kept(by, "--gitops-paused")));
     let operator = workload.controller.iter().filter(|_| !request.operator_suspended);
     found.extend(operator.map(|by| kept(by, "--operator-suspended")));
-    found.extend(bootstrap(observed));
+    found.extend(workload.flavour.unknown_start(observed.settings.bootstrap.is_some()).map(str::to_owned));
     for (replica, claim) in &workload.replicas {
         if request.scratch_claim.as_ref() == Some(&replica.claim) {
             found.push(format!("claim {} holds data of the cluster, so nothing is unpacked there", replica.claim));
@@ -76,23 +76,6 @@ pub(super) fn of_workload(workload: &Workload) -> Vec<String> {
 fn kept(by: &Keeper, flag: &str) -> String {
     let Keeper { name, pause } = by;
     format!("{name} would start the cluster again in the middle; pause it ({pause}) and say {flag}")
-}
-
-/// An unknown way to start is asked for, never guessed.
-fn bootstrap(observed: &Observed<'_>) -> Option<String> {
-    let is_told = observed.settings.bootstrap.is_some();
-    match observed.workload.flavour {
-        Flavour::OpenstackHelm { .. } | Flavour::Bitnami => None,
-        Flavour::MariadbOperator => Some(
-            "the servers of mariadb-operator start a cluster by a file among their settings (1-bootstrap.cnf), which is not written here; restore into a StatefulSet of another kind with --to, or say how these start with --flavour plain --bootstrap grastate (setup --flavour plain keeps it)"
-                .to_owned(),
-        ),
-        Flavour::Plain if is_told => None,
-        Flavour::Plain => Some(
-            "it is not known how the servers of this StatefulSet are told to start the cluster; if their start script goes by safe_to_bootstrap in grastate.dat, say so with --bootstrap grastate (setup --bootstrap grastate keeps it)"
-                .to_owned(),
-        ),
-    }
 }
 
 /// Returns what should be known although it does not stand in the way.

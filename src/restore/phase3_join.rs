@@ -21,6 +21,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How often the others are let join.
 const TRIES: u32 = 3;
 
+/// How long a group that changes may be without a majority.
+const REGROUP: Duration = Duration::from_secs(30);
+
 /// How long one member is waited for before the leader is asked again.
 const LOOK: Duration = Duration::from_secs(10);
 
@@ -51,6 +54,13 @@ pub(super) async fn join(course: &mut Course<'_>) -> Result<(), StepError> {
     forget_bootstrap(course).await?;
     course.ports.conductor.events.send(Phase::Start, EventKind::Finished);
     Ok(())
+}
+
+/// Whether the leader is up and has no majority. What is left of a group whose others were killed waits for them
+/// for good: those who come back are new ones.
+async fn is_headless(course: &Course<'_>) -> bool {
+    let said = ask(course.ports, &course.debt.leader).await;
+    matches!(said, Ok(Ok(member)) if member.cluster_status != "Primary")
 }
 
 /// Makes the other volumes ready and starts all replicas, for as long as somebody serves.
@@ -122,12 +132,15 @@ async fn lost(course: &Course<'_>) -> StepError {
         clock.sleep(LOOK_EVERY).await;
         match serving(course).await {
             Ok(Some(_)) => served = clock.elapsed(),
-            Ok(None) if clock.elapsed().saturating_sub(served) > course.limits.lead => {
-                let secs = course.limits.lead.as_secs();
-                return StepError::Failed(format!("nobody has served the restored data for {secs} s"));
+            Ok(None) => {
+                let silent = clock.elapsed().saturating_sub(served);
+                if silent > course.limits.lead || (silent > REGROUP && is_headless(course).await) {
+                    let secs = silent.as_secs();
+                    return StepError::Failed(format!("nobody has served the restored data for {secs} s"));
+                }
             }
             // Nobody knows more than before; the API may be away.
-            Ok(None) | Err(_) => {}
+            Err(_) => {}
         }
     }
 }
@@ -136,17 +149,23 @@ async fn lost(course: &Course<'_>) -> StepError {
 /// them is ever stopped for it.
 async fn revive(course: &mut Course<'_>) -> Result<(), StepError> {
     let clock = course.ports.conductor.clock;
-    let deadline = clock.elapsed() + course.limits.lead;
+    let (began, deadline) = (clock.elapsed(), clock.elapsed() + course.limits.lead);
     loop {
         if let Some((_, member)) = serving(course).await? {
             return adopt(course, &member).await;
         }
-        if clock.elapsed() >= deadline {
+        let waited = clock.elapsed().saturating_sub(began);
+        if clock.elapsed() >= deadline || (waited > REGROUP && is_headless(course).await) {
             break;
         }
         clock.sleep(LOOK_EVERY).await;
     }
     course.step(Phase::Start, "nobody serves the restored data; starting from whoever is furthest with them");
+    start_from_furthest(course).await
+}
+
+/// Stops whoever is left, and starts the replica that is furthest in the restored history alone.
+async fn start_from_furthest(course: &mut Course<'_>) -> Result<(), StepError> {
     phase1_stop::stop(course).await?;
     let leader = furthest_restored(course).await?;
     if leader != course.debt.leader {
@@ -228,6 +247,12 @@ async fn preparations(course: &mut Course<'_>, again: bool) -> Result<Vec<Prepar
         return Ok(Vec::new());
     }
     only_leader(course).await?;
+    if !still_leads(course).await? {
+        let leader = &course.debt.leader.pod;
+        course.step(Phase::Start, format!("{leader} is alone and has lost its majority; starting it again"));
+        start_from_furthest(course).await?;
+        late.retain(|replica| *replica != course.debt.leader);
+    }
     let history = course.debt.history.clone().filter(|_| !again);
     let lent = phase1_lend::source(course).zip(history.clone());
     let mut preparations = Vec::new();
@@ -272,6 +297,23 @@ async fn end_all(course: &Course<'_>, preparations: &[Preparation]) -> Result<()
         patiently(conductor, || conductor.runners.remove(&spec.name)).await?;
     }
     Ok(())
+}
+
+/// Whether the leader still has a majority: with members that were killed, and others that had to be stopped since,
+/// it can be what is left of a larger group, and wait for them for good.
+async fn still_leads(course: &Course<'_>) -> Result<bool, StepError> {
+    let clock = course.ports.conductor.clock;
+    let deadline = clock.elapsed() + LOOK;
+    loop {
+        let said = ask(course.ports, &course.debt.leader).await?;
+        if said.is_ok_and(|member| member.ready && member.cluster_status == "Primary") {
+            return Ok(true);
+        }
+        if clock.elapsed() >= deadline {
+            return Ok(false);
+        }
+        clock.sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Makes sure that no other replica has its volume, nor will get it before it is told to: also not from a

@@ -43,6 +43,10 @@ pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>) -> RestorePreview 
 
 /// The end of the copy: what was written while it went on is in the backup.
 fn holds(debt: &RestoreDebt, entry: &Entry) -> Option<Timestamp> {
+    if entry.finished.is_some() {
+        return entry.finished;
+    }
+    // Entered before that was recorded, or by the original.
     let took = SignedDuration::from_secs(i64::try_from(entry.duration_secs?).ok()?);
     debt.backup.name().time().checked_add(took).ok()
 }

@@ -180,6 +180,7 @@ fn of_manifest(
     let mut found = of_files(backup, side, files, trouble);
     found.cluster = Some(format!("{}/{}", manifest.source.namespace, manifest.source.statefulset));
     found.entry.duration_secs = u64::try_from(seconds).ok();
+    found.entry.finished = Some(manifest.finished);
     found.entry.position = Some(manifest.origin.position.clone());
     found.entry.stream_bytes = Some(manifest.stream.bytes);
     found.entry.parent = manifest.parent.as_ref().map(|parent| parent.backup.name().clone());

@@ -12,7 +12,7 @@ use crate::loopback_api::{Answer, Api};
 use crate::terminal::{Terminal, at_work, without_controls};
 
 /// With what every question ends.
-const QUESTION: &str = "Type the cluster's name (one) to go on:";
+const QUESTION: &str = "Type the name of the cluster in namespace db (one) to go on:";
 
 const DELETE: [&str; 4] = ["delete", "2000-01-01_00-00-00", "-n", "db"];
 const PRUNE: [&str; 3] = ["prune", "-n", "db"];
@@ -98,7 +98,8 @@ fn another_name_or_a_mere_yes_at_the_question_does_nothing() {
             let (server, ordered) = cluster(1, outcomes.clone());
             let (code, _, behind) = answered(line, &server, typed);
             assert_eq!((code, ordered.load(Ordering::SeqCst)), (Some(1), asked_before), "{line:?}");
-            assert_eq!(behind, format!("\n{typed}error: not confirmed; nothing was ordered\n"), "{line:?}");
+            let told = "error: not confirmed: that is not the cluster's name, which is one; nothing was changed";
+            assert_eq!(behind, format!("\n{typed}{told}\n"), "{line:?}");
         }
     }
 }

@@ -310,6 +310,26 @@ fn a_replica_that_falls_out_of_the_group_while_it_joins_is_started_again() {
 }
 
 #[test]
+fn a_leader_that_is_left_alone_without_a_majority_is_started_again_and_not_waited_for() {
+    let quiet = RestoreWorld::new(3);
+    quiet.restore("job").unwrap().unwrap();
+    let joined = quiet.lock().journal.iter().position(|effect| effect == "wait for db-1").unwrap();
+    let world = RestoreWorld::new(3).with_fault(joined, Fault::DieAfter);
+    assert!(world.restore("job").is_none(), "it died");
+    let world = world.with(|state| {
+        state.loses_majority = true;
+        state.pods.get_mut(&2).unwrap().serves = None;
+        state.volumes.get_mut(&2).unwrap().data = Data::Empty;
+    });
+    let before = world.lock().now;
+    world.recover("next").unwrap().unwrap();
+    let state = world.lock();
+    assert_eq!((state.unfinished(), state.history().as_deref()), (vec![], Some(NEW)), "{:#?}", state.journal);
+    assert!(state.steps.iter().any(|step| step.contains("has lost its majority")), "{:?}", state.steps);
+    assert!(state.now - before < 60, "it was waited for as long as a leader may take to start");
+}
+
+#[test]
 fn row_counts_of_all_replicas_are_compared_and_a_difference_keeps_the_old_data() {
     let rows = |world: &RestoreWorld| world.restore("job").unwrap().unwrap();
     let equal = rows(&RestoreWorld::new(3));

@@ -97,6 +97,8 @@ pub(crate) struct State {
     pub(crate) runner_fault: Option<(usize, RunnerFault)>,
     /// Somebody starts a pod in the middle of writing, so often.
     pub(crate) intruders: u32,
+    /// Whether the first that is left alone by others has no majority without them.
+    pub(crate) loses_majority: bool,
     /// So many times old data cannot be put back: the volume is read-only.
     pub(crate) put_backs_fail: u32,
     /// Whether somebody scales the cluster back whenever it was stopped.
@@ -114,7 +116,7 @@ pub(crate) struct State {
     words: BTreeMap<String, Option<bool>>,
     runners: BTreeMap<String, RunnerTask>,
     claims_of: BTreeMap<String, i32>,
-    now: i64,
+    pub(crate) now: i64,
 }
 
 /// The simulated cluster.
@@ -173,6 +175,7 @@ impl RestoreWorld {
             runner_runs: 0,
             runner_fault: None,
             intruders: 0,
+            loses_majority: false,
             put_backs_fail: 0,
             is_scaled_back: false,
             named_claim: false,

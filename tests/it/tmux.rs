@@ -120,9 +120,16 @@ fn left(line: &[&str], server: &Api, columns: usize) -> String {
     format!("$ {}  # {columns} columns\n{}", line.join(" "), terminal.shown(Rows::Joined))
 }
 
-/// The same text on any width, but for the widths that are told.
-fn without_widths(text: &str) -> Vec<&str> {
-    text.lines().skip(1).collect()
+/// The same text on any width, but for the widths that are told, and for values that go on below where they began.
+fn without_widths(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines().skip(1) {
+        match lines.last_mut() {
+            Some(before) if line.starts_with("          ") => *before = format!("{before} {}", line.trim_start()),
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    lines
 }
 
 #[test]

@@ -130,10 +130,23 @@ impl PodFollower {
     /// Says why it does not: at once where it never will, after a short grace where that is nearly
     /// sure, and when `limit` ran out.
     pub async fn wait_until_started(&mut self, limit: Duration) -> Result<(), PortError> {
+        self.wait_telling(limit, &mut |_| {}).await
+    }
+
+    /// The same; after some seconds in vain it tells why, and again whenever that changes.
+    ///
+    /// # Errors
+    /// As [`Self::wait_until_started`].
+    pub async fn wait_telling(
+        &mut self,
+        limit: Duration,
+        tell: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<(), PortError> {
         let deadline = Instant::now() + limit;
         let mut explain_at = Instant::now() + EXPLAIN_EVERY;
         let mut stuck_since = None;
         let mut explained = None;
+        let mut told = String::new();
         loop {
             let reason = match &self.stage {
                 Stage::Running | Stage::Ended(_) => return Ok(()),
@@ -148,6 +161,11 @@ impl PodFollower {
                 () = sleep_until(explain_at) => {
                     explained = newest_warning(&self.events, &self.name).await;
                     explain_at = Instant::now() + EXPLAIN_EVERY;
+                    let why = in_one(&reason, explained.clone());
+                    if why != told {
+                        tell(&why);
+                        told = why;
+                    }
                 }
                 () = sleep_until(give_up_at) => {
                     let kind = if stuck { Reason::Other } else { Reason::TimedOut };
@@ -161,12 +179,13 @@ impl PodFollower {
     }
 
     fn not_started(&self, reason: Reason, why: &str, event: Option<String>) -> PortError {
-        // The condition of an unscheduled pod and its newest event are one sentence twice.
-        let event = event.filter(|event| !event.contains(why) && !why.contains(event.as_str()));
-        let cause = event.map_or_else(|| why.to_owned(), |event| format!("{why}; {event}"));
         PortError::new(reason, format!("pod {}/{} did not start", self.namespace, self.name))
-            .caused_by(cause)
-            .with_hint(format!("kubectl describe pod {} -n {}", self.name, self.namespace))
+            .caused_by(in_one(why, event))
+            // Its events outlive the pod, which goes with its run.
+            .with_hint(format!(
+                "kubectl get events -n {} --field-selector involvedObject.name={}",
+                self.namespace, self.name
+            ))
     }
 
     /// Takes in what the watch says.
@@ -295,6 +314,18 @@ async fn newest_warning(events: &Api<KubernetesEvent>, pod: &str) -> Option<Stri
 /// Whether a pod's event names a thing that is not there, rather than one that takes time.
 fn is_hopeless(event: &str) -> bool {
     event.starts_with("FailedMount: ") && event.contains("not found")
+}
+
+/// What a pod's state says, and its newest event, where that says more: the condition of an unscheduled pod and
+/// its event are one sentence twice, each with another word before it.
+fn in_one(why: &str, event: Option<String>) -> String {
+    let sentence = |text: &str| text.split_once(": ").map_or(text, |(_, sentence)| sentence).trim().to_owned();
+    let says_more =
+        |event: &String| !sentence(event).contains(&sentence(why)) && !sentence(why).contains(&sentence(event));
+    match event.filter(says_more) {
+        Some(event) => format!("{why}; {event}"),
+        None => why.to_owned(),
+    }
 }
 
 impl Log {

@@ -16,6 +16,7 @@ use super::cluster::BIND_LIMIT;
 use super::error::port_error;
 use super::{event_text, workload_view};
 use crate::model::settings::Settings;
+use crate::model::workload::Flavour;
 use crate::ports::{PortError, Reason};
 
 /// Looks at what a run needs.
@@ -55,12 +56,11 @@ impl Preflight {
         Self { client, namespace: namespace.to_owned() }
     }
 
-    /// Finds the ConfigMap by which the servers of a StatefulSet find out who starts the cluster, where
-    /// they do it in the way of openstack-helm.
-    pub async fn state_config_map(&self, statefulset: &str) -> Result<Option<String>, PortError> {
+    /// Finds out in which way the servers of a StatefulSet start.
+    pub async fn flavour(&self, statefulset: &str) -> Result<Flavour, PortError> {
         let what = format!("cannot read StatefulSet {}/{statefulset}", self.namespace);
         let set = self.api::<StatefulSet>().get(statefulset).await.map_err(|error| port_error(what, error))?;
-        Ok(workload_view::flavour(&set).state_config_map().map(str::to_owned))
+        Ok(workload_view::flavour(&set))
     }
 
     /// The image that the servers of a StatefulSet run in.

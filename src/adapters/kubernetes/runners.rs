@@ -16,23 +16,24 @@ use super::runner_pod::{COMPONENT_LABEL, CONTAINER, Owner, RUNNER, manifest};
 use crate::model::cluster::ServerSpec;
 use crate::model::names::{MANAGER, MANAGER_LABEL, STATEFULSET_LABEL};
 use crate::ports::conductor::{Runner, RunnerSpec, Runners};
-use crate::ports::{PortError, Reason};
+use crate::ports::{EventSink, PortError, Reason};
 
 /// How much longer than its grace period a deleted pod may take before its node counts as lost.
 const REMOVAL_MARGIN: Duration = Duration::from_mins(1);
 
 /// Runner pods beside one cluster's servers.
-pub struct RunnerPods {
+pub struct RunnerPods<'a> {
     client: Client,
     owner: Owner,
     server: ServerSpec,
+    events: &'a dyn EventSink,
 }
 
-impl RunnerPods {
+impl<'a> RunnerPods<'a> {
     /// Runners of that owner, fitted to that server.
     #[must_use]
-    pub fn new(client: Client, owner: Owner, server: ServerSpec) -> Self {
-        Self { client, owner, server }
+    pub fn new(client: Client, owner: Owner, server: ServerSpec, events: &'a dyn EventSink) -> Self {
+        Self { client, owner, server, events }
     }
 
     fn pods(&self) -> Api<Pod> {
@@ -53,13 +54,15 @@ impl RunnerPods {
 }
 
 #[async_trait]
-impl Runners for RunnerPods {
+impl Runners for RunnerPods<'_> {
     async fn start(&self, spec: &RunnerSpec, limit: Duration) -> Result<Box<dyn Runner>, PortError> {
         let pod = manifest(spec, &self.owner, &self.server);
         let what = format!("cannot create runner pod {}/{}", self.owner.namespace, spec.name);
         self.pods().create(&PostParams::default(), &pod).await.map_err(|error| port_error(what, error))?;
         let mut follower = PodFollower::new(self.client.clone(), &self.owner.namespace, &spec.name, CONTAINER);
-        follower.wait_until_started(limit).await?;
+        let phase = spec.order.task.phase();
+        let mut tell = |why: &str| self.events.step(phase, format!("{} has not started yet: {why}", spec.name));
+        follower.wait_telling(limit, &mut tell).await?;
         Ok(Box::new(follower))
     }
 
@@ -100,7 +103,7 @@ impl Runners for RunnerPods {
     }
 }
 
-impl RunnerPods {
+impl RunnerPods<'_> {
     /// The pods of every run of this cluster.
     async fn ours(&self) -> Result<Vec<Pod>, PortError> {
         let ours = format!("{MANAGER_LABEL}={MANAGER},{STATEFULSET_LABEL}={}", self.owner.statefulset);

@@ -5,6 +5,7 @@ use crate::backup;
 use crate::catalogue;
 use crate::drill;
 use crate::keep::Wish;
+use crate::model::event::{EventKind, Phase};
 use crate::model::order::{BackupRequest, DeleteRequest, DrillRequest, SyncRequest, Task, VerifyRequest};
 use crate::model::outcome::{Explain, Failure};
 use crate::model::report::RunReport;
@@ -70,6 +71,12 @@ async fn drill(request: &DrillRequest, context: &Context<'_>) -> Result<RunRepor
     let inputs = drill::Inputs { catalogue: &catalogue, settings, cluster, job };
     let plan = drill::plan(&inputs, request).map_err(Explain::into_failure)?;
     let report = drill::run(&plan, ports).await.map_err(Explain::into_failure)?;
+    // A backup that boots is of little use where no restore could be begun: better known now than on the day.
+    let workload = context.workload.look(None).await.ok();
+    if let Some(why) = workload.and_then(|of| of.flavour.unknown_start(settings.bootstrap.is_some())) {
+        let message = format!("a restore of it would be refused now: {why}");
+        ports.events.send(Phase::Prove, EventKind::Warned { message });
+    }
     Ok(RunReport::Drill(Box::new(report)))
 }
 

@@ -128,7 +128,8 @@ fn a_run_that_is_locked_out_does_not_end_the_one_at_work() {
         &run("backup", "locked-out", "2026-01-31T23:01:00Z"),
         &ended(&failed(ExitCode::Locked), "2026-01-31T23:01:01Z"),
     );
-    assert_eq!(figures.running.map(|running| running.job).as_deref(), Some("at-work"));
+    assert_eq!(figures.running.as_ref().map(|running| running.job.as_str()), Some("at-work"));
+    assert!(figures.last.is_empty() && figures.failures.is_empty(), "it calls nobody: {figures:?}");
 }
 
 #[test]

@@ -74,7 +74,8 @@ impl Description {
             broken: usable.err().map(|broken| broken.to_string()),
             encrypted: false,
             store_trouble: found.iter().filter_map(trouble).collect(),
-            last_drill: catalogue.drill.clone(),
+            // What a drill of another backup found says nothing of this one, unless it was unpacked with it.
+            last_drill: catalogue.drill.clone().filter(|last| chain::members(catalogue, &last.backup).contains(id)),
             files: files(id, catalogue, manifest.as_ref()),
             manifest,
         }

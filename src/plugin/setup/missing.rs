@@ -1,10 +1,13 @@
 //! What only a person can make, with all it takes: passwords and keys are not ours to invent.
 
+use std::collections::BTreeMap;
+
 use crate::adapters::kubernetes::finder::Place;
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::model::names::ORIGINAL_KEY_FILE;
 use crate::model::outcome::Failure;
 use crate::model::settings::Settings;
+use crate::model::workload::Flavour;
 use crate::plugin::connect::Session;
 use crate::plugin::schedule;
 use crate::render::screen::Screen;
@@ -33,6 +36,24 @@ pub(super) async fn say(session: &Session, screen: &mut Screen, settings: &Setti
         }
     }
     Ok(())
+}
+
+/// Names what nobody has told yet and nobody can find out: without it the first backup would wait for its image in
+/// vain, and the first restore be refused on the day it is needed.
+pub(super) fn say_what_is_untold(
+    session: &Session,
+    screen: &mut Screen,
+    stored: &BTreeMap<String, String>,
+    flavour: Option<&Flavour>,
+    settings: &Settings,
+) {
+    if !stored.contains_key("MARIADB_BACKUP_AGENT_IMAGE") {
+        let (image, other) = (&settings.agent_image, session.command("setup --agent-image IMAGE"));
+        screen.note(&format!("\nNo agent image is named, so runs use {image}, which every node has to have or to be able to pull; to name another one: {other}"));
+    }
+    if let Some(why) = flavour.and_then(|flavour| flavour.unknown_start(settings.bootstrap.is_some())) {
+        screen.note(&format!("\nBackups can be made, and a restore would be refused: {why}."));
+    }
 }
 
 fn operator(secret: &str, namespace: &str) -> String {

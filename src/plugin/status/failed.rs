@@ -50,10 +50,9 @@ impl Failed {
 
     /// Whether nothing is missed by its failure.
     fn is_harmless(&self) -> bool {
-        // A backup is wanted whatever kept it from being made; of a name that was mistyped, and of a run that
-        // another one kept out, whoever typed it was told.
+        // Of a run that another one kept out, and of a name that was mistyped, whoever typed it was told; that no
+        // backup came of it for too long shows by the age of the newest.
         let harmless: &[ExitCode] = match self.task.as_str() {
-            "backup" => &[ExitCode::Interrupted],
             "verify" | "drill" => &[ExitCode::Interrupted, ExitCode::Locked, ExitCode::Usage, ExitCode::NotFound],
             _ => &[ExitCode::Interrupted, ExitCode::Locked],
         };

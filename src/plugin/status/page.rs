@@ -89,7 +89,8 @@ fn health(status: &Status) -> String {
         Health::Unhealthy => "unhealthy",
         Health::Unknown => "unknown",
         Health::Restoring => {
-            return format!("being restored ({ready} replicas ready); leave it alone until that has ended");
+            let replicas = if ready == 1 { "replica" } else { "replicas" };
+            return format!("being restored ({ready} {replicas} ready); leave it alone until that has ended");
         }
     };
     let meanwhile = match &status.obligation {

@@ -45,6 +45,7 @@ async fn every_backup_of_both_stores_is_told_as_a_catalogue_would_hold_it() {
         files: files.clone(),
         entry: Entry {
             duration_secs: Some(90),
+            finished: Some(jiff::Timestamp::from_second(90).unwrap()),
             position: Some("5b2c7e4c-f1d0-11ef-8a4c-0242ac110002:1".parse().unwrap()),
             stream_bytes: Some(1),
             ..entry(local, s3)

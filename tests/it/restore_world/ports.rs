@@ -38,8 +38,13 @@ impl WorkloadControl for RestoreWorld {
             if state.obligation.is_none() {
                 state.broken.push("it was scaled without an obligation".to_owned());
             }
+            let (had, alone) = (state.pods.len(), scale.replicas == 1);
             state.scale = scale;
             state.reconcile();
+            if state.loses_majority && alone && had > 1 {
+                state.loses_majority = false;
+                state.pods.values_mut().for_each(|server| server.serves = None);
+            }
             Ok(())
         })
     }
