@@ -45,6 +45,7 @@ mod preview;
 mod proven_rows;
 mod rollback;
 mod rows;
+mod serving;
 mod strays;
 mod volume;
 mod without_leader;

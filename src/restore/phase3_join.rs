@@ -1,31 +1,20 @@
 //! Phase 3, its longer part: the restored data are served, and the other replicas get theirs from the leader.
 
-use std::time::Duration;
-
 use futures::future::join_all;
 
 use super::course::{Course, StepError};
 use super::phase3_start::{all, answers, ask, forget_bootstrap, start_alone, started};
+use super::serving::{LOOK, LOOK_EVERY, REGROUP, is_headless, is_restored, lost, serving, still_leads};
 use super::{phase1_lend, phase1_stop, positions, strays};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
-use crate::model::obligation::RestoreDebt;
 use crate::model::order::RefillAct;
 use crate::model::workload::{Replica, Scale};
 use crate::patience::patiently;
 use crate::ports::conductor::RunnerSpec;
 
-/// How often it is looked whether anybody serves while the others join.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-
 /// How often the others are let join.
 const TRIES: u32 = 3;
-
-/// How long a group that changes may be without a majority.
-const REGROUP: Duration = Duration::from_secs(30);
-
-/// How long one member is waited for before the leader is asked again.
-const LOOK: Duration = Duration::from_secs(10);
 
 /// Gives the other volumes what was lent to them, or empties them; starts all replicas, and waits until each is a member.
 ///
@@ -54,13 +43,6 @@ pub(super) async fn join(course: &mut Course<'_>) -> Result<(), StepError> {
     forget_bootstrap(course).await?;
     course.ports.conductor.events.send(Phase::Start, EventKind::Finished);
     Ok(())
-}
-
-/// Whether the leader is up and has no majority. What is left of a group whose others were killed waits for them
-/// for good: those who come back are new ones.
-async fn is_headless(course: &Course<'_>) -> bool {
-    let said = ask(course.ports, &course.debt.leader).await;
-    matches!(said, Ok(Ok(member)) if member.cluster_status != "Primary")
 }
 
 /// Makes the other volumes ready and starts all replicas, for as long as somebody serves.
@@ -100,49 +82,6 @@ async fn all_started(course: &Course<'_>) -> Result<(), StepError> {
         }
     }
     Ok(())
-}
-
-/// The first replica that serves the restored data, if any does: also while it feeds another one.
-async fn serving(course: &Course<'_>) -> Result<Option<(Replica, Member)>, StepError> {
-    for replica in all(course) {
-        if let Ok(member) = ask(course.ports, &replica).await?
-            && member.ready
-            && member.cluster_status == "Primary"
-            && is_restored(&course.debt, &replica, &member)
-        {
-            return Ok(Some((replica, member)));
-        }
-    }
-    Ok(None)
-}
-
-/// A cluster that crashed and came back may have begun yet another history. It is the restored one all the
-/// same when the leader has the data it served before: its redo only grows.
-fn is_restored(debt: &RestoreDebt, replica: &Replica, member: &Member) -> bool {
-    let in_history = debt.history.as_ref() == Some(&member.state_uuid);
-    let is_old = debt.previous.as_ref() == Some(&member.state_uuid);
-    in_history || (!is_old && *replica == debt.leader && member.lsn >= debt.served_lsn)
-}
-
-/// Returns when nobody has served for as long as the leader had to come up at first.
-async fn lost(course: &Course<'_>) -> StepError {
-    let clock = course.ports.conductor.clock;
-    let mut served = clock.elapsed();
-    loop {
-        clock.sleep(LOOK_EVERY).await;
-        match serving(course).await {
-            Ok(Some(_)) => served = clock.elapsed(),
-            Ok(None) => {
-                let silent = clock.elapsed().saturating_sub(served);
-                if silent > course.limits.lead || (silent > REGROUP && is_headless(course).await) {
-                    let secs = silent.as_secs();
-                    return StepError::Failed(format!("nobody has served the restored data for {secs} s"));
-                }
-            }
-            // Nobody knows more than before; the API may be away.
-            Err(_) => {}
-        }
-    }
 }
 
 /// Makes sure that the restored data are served before anything of the others is given up. Nobody who serves
@@ -297,23 +236,6 @@ async fn end_all(course: &Course<'_>, preparations: &[Preparation]) -> Result<()
         patiently(conductor, || conductor.runners.remove(&spec.name)).await?;
     }
     Ok(())
-}
-
-/// Whether the leader still has a majority: with members that were killed, and others that had to be stopped since,
-/// it can be what is left of a larger group, and wait for them for good.
-async fn still_leads(course: &Course<'_>) -> Result<bool, StepError> {
-    let clock = course.ports.conductor.clock;
-    let deadline = clock.elapsed() + LOOK;
-    loop {
-        let said = ask(course.ports, &course.debt.leader).await?;
-        if said.is_ok_and(|member| member.ready && member.cluster_status == "Primary") {
-            return Ok(true);
-        }
-        if clock.elapsed() >= deadline {
-            return Ok(false);
-        }
-        clock.sleep(LOOK_EVERY).await;
-    }
 }
 
 /// Makes sure that no other replica has its volume, nor will get it before it is told to: also not from a
