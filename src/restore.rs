@@ -187,6 +187,7 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
         restored_to: None,
         served: None,
         served_lsn: 0,
+        went_on_from: None,
         why: None,
     };
     if !request.no_rollback && !has_way_back(observed, &debt) {

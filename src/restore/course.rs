@@ -71,6 +71,8 @@ pub(super) struct Course<'a> {
     pub waiting: Option<Waiting>,
     /// Whether the old cluster serves while the leader's volume is put in order.
     pub others_serve: bool,
+    /// Whether the leader's old data stay where they were set aside.
+    pub keeps_old: bool,
 }
 
 /// A runner that was started ahead, with the word it waits for.
@@ -118,6 +120,7 @@ impl<'a> Course<'a> {
             placed_at: None,
             waiting: None,
             others_serve: false,
+            keeps_old: false,
         }
     }
 

@@ -127,18 +127,14 @@ pub enum RestoreError {
         /// How the old cluster is.
         how: &'static str,
     },
-    /// It failed, and is undone but for the replica that was to lead, whose volume is in a state nobody may start from.
-    #[error(
-        "the restore of {backup} failed ({why}); the old cluster serves again, but {leader} is not back: {trouble}"
-    )]
-    WithoutLeader {
+    /// It failed, and is undone but for a replica, such as one whose volume is in a state nobody may start from.
+    #[error("the restore of {backup} failed ({why}); the old cluster serves again, but not whole: {trouble}")]
+    PartlyBack {
         /// The backup.
         backup: BackupId,
         /// Why it failed.
         why: String,
-        /// The replica that was to lead.
-        leader: String,
-        /// Why it is not back.
+        /// Who is not back, and why.
         trouble: Box<str>,
     },
     /// It failed, and could not be undone.
@@ -204,7 +200,7 @@ impl Explain for RestoreError {
             Self::Look { failure, .. } | Self::NotProven { failure, .. } => failure.code,
             Self::NotBegun { .. } | Self::Interrupted { .. } | Self::NotJoined { .. } => ExitCode::FailedInCluster,
             Self::RolledBack { .. } => ExitCode::RolledBack,
-            Self::WithoutLeader { .. } | Self::NeedsPerson { .. } => ExitCode::NeedsPerson,
+            Self::PartlyBack { .. } | Self::NeedsPerson { .. } => ExitCode::NeedsPerson,
         }
     }
 
@@ -235,9 +231,9 @@ impl Explain for RestoreError {
                 Some(format!("the pods that did not join: kubectl get pods -o wide\nto go on: {RECOVER}"))
             }
             Self::RolledBack { .. } => None,
-            Self::WithoutLeader { leader, .. } => {
-                Some(format!("mend the volume of {leader}; then, to let it join, while the others serve: {RECOVER}"))
-            }
+            Self::PartlyBack { .. } => Some(format!(
+                "until then do not scale it, nor resume what keeps it: that replica could start a cluster of its own; no backup is made meanwhile\nmend its volume; then, to let it join while the others serve: {RECOVER}"
+            )),
             Self::NeedsPerson { instructions, .. } => Some(instructions.to_string()),
         }
     }

@@ -71,7 +71,7 @@ pub(super) async fn stop(course: &Course<'_>) -> Result<(), StepError> {
     }
 }
 
-fn not_free(left: &[ClaimUser], again: u32, limit: Duration) -> String {
+pub(super) fn not_free(left: &[ClaimUser], again: u32, limit: Duration) -> String {
     let (who, secs) = (users_text(left), limit.as_secs());
     let by_somebody = if again > 1 {
         format!(

@@ -174,7 +174,7 @@ struct Preparation {
 ///
 /// On the first try, what has the restored data already is left as it is; later, data that did not come up
 /// are given up.
-async fn preparations(course: &mut Course<'_>, again: bool) -> Result<Vec<Preparation>, StepError> {
+async fn preparations(course: &mut Course<'_>, mut again: bool) -> Result<Vec<Preparation>, StepError> {
     let mut late = Vec::new();
     for replica in course.debt.others.clone() {
         let serves = ask(course.ports, &replica)
@@ -187,10 +187,14 @@ async fn preparations(course: &mut Course<'_>, again: bool) -> Result<Vec<Prepar
     }
     only_leader(course).await?;
     if !still_leads(course).await? {
-        let leader = &course.debt.leader.pod;
-        course.step(Phase::Start, format!("{leader} is alone and has lost its majority; starting it again"));
+        let leader = course.debt.leader.clone();
+        let told = format!("{} is alone and has lost its majority; starting it again", leader.pod);
+        course.step(Phase::Start, told);
         start_from_furthest(course).await?;
-        late.retain(|replica| *replica != course.debt.leader);
+        if leader != course.debt.leader {
+            // Nobody else's data may be taken for those of the one that leads now.
+            (late, again) = (course.debt.others.clone(), true);
+        }
     }
     let history = course.debt.history.clone().filter(|_| !again);
     let lent = phase1_lend::source(course).zip(history.clone());

@@ -31,12 +31,11 @@ pub(super) async fn run(course: &mut Course<'_>) -> RestoreError {
             events.send(Phase::RollBack, EventKind::Finished);
             RestoreError::RolledBack { backup, why, how: how_it_is(course) }
         }
-        Err(NotBack::WithoutLeader(trouble)) => {
-            let leader = course.debt.leader.pod.clone();
-            RestoreError::WithoutLeader { backup, why, leader, trouble: trouble.into() }
-        }
+        Err(NotBack::Partly(trouble)) => RestoreError::PartlyBack { backup, why, trouble: trouble.into() },
         Err(NotBack::Step(StepError::World(source))) => course.interrupted(source),
-        Err(NotBack::Step(StepError::Failed(trouble) | StepError::Intruded(trouble))) => {
+        Err(
+            NotBack::Step(StepError::Failed(trouble) | StepError::Intruded(trouble)) | NotBack::LeaderIsStuck(trouble),
+        ) => {
             let instructions = instructions(course).into();
             RestoreError::NeedsPerson { backup, why, trouble: trouble.into(), instructions }
         }
@@ -47,8 +46,10 @@ pub(super) async fn run(course: &mut Course<'_>) -> RestoreError {
 pub(super) enum NotBack {
     /// What was tried came to nothing.
     Step(StepError),
-    /// It serves, but for the leader, for that reason.
-    WithoutLeader(String),
+    /// What has to be done to the leader's volume cannot be done.
+    LeaderIsStuck(String),
+    /// It serves, but not whole, for that reason.
+    Partly(String),
 }
 
 impl From<StepError> for NotBack {
@@ -74,7 +75,8 @@ async fn back(course: &mut Course<'_>) -> Result<(), NotBack> {
         }
         return Ok(as_it_was(course).await?);
     }
-    if !course.debt.stood_at_zero
+    if course.resumed
+        && !course.debt.stood_at_zero
         && let Some(serving) = without_leader::serving(course).await?
     {
         without_leader::put_back(course, &serving).await?;
@@ -94,7 +96,10 @@ async fn back(course: &mut Course<'_>) -> Result<(), NotBack> {
     }
     if course.debt.reached >= Stage::Switching {
         match put_back(course).await {
-            Err(StepError::Failed(trouble)) => return Err(without_leader::serve(course, trouble).await),
+            // In another stage it is recorded that nobody else has the old data, and how to go on then.
+            Err(StepError::Failed(trouble)) if course.debt.stage == Stage::RollingBack => {
+                return Err(without_leader::serve(course, trouble).await);
+            }
             done => done?,
         }
     }
@@ -102,8 +107,14 @@ async fn back(course: &mut Course<'_>) -> Result<(), NotBack> {
         course.step(Phase::RollBack, "the cluster was stopped before, and stays so");
         return Ok(as_it_was(course).await?);
     }
-    let (_, member) = lead(course, &all(course)).await?;
-    join(course, &member).await?;
+    let member = match lead(course, &all(course)).await {
+        Err(NotBack::LeaderIsStuck(trouble)) => return Err(without_leader::serve(course, trouble).await),
+        led => led?.1,
+    };
+    match join(course, &member).await {
+        Err(StepError::Failed(trouble)) => return Err(NotBack::Partly(trouble)),
+        done => done?,
+    }
     if course.debt.stood_at_zero {
         // Stopped with its leader's volume empty, whoever starts it next could begin with nothing.
         course.step(Phase::RollBack, "all replicas have the old data; stopping the cluster again, as it was");
@@ -113,19 +124,29 @@ async fn back(course: &mut Course<'_>) -> Result<(), NotBack> {
 }
 
 /// Starts the furthest of those replicas alone, with its old data.
-pub(super) async fn lead(course: &mut Course<'_>, of: &[Replica]) -> Result<(Replica, Member), StepError> {
+pub(super) async fn lead(course: &mut Course<'_>, of: &[Replica]) -> Result<(Found, Member), NotBack> {
     let found = positions::of(course, of).await?;
     let furthest = furthest(course, &found)?;
     for other in found.iter().filter(|of| of.state.safe_to_bootstrap && of.replica != furthest.replica) {
-        course.refill(&other.replica, RefillAct::Uncrown).await?;
+        mark(course, &other.replica, RefillAct::Uncrown).await?;
     }
-    course.refill(&furthest.replica, RefillAct::Crown { state: Some(furthest.state.clone()) }).await?;
+    mark(course, &furthest.replica, RefillAct::Crown { state: Some(furthest.state.clone()) }).await?;
+    // Whoever is further than that has write-sets that are not in what is served from now on.
+    course.debt.went_on_from = Some(furthest.state.seqno);
+    course.record().await.map_err(StepError::from)?;
     start_alone(course, &furthest.replica).await?;
     let history = course.debt.history.clone();
     let is_old = |member: &Member| Some(&member.state_uuid) != history.as_ref();
     let member = answers(course, &furthest.replica, course.limits.lead, &is_old).await?;
     course.step(Phase::RollBack, format!("{} serves the old data", furthest.replica.pod));
-    Ok((furthest.replica, member))
+    Ok((furthest, member))
+}
+
+async fn mark(course: &mut Course<'_>, replica: &Replica, act: RefillAct) -> Result<(), NotBack> {
+    match course.refill(replica, act).await {
+        Err(StepError::Failed(why)) if *replica == course.debt.leader => Err(NotBack::LeaderIsStuck(why)),
+        done => Ok(done.map(drop)?),
+    }
 }
 
 /// Starts all replicas, and waits until each is in one cluster with that member.
@@ -207,7 +228,7 @@ async fn as_it_was(course: &mut Course<'_>) -> Result<(), StepError> {
     let ports = course.ports;
     forget_bootstrap(course).await?;
     let leader = course.debt.leader.clone();
-    match course.tidy(&leader, false, course.debt.opened).await {
+    match course.tidy(&leader, course.keeps_old, course.debt.opened).await {
         Err(StepError::World(source)) => return Err(StepError::World(source)),
         Err(error) => {
             let place = format!("what was unpacked may still be on the volume of {} or that of backups", leader.pod);
@@ -223,7 +244,7 @@ async fn as_it_was(course: &mut Course<'_>) -> Result<(), StepError> {
     Ok(())
 }
 
-fn warn(course: &Course<'_>, message: String) {
+pub(super) fn warn(course: &Course<'_>, message: String) {
     course.ports.conductor.events.send(Phase::RollBack, EventKind::Warned { message });
 }
 

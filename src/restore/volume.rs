@@ -145,6 +145,7 @@ impl Course<'_> {
             RefillAct::Fill { .. } => "fill",
             RefillAct::Empty { .. } => "empty",
             RefillAct::PutBack { .. } => "put-back",
+            RefillAct::SetAside => "set-aside",
             RefillAct::Crown { .. } => "crown",
             RefillAct::Uncrown => "uncrown",
             RefillAct::Tidy { .. } => "tidy",
@@ -270,7 +271,7 @@ impl Course<'_> {
 fn silence(spec: &RunnerSpec) -> Duration {
     let RunnerTask::Refill(order) = &spec.order.task else { return errand::SILENCE };
     match order.act {
-        RefillAct::Crown { .. } | RefillAct::Uncrown => HUNG,
+        RefillAct::SetAside | RefillAct::Crown { .. } | RefillAct::Uncrown => HUNG,
         RefillAct::Switch { .. } | RefillAct::PutBack { .. } if order.place.has_room_beside() => HUNG,
         _ => errand::SILENCE,
     }

@@ -116,6 +116,7 @@ impl Site<'_> {
             RefillAct::Fill { source, history } => self.fill(source, history, say),
             RefillAct::Empty { history } => self.empty(history.as_deref(), say),
             RefillAct::PutBack { history } => self.put_back(history.as_deref(), say),
+            RefillAct::SetAside => self.set_aside_again(),
             RefillAct::Crown { state } => self.crown(state.as_ref()),
             RefillAct::Uncrown => self.uncrown(),
             RefillAct::Tidy { scratch, keep_old_data, keep_failed } => {

@@ -120,9 +120,9 @@ fn where_the_leader_s_volume_cannot_be_written_the_old_cluster_serves_without_it
                 _ => world.recover(tries).unwrap().unwrap_err(),
             };
             assert_eq!(failure.code, ExitCode::NeedsPerson, "{failure:?}");
-            let told = "the old cluster serves again, but db-0 is not back";
-            assert!(failure.message.contains(told), "{}", failure.message);
-            assert!(failure.hint.unwrap().contains("mend the volume of db-0"));
+            assert!(failure.message.contains("the old cluster serves again, but not whole"), "{}", failure.message);
+            let hint = failure.hint.unwrap();
+            assert!(hint.contains("do not scale it") && hint.contains("recover"), "{hint}");
             let state = world.lock();
             assert!(state.obligation.is_some(), "whoever mends the volume goes on");
             // What is on the leader's volume could start a cluster of its own.
@@ -141,4 +141,22 @@ fn where_the_leader_s_volume_cannot_be_written_the_old_cluster_serves_without_it
         let state = world.lock();
         assert_eq!((state.unfinished(), state.history().as_deref()), (vec![], Some(OLD)), "{:#?}", state.journal);
     }
+}
+
+#[test]
+fn a_leader_that_has_more_than_what_went_on_without_it_gets_everything_anew_and_its_own_is_kept() {
+    let world = broken(sick(RestoreWorld::new(3)), 1).with(|state| {
+        // It was the last to end, and nobody knows what its last write-sets were.
+        state.volumes.get_mut(&0).unwrap().data = Data::Whole { history: OLD.to_owned(), seqno: 900, safe: false };
+    });
+    assert_eq!(world.restore("job").unwrap().unwrap_err().code, ExitCode::NeedsPerson);
+    let failure = world.recover("mended").unwrap().unwrap_err();
+    assert_eq!(failure.code, ExitCode::RolledBack, "{failure:?}");
+    let state = world.lock();
+    assert!(state.pods.values().all(|server| server.serves.as_deref() == Some(OLD)), "{:?}", state.pods);
+    let kept = state.volumes[&0].old.as_ref();
+    assert!(matches!(kept, Some(Data::Whole { seqno: 900, .. })), "{kept:?}");
+    let told = "the old data of db-0 stay in .mariadb-backup/old-job on claim data-db-0";
+    assert!(state.warnings.iter().any(|warning| warning.starts_with(told)), "{:?}", state.warnings);
+    assert_eq!((&state.broken, &state.obligation), (&vec![], &None));
 }

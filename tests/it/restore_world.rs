@@ -99,6 +99,8 @@ pub(crate) struct State {
     pub(crate) intruders: u32,
     /// Whether the first that is left alone by others has no majority without them.
     pub(crate) loses_majority: bool,
+    /// The one that has lost it, until it is started again.
+    headless: Option<i32>,
     /// So many times old data cannot be put back: the volume is read-only.
     pub(crate) put_backs_fail: u32,
     /// Whether somebody scales the cluster back whenever it was stopped.
@@ -176,6 +178,7 @@ impl RestoreWorld {
             runner_fault: None,
             intruders: 0,
             loses_majority: false,
+            headless: None,
             put_backs_fail: 0,
             is_scaled_back: false,
             named_claim: false,
@@ -443,6 +446,10 @@ impl State {
         if self.is_astray(ordinal) {
             let cluster_status = "Disconnected".to_owned();
             return Some(Member { cluster_status, ready: false, connected: false, ..crate::world::member(false) });
+        }
+        if self.headless == Some(ordinal) && self.pods.contains_key(&ordinal) {
+            let cluster_status = "non-Primary".to_owned();
+            return Some(Member { cluster_status, ready: false, ..crate::world::member(false) });
         }
         let history = self.pods.get(&ordinal)?.serves.clone()?;
         let size = self.pods.values().filter(|server| server.serves.as_ref() == Some(&history)).count();

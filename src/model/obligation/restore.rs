@@ -83,6 +83,9 @@ pub struct RestoreDebt {
     /// How far its redo was then: as long as its data are the restored ones, it only grows.
     #[serde(default)]
     pub served_lsn: u64,
+    /// The write-set from which the old cluster has gone on, once it is rolled back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub went_on_from: Option<i64>,
     /// Why it is rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,

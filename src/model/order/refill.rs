@@ -95,6 +95,8 @@ pub enum RefillAct {
         /// The restored history; `None` when there never was one.
         history: Option<String>,
     },
+    /// Set data aside once more that were put back.
+    SetAside,
     /// Mark the data that are there to start the cluster.
     Crown {
         /// What Galera shall keep of data of which it keeps nothing.

@@ -2,6 +2,7 @@
 
 use super::Site;
 use super::error::RefillError;
+use crate::model::names::RESTORE_DIRECTORY;
 
 impl Site<'_> {
     /// With nothing set aside, what is left of the restore is taken out: the replica then gets the old data
@@ -34,5 +35,16 @@ impl Site<'_> {
         }
         // A dead try may have taken it out with all that was in it; a server could not make it anew.
         Ok(self.volume.make(self.data(), None)?)
+    }
+
+    /// Sets data aside again that were put back: the server then gets everything anew.
+    pub(super) fn set_aside_again(&self) -> Result<(), RefillError> {
+        let old = self.set_aside();
+        if !self.volume.exists(&old)? {
+            self.volume.make(RESTORE_DIRECTORY, None)?;
+            self.volume.rename(self.data(), &old)?;
+        }
+        self.volume.make(self.data(), Some(&old))?;
+        Ok(self.volume.make_durable("")?)
     }
 }

@@ -43,6 +43,7 @@ impl WorkloadControl for RestoreWorld {
             state.reconcile();
             if state.loses_majority && alone && had > 1 {
                 state.loses_majority = false;
+                state.headless = state.pods.keys().next().copied();
                 state.pods.values_mut().for_each(|server| server.serves = None);
             }
             Ok(())

@@ -20,6 +20,7 @@ impl State {
     pub(super) fn reconcile(&mut self) {
         let range = self.scale.first..self.scale.first + self.scale.replicas;
         self.pods.retain(|n, server| range.contains(n) || server.stuck);
+        self.headless = self.headless.filter(|n| self.pods.contains_key(n));
         for n in range {
             if let Entry::Vacant(place) = self.pods.entry(n) {
                 place.insert(Server { serves: None, stuck: false });

@@ -195,6 +195,11 @@ impl State {
                 None if is_new || volume.data == Data::Half => volume.data = Data::Empty,
                 None => {}
             },
+            RefillAct::SetAside => {
+                if volume.old.is_none() {
+                    volume.old = Some(std::mem::replace(&mut volume.data, Data::Empty));
+                }
+            }
             RefillAct::Crown { .. } => set_safe(&mut volume.data, true),
             RefillAct::Uncrown => set_safe(&mut volume.data, false),
             RefillAct::Tidy { keep_old_data, scratch, .. } => {
