@@ -51,9 +51,9 @@ pub(crate) async fn run(flags: &StatusFlags, session: &Session, screen: &mut Scr
     session.show_warnings(screen);
     let text = written(&status, form, !flags.no_headers);
     if form.is_none() {
-        screen.page(&text)
+        screen.page(&text);
     } else {
-        screen.data(&text)
+        screen.data(&text);
     }
     if let Err(failure) = &answer {
         screen.warn("the replicas could not be asked; what is shown of them is what Kubernetes knows");

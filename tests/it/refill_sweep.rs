@@ -391,6 +391,18 @@ fn a_volume_tells_how_it_is_and_asks_the_server_only_where_it_did_not_end_cleanl
 }
 
 #[test]
+fn data_that_were_put_back_are_set_aside_again_whole_and_a_second_try_takes_nothing_that_came_since() {
+    let site = Site::new("mysql", false);
+    site.must(&RefillAct::SetAside);
+    let old = site.root.join(".mariadb-backup/old-job");
+    let is_kept = || old.join("grastate.dat").exists() && old.join("ibdata1").exists();
+    assert!(is_kept() && fs::read_dir(site.data()).unwrap().next().is_none());
+    fs::write(site.data().join("grastate.dat"), state(OLD, 9)).unwrap();
+    site.must(&RefillAct::SetAside);
+    assert!(is_kept() && site.data().join("grastate.dat").exists());
+}
+
+#[test]
 fn a_volume_with_somebody_s_files_is_not_empty_and_one_with_the_file_system_s_own_is() {
     let site = Site::new("mysql", true);
     fs::remove_dir_all(site.data()).unwrap();
