@@ -273,9 +273,33 @@ pub(super) fn sql_error(what: String, source: &mysql_async::Error) -> PortError 
         mysql_async::Error::Server(server) if LACKS_RIGHT.contains(&server.code) => {
             error.with_hint("grant the account what MariaDB names above")
         }
-        mysql_async::Error::Server(server) if ACCESS_DENIED.contains(&server.code) => error.with_hint(
-            "give the account and its Secret the same password: by ALTER USER in SQL, or by a new Secret; MARIADB_BACKUP_OPERATOR_SECRET and MARIADB_BACKUP_SECRET name them",
-        ),
+        mysql_async::Error::Server(server) if ACCESS_DENIED.contains(&server.code) => {
+            error.with_hint(same_password(account(&server.message).unwrap_or("ACCOUNT")))
+        }
         _ => error,
+    }
+}
+/// The account that MariaDB names when it lets somebody not in.
+fn account(message: &str) -> Option<&str> {
+    message.split_once("for user '")?.1.split_once('\'').map(|(account, _)| account)
+}
+
+fn same_password(account: &str) -> String {
+    format!(
+        "the account and its Secret need the same password; in SQL: ALTER USER '{account}'@'%' IDENTIFIED BY 'PASSWORD'\n\
+         or in the Secret, which MARIADB_BACKUP_OPERATOR_SECRET or MARIADB_BACKUP_SECRET of the settings names: kubectl patch secret SECRET -p '{{\"stringData\":{{\"password\":\"PASSWORD\"}}}}'"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_let_in_is_named_in_the_command_that_lets_them_in() {
+        let message = "Access denied for user 'backup_operator'@'10.244.1.7' (using password: YES)";
+        let hint = same_password(account(message).unwrap());
+        assert!(hint.contains("ALTER USER 'backup_operator'@'%' IDENTIFIED BY 'PASSWORD'"), "{hint}");
+        assert_eq!(account("Access denied"), None);
     }
 }
