@@ -154,7 +154,7 @@ async fn to_the_end(
     let mut follower = PodFollower::new(connection.client.clone(), namespace, &pod, CONDUCTOR_CONTAINER);
     screen.gauge(Gauge::new("order", &format!("waiting for pod {pod} to start")));
     let mut tell = |why: &str| screen.gauge(Gauge::new("order", &format!("pod {pod} has not started yet: {why}")));
-    follower.wait_telling(wishes.start_timeout, &mut tell).await.map_err(not_started)?;
+    follower.wait_until_started(wishes.start_timeout, &mut tell).await.map_err(not_started)?;
     let mut view = View::new(job, wishes.reports);
     loop {
         let news = tokio::select! {

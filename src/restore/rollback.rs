@@ -111,10 +111,7 @@ async fn back(course: &mut Course<'_>) -> Result<(), NotBack> {
         Err(NotBack::LeaderIsStuck(trouble)) => return Err(without_leader::serve(course, trouble).await),
         led => led?.1,
     };
-    match join(course, &member).await {
-        Err(StepError::Failed(trouble)) => return Err(NotBack::Partly(trouble)),
-        done => done?,
-    }
+    without_leader::partly(join(course, &member).await)?;
     if course.debt.stood_at_zero {
         // Stopped with its leader's volume empty, whoever starts it next could begin with nothing.
         course.step(Phase::RollBack, "all replicas have the old data; stopping the cluster again, as it was");
@@ -252,11 +249,7 @@ pub(super) fn warn(course: &Course<'_>, message: String) {
 /// histories cannot be compared; then a person has to choose.
 fn furthest(course: &Course<'_>, found: &[Found]) -> Result<Found, StepError> {
     let debt = &course.debt;
-    let is_old = |of: &&Found| match &debt.previous {
-        Some(previous) => of.state.uuid == *previous,
-        None => Some(&of.state.uuid) != debt.history.as_ref(),
-    };
-    let old: Vec<_> = found.iter().filter(is_old).cloned().collect();
+    let old: Vec<_> = found.iter().filter(|of| debt.is_old(&of.state.uuid)).cloned().collect();
     let histories: BTreeSet<_> = old.iter().map(|of| of.state.uuid.as_str()).collect();
     if histories.len() > 1 {
         let histories: Vec<_> = histories.into_iter().collect();

@@ -10,7 +10,7 @@ use crate::model::event::Phase;
 use crate::model::galera::{Member, SavedState};
 use crate::model::names::RESTORE_DIRECTORY;
 use crate::model::order::RefillAct;
-use crate::model::workload::Replica;
+use crate::model::workload::{Replica, Scale};
 use crate::patience::patiently;
 
 /// Starts the old cluster from the furthest of the others, with as many of them as can run without the leader:
@@ -43,8 +43,7 @@ async fn by_others(course: &mut Course<'_>) -> Result<(), NotBack> {
         let (pod, from, to) = (&course.debt.leader.pod, first.state.seqno + 1, stood.seqno);
         rollback::warn(course, format!("write-sets {from} to {to} are on {pod} alone, if anywhere"));
     }
-    without(course, &first.replica).await?;
-    let scale = course.debt.saved.around(&first.replica, &course.debt.leader);
+    let scale = without(course, &first.replica).await?;
     let range = scale.first..scale.first + scale.replicas;
     for replica in course.debt.others.iter().filter(|of| range.contains(&of.ordinal)) {
         match started(course, replica, course.limits.lead).await {
@@ -61,9 +60,10 @@ async fn by_others(course: &mut Course<'_>) -> Result<(), NotBack> {
 }
 
 /// Asks for as many as can run of those without the leader.
-async fn without(course: &Course<'_>, first: &Replica) -> Result<(), StepError> {
+async fn without(course: &Course<'_>, first: &Replica) -> Result<Scale, StepError> {
     let scale = course.debt.saved.around(first, &course.debt.leader);
-    Ok(patiently(course.ports.conductor, || course.ports.workload.scale(scale)).await?)
+    patiently(course.ports.conductor, || course.ports.workload.scale(scale)).await?;
+    Ok(scale)
 }
 
 /// One of the others by which the old cluster serves, if it does: asked again for a while, as who serves is never
@@ -91,13 +91,8 @@ pub(super) async fn serving(course: &Course<'_>) -> Result<Option<(Replica, Memb
 
 /// What a replica says that serves the old data.
 async fn old(course: &Course<'_>, replica: &Replica) -> Result<Option<Member>, StepError> {
-    let debt = &course.debt;
-    let is_old = |uuid: &String| match &debt.previous {
-        Some(previous) => uuid == previous,
-        None => Some(uuid) != debt.history.as_ref(),
-    };
     let said = ask(course.ports, replica).await?.ok();
-    Ok(said.filter(|of| of.ready && of.cluster_status == "Primary" && is_old(&of.state_uuid)))
+    Ok(said.filter(|of| of.ready && of.cluster_status == "Primary" && course.debt.is_old(&of.state_uuid)))
 }
 
 /// Puts the leader's old data back while the others serve, and lets it join them.
@@ -116,7 +111,7 @@ pub(super) async fn put_back(course: &mut Course<'_>, serving: &(Replica, Member
 }
 
 /// The cluster serves, whatever comes to nothing here.
-fn partly(done: Result<(), StepError>) -> Result<(), NotBack> {
+pub(super) fn partly(done: Result<(), StepError>) -> Result<(), NotBack> {
     match done {
         Err(StepError::Failed(why) | StepError::Intruded(why)) => Err(NotBack::Partly(why)),
         done => Ok(done?),

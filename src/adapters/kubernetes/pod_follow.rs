@@ -124,20 +124,13 @@ impl PodFollower {
         }
     }
 
-    /// Waits until the container runs, or has run.
+    /// Waits until the container runs, or has run; after some seconds in vain it tells why, and again whenever that
+    /// changes.
     ///
     /// # Errors
     /// Says why it does not: at once where it never will, after a short grace where that is nearly
     /// sure, and when `limit` ran out.
-    pub async fn wait_until_started(&mut self, limit: Duration) -> Result<(), PortError> {
-        self.wait_telling(limit, &mut |_| {}).await
-    }
-
-    /// The same; after some seconds in vain it tells why, and again whenever that changes.
-    ///
-    /// # Errors
-    /// As [`Self::wait_until_started`].
-    pub async fn wait_telling(
+    pub async fn wait_until_started(
         &mut self,
         limit: Duration,
         tell: &mut (dyn FnMut(&str) + Send),

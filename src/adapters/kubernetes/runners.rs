@@ -62,7 +62,7 @@ impl Runners for RunnerPods<'_> {
         let mut follower = PodFollower::new(self.client.clone(), &self.owner.namespace, &spec.name, CONTAINER);
         let phase = spec.order.task.phase();
         let mut tell = |why: &str| self.events.step(phase, format!("{} has not started yet: {why}", spec.name));
-        follower.wait_telling(limit, &mut tell).await?;
+        follower.wait_until_started(limit, &mut tell).await?;
         Ok(Box::new(follower))
     }
 

@@ -92,6 +92,15 @@ pub struct RestoreDebt {
 }
 
 impl RestoreDebt {
+    /// Whether that is the history the cluster was in before; where nobody knew it, any but the restored one.
+    #[must_use]
+    pub fn is_old(&self, uuid: &String) -> bool {
+        match &self.previous {
+            Some(previous) => uuid == previous,
+            None => Some(uuid) != self.history.as_ref(),
+        }
+    }
+
     /// Every replica that has a volume, the leader first.
     pub fn replicas(&self) -> impl Iterator<Item = &Replica> {
         std::iter::once(&self.leader).chain(&self.others)

@@ -75,7 +75,7 @@ async fn a_right_that_is_missing_for_a_moment_does_not_end_what_runs() {
             Answer::Text(200, format!("{}\n", json!({"type": "MODIFIED", "object": pod(ENDED)})))
         }
     });
-    follower.wait_until_started(Duration::from_secs(5)).await.unwrap();
+    follower.wait_until_started(Duration::from_secs(5), &mut |_| {}).await.unwrap();
     assert!(matches!(in_ticks(&mut follower).await, RunnerNews::Ended { last_word: Some(_), .. }));
 }
 
@@ -87,7 +87,7 @@ async fn a_right_that_stays_missing_is_told_after_the_limit() {
         _ => pod_list(RUNNING),
     });
     follower.limits.denied = Duration::from_millis(200);
-    follower.wait_until_started(Duration::from_secs(5)).await.unwrap();
+    follower.wait_until_started(Duration::from_secs(5), &mut |_| {}).await.unwrap();
     let error = timeout(Duration::from_secs(5), follower.next()).await.unwrap().unwrap_err();
     assert_eq!(error.reason, Reason::Credentials);
 }
@@ -95,7 +95,8 @@ async fn a_right_that_stays_missing_is_told_after_the_limit() {
 #[tokio::test]
 async fn a_right_that_is_missing_from_the_start_is_told_at_once() {
     let mut follower = follower(|_| Answer::refused(403, "pods is forbidden"));
-    let started = follower.wait_until_started(Duration::from_mins(1));
+    let mut tell = |_: &str| {};
+    let started = follower.wait_until_started(Duration::from_mins(1), &mut tell);
     let error = timeout(Duration::from_secs(5), started).await.unwrap().unwrap_err();
     assert_eq!(error.reason, Reason::Forbidden);
 }
