@@ -171,8 +171,11 @@ pub async fn run(plan: &DrillPlan, ports: &ConductorPorts<'_>) -> Result<DrillRe
     ports.events.step(Phase::Prove, told(plan));
     let begun = ports.clock.elapsed();
     let done = boot(plan, begun, ports).await;
-    let failed = done.as_ref().err().map(|error| Failure::of(error).in_short());
-    enter(plan, failed, millis_since(begun, ports), ports).await;
+    // A query that is none says nothing of the backup, for or against it.
+    if !done.as_ref().is_err_and(|error| error.code() == ExitCode::Usage) {
+        let failed = done.as_ref().err().map(|error| Failure::of(error).in_short());
+        enter(plan, failed, millis_since(begun, ports), ports).await;
+    }
     done
 }
 

@@ -44,7 +44,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
 
-use clap::error::{ContextKind, ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser, ValueEnum};
 
 use crate::exit_code::ExitCode;
@@ -107,7 +107,8 @@ pub fn run(environment: Environment) -> ExitCode {
                 (&mut stderr, environment.stderr_is_terminal)
             };
             let style = style(color, coloured, &variables);
-            let text = if style.is_coloured() { text.ansi().to_string() } else { text.to_string() };
+            let mut text = if style.is_coloured() { text.ansi().to_string() } else { text.to_string() };
+            text.extend(lacks_backup(&error).then_some(WHICH_BACKUPS));
             // Nobody is left to be told that help could not be shown.
             drop(out.write_all(text.as_bytes()));
             return if is_answer { ExitCode::Done } else { ExitCode::Usage };
@@ -123,6 +124,17 @@ pub fn run(environment: Environment) -> ExitCode {
     }
     let asking = environment.stdin_is_terminal.then_some(stdin);
     carry_out(cli, variables, screen, asking)
+}
+
+/// What is said to whoever left out of which backup they spoke.
+const WHICH_BACKUPS: &str = "\nto see which there are: kubectl mariadb-backup list\n";
+
+/// Whether a command line is refused because it names no backup.
+fn lacks_backup(error: &clap::Error) -> bool {
+    let is_backup = |missing: &String| missing.contains("<BACKUP");
+    let missing = error.get(ContextKind::InvalidArg);
+    error.kind() == ErrorKind::MissingRequiredArgument
+        && matches!(missing, Some(ContextValue::Strings(missing)) if missing.iter().any(is_backup))
 }
 
 /// The model of the command line, from which its documentation is made.

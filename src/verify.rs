@@ -218,6 +218,12 @@ fn runner(name: String, order: CheckOrder, settings: &Settings) -> RunnerSpec {
 /// [`VerifyError::Damaged`] when anything is not what was recorded.
 pub async fn run(plan: &VerifyPlan, ports: &ConductorPorts<'_>) -> Result<CheckReport, VerifyError> {
     ports.events.send(Phase::Verify, EventKind::Started);
+    if plan.batches.is_empty() {
+        let message = "the catalogue has no backup to verify; to take one: kubectl mariadb-backup create; \
+                       to enter what lies in the stores: kubectl mariadb-backup verify --rebuild-catalogue"
+            .to_owned();
+        ports.events.send(Phase::Verify, EventKind::Warned { message });
+    }
     let report = examine(plan, ports).await?.report;
     for backup in &report.unlisted {
         let message = format!(

@@ -72,7 +72,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Conduct { order, namespace, pod, pod_uid, pod_ip, job, credentials, termination_message } => {
             let identity = conduct::Identity { namespace, pod, pod_uid, pod_ip, job, credentials };
             let outcome = Box::pin(conduct::conduct(&order, &identity, std::io::stdout())).await;
-            last_word(&outcome, &termination_message)
+            as_answer(&order, last_word(&outcome, &termination_message))
         }
         Command::Run { order, termination_message } => {
             let outcome = runner::run(&order, std::io::stdout()).await;
@@ -95,4 +95,23 @@ fn last_word<R: Serialize + Clone>(outcome: &Outcome<R>, path: &Path) -> ExitCod
         return ExitCode::Error;
     }
     outcome.code()
+}
+
+/// A refusal is the answer to an order that only asks: its Job has not failed, and nobody is called for it.
+fn as_answer(order: &str, said: ExitCode) -> ExitCode {
+    if said == ExitCode::Refused && conduct::only_asks(order) { ExitCode::Done } else { said }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dry_run_that_is_refused_leaves_no_failed_job() {
+        let order =
+            |dry_run: bool| format!(r#"{{"version":1,"statefulset":"db","task":{{"prune":{{"dryRun":{dry_run}}}}}}}"#);
+        assert_eq!(as_answer(&order(true), ExitCode::Refused), ExitCode::Done);
+        assert_eq!(as_answer(&order(true), ExitCode::FailedInCluster), ExitCode::FailedInCluster);
+        assert_eq!(as_answer(&order(false), ExitCode::Refused), ExitCode::Refused);
+    }
 }

@@ -113,6 +113,12 @@ pub async fn conduct(
     }
 }
 
+/// Whether an order only asks what would be done.
+#[must_use]
+pub fn only_asks(order: &str) -> bool {
+    parse(order).is_ok_and(|order| order.task.only_asks())
+}
+
 /// What everything in one run is given.
 struct Conductor<'a> {
     client: Client,

@@ -52,6 +52,10 @@ pub(crate) async fn run(flags: &StatusFlags, session: &Session, screen: &mut Scr
     let text = written(&status, form, !flags.no_headers);
     if form.is_none() {
         screen.page(&text);
+        if status.lacks_backup() {
+            let create = session.command_in(&place.namespace, &format!("create {}", place.statefulset));
+            screen.note(&format!("there is no backup that a restore could use; to take one: {create}"));
+        }
     } else {
         screen.data(&text);
     }

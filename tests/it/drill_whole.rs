@@ -59,6 +59,14 @@ fn a_backup_that_did_not_boot_is_not_verified_and_why_is_remembered() {
 }
 
 #[test]
+fn a_query_that_is_none_is_told_and_counts_neither_for_nor_against_the_backup() {
+    let world = world();
+    let mistyped = DrillRequest { query: Some("SELEKT 1".to_owned()), ..DrillRequest::default() };
+    assert_eq!(drilled(&world, &mistyped).unwrap_err().code, ExitCode::Usage);
+    assert_eq!((verified(&world), world.lock().catalogue.drill.clone()), (vec![], None));
+}
+
+#[test]
 fn no_single_fault_turns_a_drill_that_went_well_into_a_failed_one_or_verifies_half_a_chain() {
     let quiet = world();
     drill(&quiet).unwrap();

@@ -50,6 +50,7 @@ mod screens;
 mod store_contract;
 mod terminal;
 mod tmux;
+mod verify_whole;
 mod watching;
 mod world;
 mod world_runners;

@@ -14,6 +14,7 @@ use crate::real_server::{Agent, Image, RealServer, image, old_image};
 const BASE: &str = "base/2026-01-31_00-00-00";
 
 /// Exit codes as scripts know them.
+const USAGE: i32 = 2;
 const FAILED: i32 = 4;
 const REFUSED: i32 = 6;
 const CREDENTIALS: i32 = 12;
@@ -314,10 +315,10 @@ fn a_query_that_would_change_the_backup_is_refused() {
     let chain = take_chain(&server, &[]);
     let (code, why) =
         failed(&server, ProveOrder { query: Some("DELETE FROM shop.orders".to_owned()), ..order(&chain) });
-    assert_eq!(code, FAILED, "{why}");
+    assert_eq!(code, USAGE, "{why}");
     assert!(why.contains("READ ONLY transaction"), "{why}");
     let (code, why) = failed(&server, ProveOrder { query: Some("SELECT 1; SELECT 2".to_owned()), ..order(&chain) });
-    assert_eq!((code, why.contains("1064")), (FAILED, true), "of two statements one would be told to nobody: {why}");
+    assert_eq!((code, why.contains("1064")), (USAGE, true), "of two statements one would be told to nobody: {why}");
 }
 
 #[test]

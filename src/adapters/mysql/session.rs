@@ -33,6 +33,9 @@ const ACCESS_DENIED: [u16; 5] = [1044, 1045, 1698, 1227, 1142];
 /// Those of them that mean a right it lacks.
 const LACKS_RIGHT: [u16; 3] = [1044, 1142, 1227];
 
+/// Server errors that tell of the statement, whatever it is asked of: it is no SQL, is empty, or would change something.
+const NO_QUESTION: [u16; 4] = [1064, 1065, 1149, 1792];
+
 /// Server error of a KILL that came too late.
 const NO_SUCH_THREAD: u16 = 1094;
 
@@ -261,6 +264,7 @@ impl SqlSession {
 pub(super) fn sql_error(what: String, source: &mysql_async::Error) -> PortError {
     let reason = match source {
         mysql_async::Error::Server(server) if ACCESS_DENIED.contains(&server.code) => Reason::Credentials,
+        mysql_async::Error::Server(server) if NO_QUESTION.contains(&server.code) => Reason::Malformed,
         mysql_async::Error::Server(_) => Reason::Other,
         _ => Reason::Unreachable,
     };

@@ -247,6 +247,12 @@ impl Status {
         }
     }
 
+    /// Whether it is known that there is no backup to restore, and none is being taken.
+    pub(super) fn lacks_backup(&self) -> bool {
+        let is_copying = |run: &Run| run.task.as_deref() == Some("backup");
+        matches!(self.last_full, Fact::Nothing) && !self.running.iter().flatten().any(is_copying)
+    }
+
     /// The exit code that tells a script how the cluster is.
     pub(super) fn code(&self) -> ExitCode {
         match self.health {

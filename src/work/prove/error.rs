@@ -275,6 +275,8 @@ impl Explain for ProveError {
     fn code(&self) -> ExitCode {
         match self {
             Self::Order(_) => ExitCode::Usage,
+            // Of what the backup is, it tells nothing.
+            Self::Query(error) if error.reason == Reason::Malformed => ExitCode::Usage,
             Self::NoRoom { .. } | Self::FillsUp { .. } | Self::OtherSeries { .. } => ExitCode::Refused,
             Self::NoChain { .. } | Self::Damaged { .. } => ExitCode::VerificationFailed,
             Self::NoKey { .. }

@@ -19,6 +19,9 @@ impl World {
                 let what = format!("{backup} is not what was recorded");
                 Outcome::failed(Failure::new(ExitCode::VerificationFailed, what), Vec::new())
             }
+            None if order.query.as_ref().is_some_and(|query| !query.starts_with("SELECT")) => {
+                Outcome::failed(Failure::new(ExitCode::Usage, "ERROR 1064"), Vec::new())
+            }
             None => Outcome::done(report(order), Vec::new()),
         };
         serde_json::to_string(&outcome).unwrap()

@@ -1,0 +1,18 @@
+//! Whole checks over the simulated world.
+
+use mariadb_backup::model::order::VerifyRequest;
+use mariadb_backup::verify;
+
+use crate::world::World;
+
+#[test]
+fn a_catalogue_that_knows_of_no_backup_is_no_good_news() {
+    let world = World::default();
+    let (settings, cluster) = (world.settings(), world.cluster());
+    let catalogue = world.lock().catalogue.clone();
+    let inputs = verify::Inputs { catalogue: &catalogue, settings: &settings, cluster: &cluster, job: "job" };
+    let plan = verify::plan(&inputs, &VerifyRequest::default()).unwrap();
+    world.conduct(async |ports| verify::run(&plan, ports).await).unwrap().unwrap();
+    let warned = world.lock().warnings.join("\n");
+    assert!(warned.contains("the catalogue has no backup to verify"), "{warned}");
+}
