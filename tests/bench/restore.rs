@@ -36,6 +36,9 @@ pub(crate) fn restore(world: &World, name: &str) -> Restore {
     let scratch = format!("{VOLUME}/.mariadb-backup/prepared");
     drop_caches();
     let (prove, told) = agent(world, RunnerTask::Prove(prove_order(world, name, &scratch)));
+    let step = |name: &str| told["done"][format!("{name}Millis")].as_f64().unwrap() / 1000.0;
+    let steps = ["unpack", "prepare", "boot", "check"].map(|name| format!("{name} {:.1} s", step(name)));
+    println!("  prove: {}", steps.join(", "));
     let history = told["done"]["historyUuid"].as_str().unwrap().to_owned();
     let source = format!("{scratch}/base");
     drop_caches();
