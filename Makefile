@@ -79,7 +79,7 @@ ground-test: prerequisites ground-program
 ring3-core: agent ground ## The part of ring 3 that fits into every run: the tests named in tests/e2e/core.txt
 	eval "$$($(GROUND) env)" && cargo test --locked --test e2e -- --test-threads=1 $$(cat tests/e2e/core.txt)
 
-ring3: agent ground ## All of ring 3, which takes about an hour and a half: promises and every fault on the real cluster
+ring3: agent ground ## All of ring 3, which takes hours: promises and every fault on the real cluster
 	eval "$$($(GROUND) env)" && cargo test --locked --test e2e -- --test-threads=1
 
 bench: binaries ground-rootfs ## Time and memory as ratios to the raw tools and the original, in one run

@@ -46,5 +46,5 @@ fi
 
 if ! command -v cargo-deny >/dev/null; then
   echo "building cargo-deny, once" >&2
-  cargo install --quiet --locked cargo-deny@0.20.2 >&2
+  cargo install --quiet --locked --debug cargo-deny@0.20.2 >&2
 fi

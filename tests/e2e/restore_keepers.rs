@@ -42,9 +42,14 @@ fn a_stateful_set_that_a_gitops_tool_keeps_is_refused_until_somebody_says_that_i
     let mark = "argocd.argoproj.io/tracking-id";
     let tracked = format!("{mark}=shop:apps/StatefulSet:demo/mariadb-server");
     cluster.kubectl(&["annotate", "statefulset", "mariadb-server", &tracked]);
+    let asked = cluster.plugin(&["restore", &name, "--dry-run"]);
+    let jobs = cluster.kubectl(&["get", "jobs", "--sort-by=.metadata.creationTimestamp", "-o", "name"]);
     let refused = cluster.plugin(&["restore", &name, "--yes"]);
     let paused = cluster.plugin(&["restore", &name, "--dry-run", "--gitops-paused"]);
     cluster.kubectl(&["annotate", "statefulset", "mariadb-server", &format!("{mark}-")]);
+    asked.ends_with(6).says("Argo CD application shop");
+    // Whoever only asked has an answer, and nobody is called for a Job that failed.
+    cluster.kubectl(&["wait", "--for=condition=Complete", jobs.lines().last().unwrap(), "--timeout=60s"]);
     refused.ends_with(6).says("Argo CD application shop").says("argocd app set shop --sync-policy none");
     assert!(paused.ends_with(0).stdout.contains("resume it when the restore is done"));
     nothing_is_left(&cluster, 3);
