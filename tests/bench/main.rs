@@ -142,7 +142,7 @@ fn older_backups(world: &World, table: &mut Table, copy: Sample) {
 
 /// What a restore takes, against the original's script and `cp`.
 fn restores(world: &World, table: &mut Table) {
-    let rounds: Vec<_> = (0..ROUNDS).map(|_| restore::restore(world, &name(0))).collect();
+    let rounds: Vec<_> = (0..ROUNDS).map(|round| restore::restore(world, &name(0), round)).collect();
     let of = |field: fn(&restore::Restore) -> Sample| median(&rounds.iter().map(field).collect::<Vec<_>>());
     let prove = table.time("restore: prove, while the cluster serves", of(|of| of.prove));
     let switch = table.time("restore: into place, by name", of(|of| of.switch));

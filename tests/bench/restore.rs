@@ -29,7 +29,9 @@ pub(crate) struct Restore {
 }
 
 /// Restores a backup of the volume.
-pub(crate) fn restore(world: &World, name: &str) -> Restore {
+///
+/// In every other round `cp` comes before our copy: neither may live on what the other has left in a cache.
+pub(crate) fn restore(world: &World, name: &str, round: usize) -> Restore {
     world.server.shell(&format!(
         "rm -rf {VOLUME} {BARE}; mkdir -p {VOLUME}/mysql {BARE} && echo old > {VOLUME}/mysql/ibdata1 && chown -R mysql:mysql {VOLUME} {BARE}"
     ));
@@ -41,12 +43,26 @@ pub(crate) fn restore(world: &World, name: &str) -> Restore {
     println!("  prove: {}", steps.join(", "));
     let history = told["done"]["historyUuid"].as_str().unwrap().to_owned();
     let source = format!("{scratch}/base");
-    drop_caches();
-    let (copy, _) =
-        agent(world, refill(BARE, "", RefillAct::Switch { source: source.clone(), history: history.clone() }));
-    world.server.shell(&format!("rm -rf {BARE}/*"));
-    drop_caches();
-    let cp = world.shell(&format!("cp -a {source}/. {BARE}/ && sync -f {BARE}"));
+    let after = |copied: Sample| {
+        world.server.shell(&format!("rm -rf {BARE}/*"));
+        copied
+    };
+    let ours = || {
+        drop_caches();
+        let act = RefillAct::Switch { source: source.clone(), history: history.clone() };
+        after(agent(world, refill(BARE, "", act)).0)
+    };
+    let theirs = || {
+        drop_caches();
+        after(world.shell(&format!("cp -a {source}/. {BARE}/ && sync -f {BARE}")))
+    };
+    let (copy, cp) = if round.is_multiple_of(2) {
+        let copy = ours();
+        (copy, theirs())
+    } else {
+        let cp = theirs();
+        (ours(), cp)
+    };
     let (switch, _) = agent(world, refill(VOLUME, "mysql", RefillAct::Switch { source, history }));
     world.server.shell(&format!("rm -rf {VOLUME} {BARE}"));
     Restore { prove, switch, copy, cp }

@@ -21,12 +21,12 @@ pub(crate) fn flip_a_bit(path: &Path) {
 }
 
 /// Where a full backup's stream lies on the volume.
-fn stream(cluster: &Cluster, name: &str) -> PathBuf {
+pub(crate) fn stream(cluster: &Cluster, name: &str) -> PathBuf {
     volume(cluster).unwrap().join(format!("base/{name}/backup.mbstream.zst"))
 }
 
 /// Flips a bit of a full backup's stream in the bucket.
-fn damage_in_bucket(cluster: &Cluster, name: &str) {
+pub(crate) fn damage_in_bucket(cluster: &Cluster, name: &str) {
     let keys = bucket_keys(cluster);
     let key = keys.iter().find(|key| key.contains(name) && key.ends_with(".mbstream.zst")).unwrap();
     ground(&["s3", "damage", key]);

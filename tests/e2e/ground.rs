@@ -1,8 +1,9 @@
 //! The ground as the tests use it: real commands, their output and exit code, nothing in between.
 
 mod commands;
+mod ledger;
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use commands::command;
 pub(crate) use commands::{Ran, Started, ground, kubectl, kubectl_json, must, run};
+pub(crate) use ledger::{Client, Ledger};
 
 /// How long anything a test waits for may take before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
@@ -43,12 +45,14 @@ pub(crate) fn until_within<T>(limit: Duration, what: &str, mut look: impl FnMut(
 pub(crate) struct Cluster {
     pub(crate) namespace: String,
     own: bool,
+    /// The client that writes while the test goes on, where it has one.
+    pub(crate) client: RefCell<Option<Client>>,
 }
 
 impl Cluster {
     /// The one every ground has, set up for backups.
     pub(crate) fn demo() -> Self {
-        let cluster = Self { namespace: "demo".to_owned(), own: false };
+        let cluster = Self { namespace: "demo".to_owned(), own: false, client: RefCell::default() };
         cluster.set_up();
         cluster
     }
@@ -61,7 +65,7 @@ impl Cluster {
         let arguments: Vec<_> =
             ["galera", "create", "--namespace", namespace].into_iter().chain(options.iter().copied()).collect();
         ground(&arguments);
-        let cluster = Self { namespace: namespace.to_owned(), own: true };
+        let cluster = Self { namespace: namespace.to_owned(), own: true, client: RefCell::default() };
         cluster.set_up();
         cluster
     }
@@ -330,6 +334,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        self.client.take();
         if self.own {
             run("ground", &["galera", "delete", "--namespace", &self.namespace]);
         }
@@ -383,52 +388,6 @@ impl Drop for Rotated<'_> {
     fn drop(&mut self) {
         let statement = format!("ALTER USER {} IDENTIFIED BY '{}'", self.account, self.password);
         run("ground", &["sql", "--namespace", &self.cluster.namespace, "0", &statement]);
-    }
-}
-
-/// The ledger writer of one cluster, stopped when dropped.
-pub(crate) struct Ledger<'a> {
-    cluster: &'a Cluster,
-    /// The last commit of the writers before this one: a restore may have taken those back since.
-    before: i64,
-}
-
-impl<'a> Ledger<'a> {
-    pub(crate) fn start(cluster: &'a Cluster) -> Self {
-        // One that a test before this one was killed with.
-        run("ground", &["ledger", "stop", "--namespace", &cluster.namespace]);
-        let written = run("ground", &["ledger", "read", "--namespace", &cluster.namespace, "-o", "json"]).stdout;
-        let before = acknowledged(&written).into_keys().next_back().unwrap_or_default();
-        ground(&["ledger", "start", "--namespace", &cluster.namespace]);
-        let ledger = Self { cluster, before };
-        until("the ledger has commits", || (ledger.commits().len() > 20).then_some(()));
-        ledger
-    }
-
-    /// Fails the test unless clients can still write.
-    #[track_caller]
-    pub(crate) fn goes_on(&self) {
-        let before = self.commits().len();
-        until("the ledger goes on", || (self.commits().len() > before).then_some(()));
-    }
-
-    /// Every commit acknowledged to this writer: its number and the position the cluster gave it.
-    pub(crate) fn commits(&self) -> BTreeMap<i64, i64> {
-        let text = ground(&["ledger", "read", "--namespace", &self.cluster.namespace, "-o", "json"]);
-        acknowledged(&text).split_off(&(self.before + 1))
-    }
-}
-
-/// Reads what the ledger wrote down.
-fn acknowledged(text: &str) -> BTreeMap<i64, i64> {
-    let commits: Value = serde_json::from_str(text).unwrap_or_default();
-    let pair = |commit: &Value| Some((commit["n"].as_i64()?, commit["seqno"].as_i64()?));
-    commits.as_array().into_iter().flatten().filter_map(pair).collect()
-}
-
-impl Drop for Ledger<'_> {
-    fn drop(&mut self) {
-        run("ground", &["ledger", "stop", "--namespace", &self.cluster.namespace]);
     }
 }
 

@@ -27,6 +27,7 @@ mod restore_faults;
 mod restore_keepers;
 mod restore_shapes;
 mod restore_sources;
+mod restore_undone;
 mod restore_volumes;
 mod restores;
 mod run;

@@ -3,11 +3,11 @@
 use crate::ground::{Cluster, run};
 
 /// A namespace in which Kubernetes refuses every new pod that is not `restricted`, until dropped.
-struct Restricted<'a>(&'a Cluster);
+pub(crate) struct Restricted<'a>(&'a Cluster);
 
 impl<'a> Restricted<'a> {
     #[track_caller]
-    fn enforced(cluster: &'a Cluster) -> Self {
+    pub(crate) fn enforced(cluster: &'a Cluster) -> Self {
         let label = "pod-security.kubernetes.io/enforce=restricted";
         run("kubectl", &["label", "namespace", &cluster.namespace, label, "--overwrite"]).ends_with(0);
         Self(cluster)

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::ground::{Cluster, Ledger, ground, kubectl, kubectl_json, run, until};
+use crate::ground::{Cluster, ground, kubectl, kubectl_json, run, until};
 use crate::restore_shapes::all_serve;
 use crate::restores::{
     backed_up_and_lost, beside_data, data_volume, incarnations, is_as_it_was, is_back, nothing_is_left, ordered, pods,
@@ -161,28 +161,51 @@ fn an_unknown_way_to_start_is_asked_for_and_not_guessed() {
     nothing_is_left(&cluster, 3);
 }
 
-#[test]
-fn a_stale_volume_of_a_replica_that_comes_later_is_never_merged_into_the_restored_history() {
-    let cluster = Cluster::new("stale", &[]);
-    let name = backed_up_and_lost(&cluster);
-    // The third replica is away, with data that are further than the backup.
-    let scale = |replicas: &str| cluster.kubectl(&["scale", "statefulset", "mariadb-server", "--replicas", replicas]);
-    scale("2");
+fn scale(cluster: &Cluster, replicas: &str) {
+    cluster.kubectl(&["scale", "statefulset", "mariadb-server", "--replicas", replicas]);
+}
+
+/// Sends the third replica away, and leaves its volume where it is.
+#[track_caller]
+fn send_the_third_away(cluster: &Cluster) {
+    scale(cluster, "2");
     until("the third replica is gone", || {
         (cluster.status("mariadb-server-0", "wsrep_cluster_size") == "2").then_some(())
     });
-    cluster.plugin(&["restore", &name, "--yes", "--store", "local"]).ends_with(6).says("no common node");
+}
+
+/// Restores without the third replica, and lets it come then.
+#[track_caller]
+fn is_restored_before_the_third_comes_back(cluster: &Cluster, name: &str) {
     cluster.store_in("both");
     cluster.plugin(&["sync", "--to", "s3"]).ends_with(0);
-    cluster.plugin(&["restore", &name, "--yes", "--store", "s3"]).ends_with(0);
-    scale("3");
+    cluster.plugin(&["restore", name, "--yes", "--store", "s3"]).ends_with(0);
+    scale(cluster, "3");
     // It asks for everything anew, by a state transfer; what it had would be merged by an incremental one.
     until("the stale replica asks for a state transfer", || {
         let logs = run("kubectl", &["logs", "-n", &cluster.namespace, "mariadb-server-2"]).stdout;
         logs.contains("WSREP_SST").then_some(())
     });
-    all_serve(&cluster, 3);
-    is_back(&cluster, 3);
+    all_serve(cluster, 3);
+    is_back(cluster, 3);
+}
+
+#[test]
+fn a_stale_volume_of_a_replica_that_comes_later_is_never_merged_into_the_restored_history() {
+    let cluster = Cluster::new("stale", &[]);
+    let name = backed_up_and_lost(&cluster);
+    // With data that are further than the backup.
+    send_the_third_away(&cluster);
+    cluster.plugin(&["restore", &name, "--yes", "--store", "local"]).ends_with(6).says("no common node");
+    is_restored_before_the_third_comes_back(&cluster, &name);
+}
+
+#[test]
+fn a_stale_volume_from_before_the_backup_is_never_merged_into_the_restored_history() {
+    let cluster = Cluster::new("stale-behind", &[]);
+    send_the_third_away(&cluster);
+    let name = backed_up_and_lost(&cluster);
+    is_restored_before_the_third_comes_back(&cluster, &name);
 }
 
 #[test]
@@ -244,11 +267,8 @@ fn what_nobody_may_remove_refuses_the_restore_before_the_outage_where_nothing_ca
 #[test]
 fn old_data_are_kept_when_asked_for_and_are_in_no_later_backup() {
     let cluster = Cluster::with_data();
-    let ledger = Ledger::start(&cluster);
     let name = backed_up_and_lost(&cluster);
     cluster.plugin(&["restore", &name, "--yes", "--keep-old-data"]).ends_with(0).says("old data stay");
-    ledger.goes_on();
-    drop(ledger);
     let target = cluster.target();
     let kept = beside_data(&cluster, &target);
     assert!(kept.len() == 1 && kept[0].starts_with("old-"), "{kept:?}");

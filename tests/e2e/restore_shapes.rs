@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::ground::{Cluster, ground, run, scratch_file, until};
+use crate::restore_undone::{YoungerPassword, is_undone_by_the_next};
 use crate::restores::{
-    YoungerPassword, backed_up_and_lost, is_back, is_undone_by_the_next, killed_in, nothing_is_left, ordered, pods,
-    until_in,
+    backed_up_and_lost, backed_up_and_lost_in_silence, is_back, killed_in, nothing_is_left, ordered, pods, until_in,
 };
 use crate::run::{Signal, Who};
 
@@ -26,7 +26,7 @@ pub(crate) fn all_serve(cluster: &Cluster, replicas: u32) {
 /// Backs a cluster up, loses a table, restores it, and looks at what came of it.
 #[track_caller]
 fn comes_back(cluster: &Cluster, replicas: u32, flags: &[&str]) {
-    let name = backed_up_and_lost(cluster);
+    let name = backed_up_and_lost_in_silence(cluster);
     let ran = cluster.plugin(&[&["restore", &name, "--yes"], flags].concat()).ends_with(0).says("outage ");
     // Nobody writes to it.
     ran.says("tables with as many rows on mariadb-server-");
@@ -89,6 +89,18 @@ fn a_cluster_of_one_comes_back() {
 fn a_cluster_of_two_comes_back() {
     let cluster = Cluster::new("shape-two", &["--replicas", "2"]);
     comes_back(&cluster, 2, &[]);
+}
+
+#[test]
+fn a_cluster_that_has_grown_since_its_backup_comes_back_whole() {
+    let cluster = Cluster::new("shape-grown", &["--replicas", "2"]);
+    let name = backed_up_and_lost(&cluster);
+    cluster.kubectl(&["scale", "statefulset", "mariadb-server", "--replicas", "3"]);
+    all_serve(&cluster, 3);
+    cluster.plugin(&["restore", &name, "--yes"]).ends_with(0).says("outage ");
+    all_serve(&cluster, 3);
+    is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
 }
 
 #[test]

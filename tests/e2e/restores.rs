@@ -1,12 +1,12 @@
 //! Restores on the real thing: what comes back, what an outage it costs, and that a failed one is undone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::damage::flip_a_bit;
-use crate::ground::{Cluster, Ledger, ground, run, until};
+use crate::damage::{damage_in_bucket, flip_a_bit, stream};
+use crate::ground::{Client, Cluster, Ledger, ground, run, until};
 use crate::interruptions::evict;
 use crate::oracle::{item, volume};
 use crate::run::{Run, Signal, Who, signal_container};
@@ -16,9 +16,20 @@ pub(crate) fn pods(replicas: u32) -> Vec<String> {
     (0..replicas).map(|n| format!("mariadb-server-{n}")).collect()
 }
 
-/// Makes a database with one row, and a backup of it; then does what a person regrets.
+/// Makes a database with one row, and a backup of it; then does what a person regrets. A client writes all the time,
+/// and goes on to.
 #[track_caller]
 pub(crate) fn backed_up_and_lost(cluster: &Cluster) -> String {
+    let ledger = Ledger::start(cluster);
+    let name = backed_up_and_lost_in_silence(cluster);
+    let client = Client::until_well_past(cluster, &name, ledger);
+    cluster.client.replace(Some(client));
+    name
+}
+
+/// The same of a cluster that nobody else uses.
+#[track_caller]
+pub(crate) fn backed_up_and_lost_in_silence(cluster: &Cluster) -> String {
     cluster.sql("mariadb-server-0", "DROP DATABASE IF EXISTS regret");
     cluster.sql("mariadb-server-0", "CREATE DATABASE regret");
     cluster.sql("mariadb-server-0", "CREATE TABLE regret.kept (n INT PRIMARY KEY)");
@@ -38,7 +49,10 @@ pub(crate) fn is_back(cluster: &Cluster, replicas: u32) {
         assert_eq!(cluster.sql(&pod, "SELECT SUM(n) FROM regret.kept"), "7", "on {pod}");
     }
     writes_are_seen_everywhere(cluster, replicas);
-    equal_everywhere(cluster, replicas, "regret.kept");
+    if let Some(client) = cluster.client.take() {
+        client.has_what_the_backup_has(cluster, replicas);
+    }
+    all_equal_everywhere(cluster, replicas);
 }
 
 /// A write on each replica is seen on all.
@@ -55,11 +69,15 @@ fn writes_are_seen_everywhere(cluster: &Cluster, replicas: u32) {
     cluster.sql("mariadb-server-0", "DROP TABLE regret.seen");
 }
 
+/// Every table of the users is the same on all replicas.
 #[track_caller]
-fn equal_everywhere(cluster: &Cluster, replicas: u32, table: &str) {
-    let sums: BTreeSet<_> =
-        pods(replicas).iter().map(|pod| cluster.sql(pod, &format!("CHECKSUM TABLE {table}"))).collect();
-    assert_eq!(sums.len(), 1, "{table} differs between replicas: {sums:?}");
+fn all_equal_everywhere(cluster: &Cluster, replicas: u32) {
+    let tables = "SELECT GROUP_CONCAT(CONCAT(table_schema, '.', table_name)) FROM information_schema.tables \
+                  WHERE table_schema IN ('regret', 'ledger', 'shop') AND table_type = 'BASE TABLE'";
+    let checksums = format!("CHECKSUM TABLE {}", cluster.sql("mariadb-server-0", tables));
+    let sums = |pod: &String| ground(&["sql", "--namespace", &cluster.namespace, pod, &checksums]);
+    let sums: BTreeSet<_> = pods(replicas).iter().map(sums).collect();
+    assert_eq!(sums.len(), 1, "tables differ between replicas: {sums:#?}");
 }
 
 /// Nothing is owed, no runner, scratch or old data are left, and the StatefulSet asks for what it did.
@@ -100,55 +118,24 @@ pub(crate) fn incarnations(cluster: &Cluster) -> Vec<String> {
     pods(3).iter().map(|pod| cluster.status(pod, "wsrep_gcomm_uuid")).collect()
 }
 
-/// The row numbers of the ledger that one replica has.
-fn numbers(cluster: &Cluster, pod: &str) -> BTreeSet<i64> {
-    let text = ground(&["sql", "--namespace", &cluster.namespace, pod, "SELECT n FROM ledger.entries"]);
-    text.lines().skip(1).map(|line| line.trim().parse().unwrap()).collect()
-}
-
-/// Every commit acknowledged up to the position is there, and of those acknowledged well after it none.
-#[track_caller]
-fn holds_the_ledger(cluster: &Cluster, commits: &BTreeMap<i64, i64>, position: i64) {
-    // What the ledger wrote down is the cluster's position right after a commit, never less than its own;
-    // a handful may have been under way with it.
-    const UNDER_WAY: i64 = 20;
-    for pod in pods(3) {
-        let there = numbers(cluster, &pod);
-        let lost: Vec<_> = commits.iter().filter(|(n, at)| **at <= position && !there.contains(n)).collect();
-        assert!(lost.is_empty(), "acknowledged up to {position} and lost on {pod}: {lost:?}");
-        let late = commits.iter().filter(|(n, at)| **at > position + UNDER_WAY && there.contains(n));
-        assert_eq!(late.collect::<Vec<_>>(), [], "acknowledged after {position} and on {pod} all the same");
-    }
-    let before = commits.values().filter(|at| **at <= position).count();
-    let after = commits.values().filter(|at| **at > position + UNDER_WAY).count();
-    assert!(before > 20 && after > 20, "{before} commits before and {after} after {position} prove nothing");
-}
-
 #[test]
 fn a_dropped_table_comes_back_from_a_chain_under_load_with_every_commit_up_to_it_and_none_after() {
     let cluster = Cluster::with_data();
     let ledger = Ledger::start(&cluster);
-    let base = backed_up_and_lost(&cluster);
+    let base = backed_up_and_lost_in_silence(&cluster);
     cluster.sql("mariadb-server-0", "DROP TABLE regret.later");
     cluster.sql("mariadb-server-0", "CREATE TABLE regret.kept (n INT PRIMARY KEY)");
     cluster.sql("mariadb-server-0", "INSERT INTO regret.kept VALUES (3), (4)");
     let child = cluster.created(&["create", "--type", "incremental"]);
     assert_eq!(item(&cluster, &child)["base"], base.as_str());
-    let position = item(&cluster, &child)["position"].as_str().unwrap().to_owned();
-    let position: i64 = position.rsplit(':').next().unwrap().parse().unwrap();
     cluster.sql("mariadb-server-0", "DROP TABLE regret.kept");
-    let enough = || (ledger.commits().values().filter(|at| **at > position + 20).count() > 20).then_some(());
-    until("the ledger is well past the backup", enough);
-    let commits = ledger.commits();
+    let client = Client::until_well_past(&cluster, &child, ledger);
+    cluster.client.replace(Some(client));
     let ran = cluster.plugin(&["restore", &child, "--yes"]).ends_with(0);
     assert!(ran.stderr.contains("outage "), "the outage is told:\n{}", ran.stderr);
     // Counted while the ledger is written.
     ran.says("tables with equal row counts on all replicas: ");
-    ledger.goes_on();
-    drop(ledger);
-    holds_the_ledger(&cluster, &commits, position);
     is_back(&cluster, 3);
-    equal_everywhere(&cluster, 3, "ledger.entries");
     nothing_is_left(&cluster, 3);
     // No flag of the restore is left that would start a second cluster: every replica alone comes back.
     for pod in pods(3) {
@@ -167,7 +154,7 @@ fn a_backup_that_is_damaged_is_refused_before_the_cluster_is_touched() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
     let before = incarnations(&cluster);
-    let stream = volume(&cluster).unwrap().join(format!("base/{name}/backup.mbstream.zst"));
+    let stream = stream(&cluster, &name);
     flip_a_bit(&stream);
     cluster.plugin(&["restore", &name, "--yes"]).ends_with(13).says("the cluster was not touched");
     assert_eq!(incarnations(&cluster), before, "a server was restarted");
@@ -176,11 +163,26 @@ fn a_backup_that_is_damaged_is_refused_before_the_cluster_is_touched() {
 }
 
 #[test]
+fn a_backup_that_is_damaged_in_both_stores_is_refused_before_the_cluster_is_touched() {
+    let cluster = Cluster::with_data();
+    cluster.store_in("both");
+    let name = backed_up_and_lost(&cluster);
+    let before = incarnations(&cluster);
+    flip_a_bit(&stream(&cluster, &name));
+    damage_in_bucket(&cluster, &name);
+    let refused = cluster.plugin(&["restore", &name, "--yes"]).ends_with(13);
+    refused.says("trying what lies in the other store").says("the cluster was not touched");
+    assert_eq!(incarnations(&cluster), before, "a server was restarted");
+    is_as_it_was(&cluster);
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
 fn a_backup_that_is_damaged_on_the_volume_is_restored_from_s3() {
     let cluster = Cluster::with_data();
     cluster.store_in("both");
     let name = backed_up_and_lost(&cluster);
-    let stream = volume(&cluster).unwrap().join(format!("base/{name}/backup.mbstream.zst"));
+    let stream = stream(&cluster, &name);
     flip_a_bit(&stream);
     let ran = cluster.plugin(&["restore", &name, "--yes"]);
     flip_a_bit(&stream);
@@ -262,6 +264,9 @@ pub(crate) fn is_as_it_was(cluster: &Cluster) {
     for pod in pods(3) {
         assert_eq!(cluster.sql(&pod, tables), "later", "on {pod}");
     }
+    if let Some(client) = cluster.client.take() {
+        client.has_everything(cluster);
+    }
 }
 
 #[test]
@@ -336,113 +341,6 @@ fn a_restore_killed_while_it_removes_what_is_left_is_finished() {
     is_back(&cluster, 3);
 }
 
-/// While it lives, restored data are never called Ready: the probe's password is younger than any backup.
-pub(crate) struct YoungerPassword<'a> {
-    cluster: &'a Cluster,
-    before: String,
-    is_given_back: bool,
-}
-
-impl<'a> YoungerPassword<'a> {
-    #[track_caller]
-    pub(crate) fn new(cluster: &'a Cluster) -> Self {
-        let template = "go-template={{.data.password | base64decode}}";
-        let before = cluster.kubectl(&["get", "secret", "mariadb-root", "-o", template]);
-        let younger = Self { cluster, before, is_given_back: false };
-        younger.give("younger");
-        younger
-    }
-
-    fn give(&self, password: &str) {
-        self.cluster.sql("mariadb-server-0", &format!("ALTER USER root@localhost IDENTIFIED BY '{password}'"));
-        self.cluster.kubectl(&["patch", "secret", "mariadb-root", "--type", "merge", "-p", &secret_with(password)]);
-    }
-
-    /// The old cluster is back, with what was done after the backup; all is given back as it was.
-    #[track_caller]
-    pub(crate) fn the_old_cluster_is_back(mut self) {
-        let cluster = self.cluster;
-        until("the cluster is Ready with the younger password", || (cluster.ready() == 3).then_some(()));
-        is_as_it_was_by(cluster, "younger");
-        self.give(&self.before);
-        self.is_given_back = true;
-        cluster.healthy();
-        nothing_is_left(cluster, 3);
-    }
-}
-
-fn secret_with(password: &str) -> String {
-    let client = format!("[client]\nuser=root\npassword={password}\nsocket=/run/mysqld/mysqld.sock\n");
-    serde_json::json!({"stringData": {"password": password, "client.cnf": client}}).to_string()
-}
-
-impl Drop for YoungerPassword<'_> {
-    /// A test that fails must not take those after it along.
-    fn drop(&mut self) {
-        if self.is_given_back {
-            return;
-        }
-        let namespace = ["-n", &self.cluster.namespace];
-        let alter = format!("ALTER USER root@localhost IDENTIFIED BY '{}'", self.before);
-        let login = format!("mariadb -uroot -pyounger --socket=/run/mysqld/mysqld.sock -e \"{alter}\"");
-        let exec = ["exec", "mariadb-server-0", "-c", "mariadb", "--", "bash", "-c", &login];
-        run("kubectl", &[&namespace[..], &exec].concat());
-        let patch = ["patch", "secret", "mariadb-root", "--type", "merge", "-p", &secret_with(&self.before)];
-        run("kubectl", &[&namespace[..], &patch].concat());
-    }
-}
-
-#[test]
-fn restored_data_that_do_not_serve_are_undone_and_the_old_cluster_is_back() {
-    let cluster = Cluster::with_data();
-    let name = backed_up_and_lost(&cluster);
-    let younger = YoungerPassword::new(&cluster);
-    // Asked of Kubernetes: the ground does not know root's password any more.
-    let pods = "jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].restartCount}";
-    let servers = || cluster.kubectl(&["get", "pods", "-l", "application=mariadb", "-o", pods]);
-    let before = servers();
-    let refused = cluster.plugin(&["restore", &name, "--yes"]).ends_with(12).says("the cluster was not touched");
-    assert!(refused.stderr.contains("the password of root that the servers' own pods use today"), "{}", refused.stderr);
-    assert_eq!(servers(), before, "a server was restarted");
-
-    let against_advice = ["restore", &name, "--yes", "--ignore-logins", "--restore-start-timeout", "20s"];
-    let failed = cluster.plugin(&against_advice);
-    let failed = failed.ends_with(14).says("the old cluster is back");
-    assert!(failed.stderr.contains("is not Ready"), "{}", failed.stderr);
-    younger.the_old_cluster_is_back();
-}
-
-/// Kills a restore while it is undone, and looks at what the next run makes of it.
-#[track_caller]
-pub(crate) fn is_undone_by_the_next(cluster: &Cluster) {
-    let name = backed_up_and_lost(cluster);
-    let younger = YoungerPassword::new(cluster);
-    let run = ordered(cluster, &name, &["--ignore-logins", "--restore-start-timeout", "20s"]);
-    until_in(cluster, &run, &["rolling-back"]);
-    run.signal(Who::Conductor, "", Signal::Kill);
-    assert_eq!(run.end().code, 4);
-    cluster.plugin(&["recover"]).ends_with(14).says("the old cluster is back");
-    younger.the_old_cluster_is_back();
-}
-
-#[test]
-fn a_restore_killed_while_it_is_undone_is_undone_by_the_next() {
-    let cluster = Cluster::with_data();
-    is_undone_by_the_next(&cluster);
-}
-
-/// As [`is_as_it_was`] while root has another password than the ground thinks.
-#[track_caller]
-fn is_as_it_was_by(cluster: &Cluster, password: &str) {
-    let tables = "SELECT GROUP_CONCAT(table_name) FROM information_schema.tables WHERE table_schema = 'regret'";
-    for pod in pods(3) {
-        let login = format!("mariadb -uroot -p{password} --socket=/run/mysqld/mysqld.sock -BNe \"{tables}\"");
-        let exec = ["exec", &pod, "-n", &cluster.namespace, "-c", "mariadb", "--", "bash", "-c", &login];
-        let found = run("kubectl", &exec);
-        assert_eq!((found.code, found.stdout.trim()), (0, "later"), "on {pod}: {found:?}");
-    }
-}
-
 #[test]
 fn a_password_that_the_backup_does_not_know_is_found_before_the_outage() {
     let cluster = Cluster::with_data();
@@ -466,21 +364,16 @@ fn a_first_replica_that_crashes_while_the_others_join_costs_time_and_nothing_els
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
     let leader = cluster.target();
-    let run = ordered(&cluster, &name, &["--restore-start-timeout", "40s"]);
-    until_in(&cluster, &run, &["joining"]);
-    until("a replica joins", || (run_all(&cluster).len() > 1).then_some(()));
+    let restore = ordered(&cluster, &name, &["--restore-start-timeout", "40s"]);
+    until_in(&cluster, &restore, &["joining"]);
+    let joiners = cluster.others();
+    until("a replica is sent everything", || {
+        let logs = |pod: &String| run("kubectl", &["logs", "-n", &cluster.namespace, pod, "-c", "mariadb"]).stdout;
+        joiners.iter().any(|pod| logs(pod).contains("WSREP_SST")).then_some(())
+    });
     signal_container(&cluster, &leader, "mariadb", Signal::Kill);
-    run.end().ends_with(0);
+    restore.end().ends_with(0);
     cluster.healthy();
     is_back(&cluster, 3);
     nothing_is_left(&cluster, 3);
-}
-
-/// The servers whose containers run now.
-fn run_all(cluster: &Cluster) -> Vec<String> {
-    let list = run("kubectl", &["get", "pods", "-n", &cluster.namespace, "-l", "application=mariadb", "-o", "json"]);
-    let list: Value = serde_json::from_str(&list.stdout).unwrap_or_default();
-    let pods = list["items"].as_array().cloned().unwrap_or_default();
-    let running = pods.iter().filter(|pod| pod["status"]["phase"] == "Running");
-    running.filter_map(|pod| Some(pod["metadata"]["name"].as_str()?.to_owned())).collect()
 }

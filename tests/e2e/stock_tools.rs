@@ -121,7 +121,7 @@ impl<'a> StockServer<'a> {
 
     /// Fails the test unless the server holds every commit the ledger has up to a position, whole.
     #[track_caller]
-    pub(crate) fn holds(&self, ledger: &Ledger<'_>, position: &str) {
+    pub(crate) fn holds(&self, ledger: &Ledger, position: &str) {
         let position: i64 = position.rsplit(':').next().unwrap().parse().unwrap();
         let commits = ledger.commits();
         let restored: BTreeSet<i64> = self.numbers("SELECT n FROM ledger.entries").into_iter().collect();

@@ -168,3 +168,28 @@ fn a_run_is_followed_to_its_end_on_a_real_terminal_with_bars_that_fit() {
         insta::assert_snapshot!(seen.join("\n\n"));
     });
 }
+
+#[test]
+fn a_terminal_that_becomes_narrower_meanwhile_keeps_each_bar_on_one_row_and_none_is_left() {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let server = at_work_until(Arc::clone(&is_over));
+    let terminal = Tmux::run(&["sync", "-n", "db"], &server, 120);
+    let wide = terminal.until("200MiB/400MiB 20MiB/s ETA 10s");
+    assert!(wide.is_ascii(), "a terminal without Unicode shows it as well: {wide}");
+    checked(terminal.tmux(&["resize-window", "-x", "60", "-y", "40"]).output());
+    let bars =
+        |shown: &str| shown.lines().filter(|row| row.contains("store sync-")).map(str::to_owned).collect::<Vec<_>>();
+    let start = Instant::now();
+    loop {
+        let shown = terminal.shown(Rows::AsTheyAre);
+        let fit = bars(&shown).iter().all(|bar| bar.contains("] ") && bar.contains("ETA") && bar.chars().count() <= 57);
+        if fit && bars(&shown).len() == bars(&wide).len() {
+            break;
+        }
+        assert!(start.elapsed() < LIMIT, "bars that do not fit, or are left from before:\n{shown}");
+        thread::sleep(Duration::from_millis(50));
+    }
+    is_over.store(true, Ordering::SeqCst);
+    let end = terminal.until(ENDED);
+    assert_eq!(bars(&end), [""; 0], "{end}");
+}

@@ -25,6 +25,9 @@ const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 /// How long the statement that was asked for may take.
 const QUERY_LIMIT: Duration = Duration::from_mins(10);
 
+/// Server error of a statement that older series run but do not prepare.
+const NOT_PREPARABLE: u16 = 1295;
+
 /// The most that are counted at a time: the server lets in ten.
 const MOST_LANES: usize = 4;
 
@@ -123,9 +126,7 @@ impl SocketSql {
         };
         Ok(rows.into_iter().map(known).collect())
     }
-}
 
-impl SocketSql {
     /// Counts the rows of one table after the other, on a connection of its own.
     async fn count_from(&self, queue: &Mutex<vec::IntoIter<Table>>, until: Instant) -> Result<Vec<Counted>, PortError> {
         let mut connection = self.connect(&self.own).await?;
@@ -178,9 +179,6 @@ fn take_row(row: Row, most: Most, into: &mut Rows) {
 }
 
 /// Reads rows until there are enough; the rest is left where it is.
-/// Server error of a statement that older series run but do not prepare.
-const NOT_PREPARABLE: u16 = 1295;
-
 async fn first_rows(connection: &mut Conn, statement: &str, most: Most) -> Result<Rows, mysql_async::Error> {
     // A statement that would change what is proven is refused by the server.
     connection.query_drop("START TRANSACTION READ ONLY").await?;

@@ -1,0 +1,147 @@
+//! Restored data that do not serve: the old cluster comes back, with every commit that was ever acknowledged.
+
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use crate::ground::{Cluster, run, until};
+use crate::restores::{
+    backed_up_and_lost, beside_data, data_volume, is_as_it_was, nothing_is_left, ordered, pods, until_in,
+};
+use crate::run::{Signal, Who};
+
+/// While it lives, restored data are never called Ready: the probe's password is younger than any backup.
+pub(crate) struct YoungerPassword<'a> {
+    cluster: &'a Cluster,
+    before: String,
+    is_given_back: bool,
+}
+
+impl<'a> YoungerPassword<'a> {
+    #[track_caller]
+    pub(crate) fn new(cluster: &'a Cluster) -> Self {
+        let template = "go-template={{.data.password | base64decode}}";
+        let before = cluster.kubectl(&["get", "secret", "mariadb-root", "-o", template]);
+        let younger = Self { cluster, before, is_given_back: false };
+        younger.give("younger");
+        younger
+    }
+
+    fn give(&self, password: &str) {
+        self.cluster.sql("mariadb-server-0", &format!("ALTER USER root@localhost IDENTIFIED BY '{password}'"));
+        self.cluster.kubectl(&["patch", "secret", "mariadb-root", "--type", "merge", "-p", &secret_with(password)]);
+    }
+
+    /// The old cluster is back, with what was done after the backup; all is given back as it was.
+    #[track_caller]
+    pub(crate) fn the_old_cluster_is_back(mut self) {
+        let cluster = self.cluster;
+        until("the cluster is Ready with the younger password", || (cluster.ready() == 3).then_some(()));
+        is_as_it_was_by(cluster, "younger");
+        self.give(&self.before);
+        self.is_given_back = true;
+        cluster.healthy();
+        if let Some(client) = cluster.client.take() {
+            client.has_everything(cluster);
+        }
+        nothing_is_left(cluster, 3);
+    }
+}
+
+fn secret_with(password: &str) -> String {
+    let client = format!("[client]\nuser=root\npassword={password}\nsocket=/run/mysqld/mysqld.sock\n");
+    serde_json::json!({"stringData": {"password": password, "client.cnf": client}}).to_string()
+}
+
+impl Drop for YoungerPassword<'_> {
+    /// A test that fails must not take those after it along.
+    fn drop(&mut self) {
+        if self.is_given_back {
+            return;
+        }
+        let namespace = ["-n", &self.cluster.namespace];
+        let alter = format!("ALTER USER root@localhost IDENTIFIED BY '{}'", self.before);
+        let login = format!("mariadb -uroot -pyounger --socket=/run/mysqld/mysqld.sock -e \"{alter}\"");
+        let exec = ["exec", "mariadb-server-0", "-c", "mariadb", "--", "bash", "-c", &login];
+        run("kubectl", &[&namespace[..], &exec].concat());
+        let patch = ["patch", "secret", "mariadb-root", "--type", "merge", "-p", &secret_with(&self.before)];
+        run("kubectl", &[&namespace[..], &patch].concat());
+    }
+}
+
+#[test]
+fn restored_data_that_do_not_serve_are_undone_and_the_old_cluster_is_back() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let younger = YoungerPassword::new(&cluster);
+    // Asked of Kubernetes: the ground does not know root's password any more.
+    let pods = "jsonpath={.items[*].metadata.uid} {.items[*].status.containerStatuses[*].restartCount}";
+    let servers = || cluster.kubectl(&["get", "pods", "-l", "application=mariadb", "-o", pods]);
+    let before = servers();
+    let refused = cluster.plugin(&["restore", &name, "--yes"]).ends_with(12).says("the cluster was not touched");
+    assert!(refused.stderr.contains("the password of root that the servers' own pods use today"), "{}", refused.stderr);
+    assert_eq!(servers(), before, "a server was restarted");
+
+    let against_advice = ["restore", &name, "--yes", "--ignore-logins", "--restore-start-timeout", "20s"];
+    let failed = cluster.plugin(&against_advice);
+    let failed = failed.ends_with(14).says("the old cluster is back");
+    assert!(failed.stderr.contains("is not Ready"), "{}", failed.stderr);
+    younger.the_old_cluster_is_back();
+}
+
+/// Where the data lie that are to be put in place.
+#[track_caller]
+fn prepared(cluster: &Cluster, pod: &str) -> PathBuf {
+    let ours = data_volume(cluster, pod).join(".mariadb-backup");
+    let mut places: Vec<_> = beside_data(cluster, pod).iter().map(|name| ours.join(name).join("base")).collect();
+    places.retain(|place| place.join("ibdata1").exists());
+    assert_eq!(places.len(), 1, "{places:?}");
+    places.remove(0)
+}
+
+#[test]
+fn a_server_that_cannot_start_on_the_restored_data_is_undone_and_the_old_cluster_is_back() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let run = ordered(&cluster, &name, &["--restore-start-timeout", "30s"]);
+    until_in(&cluster, &run, &["stopping"]);
+    // They were proven: what happens to them now is found by nobody but the server.
+    let system = prepared(&cluster, &cluster.target()).join("ibdata1");
+    let file = std::fs::OpenOptions::new().write(true).open(&system).unwrap();
+    file.write_all_at(&[0xff; 1 << 20], 0).unwrap();
+    file.sync_all().unwrap();
+    run.end().ends_with(14).says("the old cluster is back");
+    cluster.healthy();
+    is_as_it_was(&cluster);
+    nothing_is_left(&cluster, 3);
+}
+
+/// Kills a restore while it is undone, and looks at what the next run makes of it.
+#[track_caller]
+pub(crate) fn is_undone_by_the_next(cluster: &Cluster) {
+    let name = backed_up_and_lost(cluster);
+    let younger = YoungerPassword::new(cluster);
+    let run = ordered(cluster, &name, &["--ignore-logins", "--restore-start-timeout", "20s"]);
+    until_in(cluster, &run, &["rolling-back"]);
+    run.signal(Who::Conductor, "", Signal::Kill);
+    assert_eq!(run.end().code, 4);
+    cluster.plugin(&["recover"]).ends_with(14).says("the old cluster is back");
+    younger.the_old_cluster_is_back();
+}
+
+#[test]
+fn a_restore_killed_while_it_is_undone_is_undone_by_the_next() {
+    let cluster = Cluster::with_data();
+    is_undone_by_the_next(&cluster);
+}
+
+/// As [`is_as_it_was`] while root has another password than the ground thinks.
+#[track_caller]
+fn is_as_it_was_by(cluster: &Cluster, password: &str) {
+    let tables = "SELECT GROUP_CONCAT(table_name) FROM information_schema.tables WHERE table_schema = 'regret'";
+    for pod in pods(3) {
+        let login = format!("mariadb -uroot -p{password} --socket=/run/mysqld/mysqld.sock -BNe \"{tables}\"");
+        let exec = ["exec", &pod, "-n", &cluster.namespace, "-c", "mariadb", "--", "bash", "-c", &login];
+        let found = run("kubectl", &exec);
+        assert_eq!((found.code, found.stdout.trim()), (0, "later"), "on {pod}: {found:?}");
+    }
+}
