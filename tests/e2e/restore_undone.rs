@@ -107,7 +107,7 @@ fn a_server_that_cannot_start_on_the_restored_data_is_undone_and_the_old_cluster
     // They were proven: what happens to them now is found by nobody but the server.
     let system = prepared(&cluster, &cluster.target()).join("ibdata1");
     let file = std::fs::OpenOptions::new().write(true).open(&system).unwrap();
-    file.write_all_at(&[0xff; 1 << 20], 0).unwrap();
+    file.write_all_at(&vec![0xff; 1 << 20], 0).unwrap();
     file.sync_all().unwrap();
     run.end().ends_with(14).says("the old cluster is back");
     cluster.healthy();
