@@ -219,9 +219,8 @@ fn runner(name: String, order: CheckOrder, settings: &Settings) -> RunnerSpec {
 pub async fn run(plan: &VerifyPlan, ports: &ConductorPorts<'_>) -> Result<CheckReport, VerifyError> {
     ports.events.send(Phase::Verify, EventKind::Started);
     if plan.batches.is_empty() {
-        let message = "the catalogue has no backup to verify; to take one: kubectl mariadb-backup create; \
-                       to enter what lies in the stores: kubectl mariadb-backup verify --rebuild-catalogue"
-            .to_owned();
+        let message =
+            "of the backups in the catalogue none is to be in the stores looked into, so none is verified".to_owned();
         ports.events.send(Phase::Verify, EventKind::Warned { message });
     }
     let report = examine(plan, ports).await?.report;

@@ -229,6 +229,8 @@ impl Figures {
             Ok(report) => report,
             // Whoever was kept out by another run has neither done nor failed at anything.
             Err(failure) if failure.code == ExitCode::Locked => return,
+            // Nor has a drill that was given a query which is none.
+            Err(failure) if failure.code == ExitCode::Usage && run.task == "drill" => return,
             Err(failure) => {
                 let (job, task) = (run.job.clone(), run.task.to_owned());
                 let (code, why) = (failure.code.number(), failure.in_short());

@@ -53,8 +53,12 @@ pub(crate) async fn run(flags: &StatusFlags, session: &Session, screen: &mut Scr
     if form.is_none() {
         screen.page(&text);
         if status.lacks_backup() {
-            let create = session.command_in(&place.namespace, &format!("create {}", place.statefulset));
-            screen.note(&format!("there is no backup that a restore could use; to take one: {create}"));
+            let command = |words: &str| session.command_in(&place.namespace, &format!("{words} {}", place.statefulset));
+            screen.note(&format!(
+                "the catalogue has no backup that a restore could use; to take one:\n  {}\nto look into the stores themselves:\n  {}",
+                command("create"),
+                command("list --live")
+            ));
         }
     } else {
         screen.data(&text);

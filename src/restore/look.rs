@@ -41,12 +41,11 @@ pub async fn settle(
     }
 }
 
-/// The replicas whose old data have to be removed one by one, and the leader. Of one that does not answer, nobody knows
-/// whether a runner could start beside it.
+/// The replicas whose volumes are written. Of one that does not answer, nobody knows whether a runner could start beside
+/// it.
 fn touched<'a>(plan: &'a RestorePlan, observed: &Observed<'_>) -> Vec<&'a Replica> {
-    let others = plan.debt.others.iter();
-    let emptied = others.filter(|other| plan.debt.place.directory.is_empty() && observed.answers(&other.pod));
-    std::iter::once(&plan.leader.replica).chain(emptied).collect()
+    let others = plan.debt.others.iter().filter(|other| observed.answers(&other.pod));
+    std::iter::once(&plan.leader.replica).chain(others).collect()
 }
 
 async fn look(
@@ -73,7 +72,10 @@ fn check(plan: &RestorePlan, observed: &Observed<'_>) -> Result<(), RestoreError
     if plan.debt.place.has_room_beside() {
         return Ok(());
     }
-    for replica in touched(plan, observed) {
+    let is_at_root = plan.debt.place.directory.is_empty();
+    // Whose data directory can be moved as a whole is not emptied file by file.
+    let emptied = |replica: &&Replica| is_at_root || **replica == plan.leader.replica;
+    for replica in touched(plan, observed).into_iter().filter(emptied) {
         if let Some(what) = observed.look_at(&replica.pod).and_then(|look| look.unremovable.clone()) {
             return Err(RestoreError::Unremovable { pod: replica.pod.clone(), what });
         }

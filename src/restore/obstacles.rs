@@ -99,16 +99,27 @@ pub(super) fn remarks(observed: &Observed<'_>, full_bytes: Option<u64>) -> Vec<S
             replica.claim, claim.phase, replica.pod
         )
     }));
-    // Not every kind of volume holds its claim to the size that was asked for.
-    let small = there().filter_map(|(replica, claim)| Some((replica, claim.capacity_bytes?, full_bytes?)));
-    remarks.extend(small.filter(|(_, size, full)| size < full).map(|(replica, size, full)| {
-        let (size, full) = (human(size), human(full));
-        format!("claim {} has {size}, and the full backup alone {full}: {} may not hold it", replica.claim, replica.pod)
-    }));
+    remarks.extend(too_small(observed, full_bytes));
     let silent: Vec<_> =
         observed.members.iter().filter(|(_, member)| member.is_err()).map(|(pod, _)| pod.as_str()).collect();
     if !silent.is_empty() {
         remarks.push(format!("{} did not answer, so it is not known what is lost there", silent.join(", ")));
     }
     remarks
+}
+
+/// The volumes that may not hold what is restored, as far as was seen of them; else by what their claims ask for, to which
+/// not every kind of volume is held.
+fn too_small(observed: &Observed<'_>, full_bytes: Option<u64>) -> Vec<String> {
+    let replicas = observed.workload.replicas.iter();
+    let told = replicas.filter_map(|(replica, claim)| {
+        let seen = observed.look_at(&replica.pod).map(|look| look.free_bytes.saturating_add(look.data_bytes));
+        let (room, full) = (seen.or(claim.as_ref()?.capacity_bytes)?, full_bytes?);
+        let (pod, claim) = (&replica.pod, &replica.claim);
+        (room < full).then(|| {
+            let (room, full) = (human(room), human(full));
+            format!("the volume of {pod} (claim {claim}) takes {room}, and the full backup alone is {full}: it may not hold it")
+        })
+    });
+    told.collect()
 }

@@ -169,6 +169,7 @@ fn scale(cluster: &Cluster, replicas: &str) {
 #[track_caller]
 fn send_the_third_away(cluster: &Cluster) {
     scale(cluster, "2");
+    cluster.kubectl(&["wait", "--for=delete", "pod/mariadb-server-2", "--timeout=120s"]);
     until("the third replica is gone", || {
         (cluster.status("mariadb-server-0", "wsrep_cluster_size") == "2").then_some(())
     });

@@ -95,7 +95,8 @@ fn a_cluster_of_two_comes_back() {
 fn a_cluster_that_has_grown_since_its_backup_comes_back_whole() {
     let cluster = Cluster::new("shape-grown", &["--replicas", "2"]);
     let name = backed_up_and_lost(&cluster);
-    cluster.kubectl(&["scale", "statefulset", "mariadb-server", "--replicas", "3"]);
+    // With the volume of the one that is new.
+    ground(&["galera", "create", "--namespace", &cluster.namespace, "--replicas", "3"]);
     all_serve(&cluster, 3);
     cluster.plugin(&["restore", &name, "--yes"]).ends_with(0).says("outage ");
     all_serve(&cluster, 3);

@@ -76,8 +76,10 @@ fn all_equal_everywhere(cluster: &Cluster, replicas: u32) {
                   WHERE table_schema IN ('regret', 'ledger', 'shop') AND table_type = 'BASE TABLE'";
     let checksums = format!("CHECKSUM TABLE {}", cluster.sql("mariadb-server-0", tables));
     let sums = |pod: &String| ground(&["sql", "--namespace", &cluster.namespace, pod, &checksums]);
-    let sums: BTreeSet<_> = pods(replicas).iter().map(sums).collect();
-    assert_eq!(sums.len(), 1, "tables differ between replicas: {sums:#?}");
+    until("all tables are the same on all replicas", || {
+        let sums: BTreeSet<_> = pods(replicas).iter().map(sums).collect();
+        (sums.len() == 1).then_some(())
+    });
 }
 
 /// Nothing is owed, no runner, scratch or old data are left, and the StatefulSet asks for what it did.

@@ -190,9 +190,17 @@ fn a_volume_that_is_smaller_than_the_full_backup_and_a_claim_that_waits_for_its_
     observed.workload.replicas[2].1.as_mut().unwrap().capacity_bytes = Some(1);
     let waiting = observed.workload.replicas[1].1.as_mut().unwrap();
     (waiting.phase, waiting.waits_for_consumer) = ("Pending".to_owned(), true);
-    let plan = restore::plan(&observed, &request()).unwrap();
-    let told = restore::preview(&plan, &observed).remarks.join("\n");
-    assert!(told.contains("claim data-db-2 has 1B, and the full backup alone"), "{told}");
+    let told = |observed: &Observed<'_>| {
+        let plan = restore::plan(observed, &request()).unwrap();
+        restore::preview(&plan, observed).remarks.join("\n")
+    };
+    let small = "the volume of db-2 (claim data-db-2) takes 1B, and the full backup alone";
+    assert!(told(&observed).contains(small), "{}", told(&observed));
+    // What was seen of it counts more than what its claim asks for.
+    let roomy = VolumeReport { free_bytes: 1 << 40, ..VolumeReport::default() };
+    observed.looks.insert("db-2".to_owned(), Some(roomy));
+    let told = told(&observed);
+    assert!(!told.contains(small), "{told}");
     assert!(told.contains("claim data-db-1 is Pending until its first pod; db-1 joins once it is bound"), "{told}");
 }
 
@@ -243,6 +251,21 @@ fn a_backup_is_unpacked_on_the_volume_of_backups_where_there_is_no_room_beside_t
     let full = plan(1 << 20);
     assert_eq!((&full.debt.scratch, full.debt.place.has_room_beside()), (&on_store, false));
     assert_eq!(full.proofs[0].data, None, "it is unpacked away from the data");
+}
+
+#[test]
+fn the_volume_of_every_replica_that_answers_is_looked_at_and_its_room_is_told() {
+    let world = RestoreWorld::new(3).with(|state| state.free_bytes = 10 << 30);
+    with(
+        &world,
+        |_| {},
+        |observed| {
+            let plan = world.settled(observed, &request()).unwrap();
+            let volumes = restore::preview(&plan, observed).volumes;
+            let free: Vec<_> = volumes.iter().map(|volume| volume.free_bytes).collect();
+            assert_eq!(free, [Some(10 << 30); 3]);
+        },
+    );
 }
 
 #[test]

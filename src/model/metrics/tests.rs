@@ -133,6 +133,15 @@ fn a_run_that_is_locked_out_does_not_end_the_one_at_work() {
 }
 
 #[test]
+fn a_drill_that_was_given_a_query_which_is_none_calls_nobody() {
+    let mut figures = Figures::default();
+    let drill = run("drill", "mistyped", "2026-01-31T23:00:00Z");
+    figures.begin(&drill);
+    figures.end(&drill, &ended(&failed(ExitCode::Usage), "2026-01-31T23:01:01Z"));
+    assert!(figures.running.is_none() && figures.last.is_empty() && figures.failures.is_empty(), "{figures:?}");
+}
+
+#[test]
 fn warnings_are_success_with_a_code_of_their_own() {
     let mut figures = Figures::default();
     let done = Ok(copy());

@@ -247,10 +247,10 @@ impl Status {
         }
     }
 
-    /// Whether it is known that there is no backup to restore, and none is being taken.
+    /// Whether the catalogue has no backup to restore, and nothing else comes first.
     pub(super) fn lacks_backup(&self) -> bool {
-        let is_copying = |run: &Run| run.task.as_deref() == Some("backup");
-        matches!(self.last_full, Fact::Nothing) && !self.running.iter().flatten().any(is_copying)
+        let is_idle = self.act.is_empty() && self.running.as_ref().is_none_or(Vec::is_empty);
+        matches!(self.last_full, Fact::Nothing) && is_idle
     }
 
     /// The exit code that tells a script how the cluster is.

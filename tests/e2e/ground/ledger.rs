@@ -115,6 +115,8 @@ impl Client {
 
 /// The row numbers of the ledger that one replica has.
 fn numbers(cluster: &Cluster, pod: &str) -> BTreeSet<i64> {
-    let text = ground(&["sql", "--namespace", &cluster.namespace, pod, "SELECT n FROM ledger.entries"]);
+    // What the group has committed is waited for.
+    let all = "SET STATEMENT wsrep_sync_wait = 1 FOR SELECT n FROM ledger.entries";
+    let text = ground(&["sql", "--namespace", &cluster.namespace, pod, all]);
     text.lines().skip(1).map(|line| line.trim().parse().unwrap()).collect()
 }
