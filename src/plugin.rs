@@ -45,7 +45,7 @@ use std::ffi::OsString;
 use std::io::{BufRead, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::exit_code::ExitCode;
 use crate::model::outcome::Failure;
@@ -89,7 +89,7 @@ pub fn run(environment: Environment) -> ExitCode {
         return ExitCode::Done;
     }
     let color = asked_color(&arguments);
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(mut error) => {
             // Words behind `--` are names to us, so a flag that is not known never belongs there.
@@ -108,7 +108,7 @@ pub fn run(environment: Environment) -> ExitCode {
             };
             let style = style(color, coloured, &variables);
             let mut text = if style.is_coloured() { text.ansi().to_string() } else { text.to_string() };
-            text.extend(lacks_backup(&error).then_some(WHICH_BACKUPS));
+            text.extend(lacks_backup(&error).then(|| which_backups(&arguments, variables)));
             // Nobody is left to be told that help could not be shown.
             drop(out.write_all(text.as_bytes()));
             return if is_answer { ExitCode::Done } else { ExitCode::Usage };
@@ -126,8 +126,12 @@ pub fn run(environment: Environment) -> ExitCode {
     carry_out(cli, variables, screen, asking)
 }
 
-/// What is said to whoever left out of which backup they spoke.
-const WHICH_BACKUPS: &str = "\nto see which there are: kubectl mariadb-backup list\n";
+/// What is said to whoever left out of which backup they spoke, with the flags that lead to theirs.
+fn which_backups(arguments: &[OsString], variables: BTreeMap<String, String>) -> String {
+    let read = Cli::command().ignore_errors(true).try_get_matches_from(arguments).ok();
+    let flags = read.and_then(|read| cli::ConnectionFlags::from_arg_matches(&read).ok()).unwrap_or_default();
+    format!("\nto see which there are: {}\n", Session::new(flags, variables).command("list"))
+}
 
 /// Whether a command line is refused because it names no backup.
 fn lacks_backup(error: &clap::Error) -> bool {

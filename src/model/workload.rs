@@ -99,11 +99,11 @@ impl Flavour {
         match self {
             Self::OpenstackHelm { .. } | Self::Bitnami => None,
             Self::MariadbOperator => Some(
-                "the servers of mariadb-operator start a cluster by a file among their settings (1-bootstrap.cnf), which is not written here; restore into a StatefulSet of another kind with --to, or say how these start with --flavour plain --bootstrap grastate (setup --flavour plain keeps it)",
+                "the servers of mariadb-operator start a cluster by a file among their settings (1-bootstrap.cnf), which is not written here; restore into a StatefulSet of another kind with --to, or say how these start with --flavour plain --bootstrap grastate; for good: kubectl mariadb-backup setup --flavour plain --bootstrap grastate",
             ),
             Self::Plain if is_told => None,
             Self::Plain => Some(
-                "it is not known how the servers of this StatefulSet are told to start the cluster; if their start script goes by safe_to_bootstrap in grastate.dat, say so with --bootstrap grastate (setup --bootstrap grastate keeps it)",
+                "it is not known how the servers of this StatefulSet are told to start the cluster; if their start script goes by safe_to_bootstrap in grastate.dat, say so with --bootstrap grastate; for good: kubectl mariadb-backup setup --bootstrap grastate",
             ),
         }
     }

@@ -145,7 +145,7 @@ async fn to_the_end(
     let namespace = &connection.target.namespace;
     let failed = |error: PortError| in_cluster(session.failure(&error), job, session);
     let not_started = |error: PortError| match error.reason {
-        Reason::TimedOut | Reason::Other => session.reachable(still_ordered(failed(error), job, namespace)),
+        Reason::TimedOut | Reason::Other => session.reachable(still_ordered(failed(error), job, namespace, session)),
         _ => failed(error),
     };
     screen.gauge(Gauge::new("order", &format!("waiting for the pod of {job}")));
@@ -203,11 +203,13 @@ fn in_cluster(mut failure: Failure, job: &str, session: &Session) -> Failure {
 }
 
 /// A run that did not start in time may still start: nobody but its reader takes the order back.
-fn still_ordered(failure: Failure, job: &str, namespace: &str) -> Failure {
+fn still_ordered(failure: Failure, job: &str, namespace: &str, session: &Session) -> Failure {
     let look = failure.hint.clone().unwrap_or_default();
     let back = format!("to take the order back: kubectl delete job {job} -n {namespace}");
-    if failure.causes.iter().any(|cause| cause.contains("ImagePull")) {
-        let other = "then, with an image that can be pulled: kubectl mariadb-backup setup --agent-image IMAGE";
+    let is_of_image = |cause: &String| cause.contains("ImagePull") || cause.contains("InvalidImageName");
+    if failure.causes.iter().any(is_of_image) {
+        let setup = session.command_in(namespace, "setup --agent-image IMAGE");
+        let other = format!("then, with an image that can be pulled, for every run: {setup}");
         return failure.with_cause("the order stands, with this image").with_hint(format!("{look}\n{back}\n{other}"));
     }
     let stands = "the order stands, and is carried out should that be cured";

@@ -3,13 +3,21 @@
 //! Only what is cheap and certain is checked here, so that a person learns of a missing Secret in a
 //! second and not from a pod that never starts. Everything else is the conductor's.
 
-use super::connect::Session;
+use super::connect::{Session, quoted};
 use crate::adapters::kubernetes::preflight::{ClaimAnswer, Preflight};
 use crate::exit_code::ExitCode;
 use crate::model::names::{CONDUCTOR_ACCOUNT, RUNNER_ACCOUNT};
 use crate::model::order::{DrillRequest, Order, RestoreRequest, StoreName, Task, VerifyRequest};
 use crate::model::outcome::Failure;
 use crate::model::settings::Settings;
+
+/// Settings that name what has to be there, and the flags for them.
+const NAMED: [(&str, &str); 4] = [
+    ("MARIADB_BACKUP_PVC", "--store-claim"),
+    ("MARIADB_BACKUP_OPERATOR_SECRET", "--operator-secret"),
+    ("MARIADB_BACKUP_SECRET", "--backup-secret"),
+    ("MARIADB_BACKUP_S3_SECRET", "--s3-secret"),
+];
 
 /// Refuses an order that cannot be carried out.
 pub(crate) async fn check(session: &Session, order: &Order, settings: &Settings) -> Result<(), Failure> {
@@ -18,7 +26,7 @@ pub(crate) async fn check(session: &Session, order: &Order, settings: &Settings)
         session,
         namespace: &connection.target.namespace,
         server: Preflight::new(connection.client.clone(), &connection.target.namespace),
-        setup: session.command(&format!("setup {}", order.statefulset)),
+        setup: session.command(&format!("setup {}{}", order.statefulset, flags(order))),
     };
     let stores = stores(&order.task, settings).map_err(|failure| match failure.hint {
         None => failure.with_hint(format!("to turn both on: {} --store both --s3-bucket NAME", look.setup)),
@@ -41,6 +49,12 @@ pub(crate) async fn check(session: &Session, order: &Order, settings: &Settings)
         }
     }
     Ok(())
+}
+
+/// The flags of setup that name what this order alone names: without them it would make something else.
+fn flags(order: &Order) -> String {
+    let given = NAMED.iter().filter_map(|(key, flag)| Some(format!(" {flag} {}", quoted(order.settings.get(*key)?))));
+    given.collect()
 }
 
 /// The stores that a task works on.

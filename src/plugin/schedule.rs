@@ -39,7 +39,8 @@ pub(crate) async fn run(flags: &ScheduleFlags, session: &Session, screen: &mut S
 async fn create(flags: &ScheduleCreateFlags, session: &Session, screen: &mut Screen) -> CommandResult {
     let usage = |message: String| Failure::new(ExitCode::Usage, message);
     check_name(&flags.name).map_err(|bad| {
-        usage(bad).with_hint("an example: kubectl mariadb-backup schedule create nightly --schedule \"30 2 * * *\"")
+        let example = session.command("schedule create nightly --schedule \"30 2 * * *\"");
+        usage(bad).with_hint(format!("an example: {example}"))
     })?;
     let cron = cron(&flags.schedule)?;
     check_zone(&flags.time_zone)?;

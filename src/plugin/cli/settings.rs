@@ -50,7 +50,7 @@ pub(crate) struct SettingFlags {
     #[arg(long, value_name = "NAME")]
     pub(crate) backup_secret: Option<String>,
     /// Image with the agent
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", value_parser = image)]
     pub(crate) agent_image: Option<String>,
     /// Longest time for one copy
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -130,4 +130,29 @@ pub(crate) struct S3Flags {
     /// Most parts the S3 server takes in one upload
     #[arg(long, value_name = "NUMBER")]
     pub(crate) s3_max_parts: Option<String>,
+}
+
+/// Takes what can be the name of an image: with any other no pod ever starts, and every run waits for one.
+fn image(text: &str) -> Result<String, String> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+    let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if begins && text.chars().all(is_part) {
+        return Ok(text.to_owned());
+    }
+    Err("an image is named like registry.example/mariadb-backup-agent:0.1.0".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_no_image_is_refused_before_any_pod_waits_for_it() {
+        for good in ["agent", "localhost/agent:6c19", "registry.example:5000/a/agent@sha256:00ff", "a/b_c.d:v1-2"] {
+            assert_eq!(image(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "bad image", "-agent", ":5000/agent", "agent\n", "ägent"] {
+            assert!(image(bad).is_err(), "{bad:?}");
+        }
+    }
 }

@@ -52,7 +52,8 @@ pub(super) fn say_what_is_untold(
         screen.note(&format!("\nNo agent image is named, so runs use {image}, which every node has to have or to be able to pull; to name another one: {other}"));
     }
     if let Some(why) = flavour.and_then(|flavour| flavour.unknown_start(settings.bootstrap.is_some())) {
-        screen.note(&format!("\nBackups can be made, and a restore would be refused: {why}."));
+        let why = why.replace("kubectl mariadb-backup setup", &session.command("setup"));
+        screen.note(&format!("\nBackups can be made, and a restore would be refused: {why}"));
     }
 }
 
