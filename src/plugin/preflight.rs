@@ -3,7 +3,8 @@
 //! Only what is cheap and certain is checked here, so that a person learns of a missing Secret in a
 //! second and not from a pod that never starts. Everything else is the conductor's.
 
-use super::connect::{Session, quoted};
+use super::connect::Session;
+use super::overrides;
 use crate::adapters::kubernetes::preflight::{ClaimAnswer, Preflight};
 use crate::exit_code::ExitCode;
 use crate::model::names::{CONDUCTOR_ACCOUNT, RUNNER_ACCOUNT};
@@ -11,13 +12,8 @@ use crate::model::order::{DrillRequest, Order, RestoreRequest, StoreName, Task, 
 use crate::model::outcome::Failure;
 use crate::model::settings::Settings;
 
-/// Settings that name what has to be there, and the flags for them.
-const NAMED: [(&str, &str); 4] = [
-    ("MARIADB_BACKUP_PVC", "--store-claim"),
-    ("MARIADB_BACKUP_OPERATOR_SECRET", "--operator-secret"),
-    ("MARIADB_BACKUP_SECRET", "--backup-secret"),
-    ("MARIADB_BACKUP_S3_SECRET", "--s3-secret"),
-];
+/// Settings that name what has to be there, of those that an order may have of its own.
+const NAMED: [&str; 3] = ["MARIADB_BACKUP_PVC", "MARIADB_BACKUP_OPERATOR_SECRET", "MARIADB_BACKUP_SECRET"];
 
 /// Refuses an order that cannot be carried out.
 pub(crate) async fn check(session: &Session, order: &Order, settings: &Settings) -> Result<(), Failure> {
@@ -53,8 +49,8 @@ pub(crate) async fn check(session: &Session, order: &Order, settings: &Settings)
 
 /// The flags of setup that name what this order alone names: without them it would make something else.
 fn flags(order: &Order) -> String {
-    let given = NAMED.iter().filter_map(|(key, flag)| Some(format!(" {flag} {}", quoted(order.settings.get(*key)?))));
-    given.collect()
+    let named = order.settings.iter().filter(|(key, _)| NAMED.contains(&key.as_str()));
+    overrides::as_flags(&named.map(|(key, value)| (key.clone(), value.clone())).collect())
 }
 
 /// The stores that a task works on.
@@ -158,8 +154,21 @@ fn judge_claim(claim: ClaimAnswer, name: &str, setup: impl Fn() -> String) -> Re
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::adapters::kubernetes::preflight::ClaimSight;
+    use crate::model::order::StatusRequest;
+    use crate::plugin::order::order;
+
+    #[test]
+    fn setup_is_told_the_names_that_an_order_has_of_its_own_and_nothing_else_of_it() {
+        let given =
+            [("MARIADB_BACKUP_PVC", "other"), ("MARIADB_BACKUP_SECRET", "account"), ("MARIADB_BACKUPS_TO_KEEP", "3")];
+        let settings: BTreeMap<_, _> = given.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        let named = flags(&order("db", Task::Status(StatusRequest {}), settings));
+        assert_eq!(named, " --store-claim other --backup-secret account");
+    }
 
     fn judged(phase: &str, waits_for_consumer: Option<bool>) -> Result<(), Failure> {
         judged_when(phase, waits_for_consumer, false)

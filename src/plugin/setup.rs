@@ -15,6 +15,7 @@ use super::cli::{DocumentForm, DryRun, SetupFlags};
 use super::connect::Session;
 use super::{CommandResult, find, overrides};
 use crate::adapters::kubernetes::apply::{Applied, Applier};
+use crate::adapters::kubernetes::finder::Place;
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::exit_code::ExitCode;
 use crate::model::outcome::Failure;
@@ -71,7 +72,8 @@ pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Scre
     let code = apply(&manifests, flags, session, screen).await?;
     session.show_warnings(screen);
     missing::say(session, screen, &settings).await?;
-    missing::say_what_is_untold(session, screen, &stored, flavour.as_ref(), &settings);
+    let place = Place::new(&namespace, statefulset.clone());
+    missing::say_what_is_untold(session, screen, &place, &stored, flavour.as_ref(), &settings);
     missing::say_what_is_old(session, screen, &statefulset, &settings).await;
     Ok(code)
 }

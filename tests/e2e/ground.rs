@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use commands::command;
 pub(crate) use commands::{Ran, Started, ground, kubectl, kubectl_json, must, run};
-pub(crate) use ledger::{Client, Ledger};
+pub(crate) use ledger::{Client, Ledger, seqno};
 
 /// How long anything a test waits for may take before the test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::ground::{Cluster, Ledger, kubectl, run, scratch_file, until};
+use crate::ground::{Cluster, Ledger, kubectl, run, scratch_file, seqno, until};
 
 /// A pod with the backup volume.
 struct VolumePod<'a> {
@@ -122,7 +122,7 @@ impl<'a> StockServer<'a> {
     /// Fails the test unless the server holds every commit the ledger has up to a position, whole.
     #[track_caller]
     pub(crate) fn holds(&self, ledger: &Ledger, position: &str) {
-        let position: i64 = position.rsplit(':').next().unwrap().parse().unwrap();
+        let position = seqno(position);
         let commits = ledger.commits();
         let restored: BTreeSet<i64> = self.numbers("SELECT n FROM ledger.entries").into_iter().collect();
         // What the ledger wrote down is the cluster's position right after a commit, never less than its own.

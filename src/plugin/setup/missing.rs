@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::adapters::kubernetes::finder::Place;
 use crate::adapters::kubernetes::preflight::Preflight;
+use crate::model::command::placed;
 use crate::model::names::ORIGINAL_KEY_FILE;
 use crate::model::outcome::Failure;
 use crate::model::settings::Settings;
@@ -43,6 +44,7 @@ pub(super) async fn say(session: &Session, screen: &mut Screen, settings: &Setti
 pub(super) fn say_what_is_untold(
     session: &Session,
     screen: &mut Screen,
+    place: &Place,
     stored: &BTreeMap<String, String>,
     flavour: Option<&Flavour>,
     settings: &Settings,
@@ -52,7 +54,7 @@ pub(super) fn say_what_is_untold(
         screen.note(&format!("\nNo agent image is named, so runs use {image}, which every node has to have or to be able to pull; to name another one: {other}"));
     }
     if let Some(why) = flavour.and_then(|flavour| flavour.unknown_start(settings.bootstrap.is_some())) {
-        let why = why.replace("kubectl mariadb-backup setup", &session.command("setup"));
+        let why = session.reached(&placed(why, &place.namespace, &place.statefulset));
         screen.note(&format!("\nBackups can be made, and a restore would be refused: {why}"));
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Cluster, ground, run, until};
 use crate::oracle::item;
+use crate::restores::pods;
 
 /// The ledger writer of one cluster, stopped when dropped.
 pub(crate) struct Ledger {
@@ -54,6 +55,11 @@ impl Drop for Ledger {
     }
 }
 
+/// The number in a position, which stands behind the history it is of.
+pub(crate) fn seqno(position: &str) -> i64 {
+    position.rsplit(':').next().unwrap().parse().unwrap()
+}
+
 /// What the ledger wrote down is the cluster's position right after a commit, never less than its own; a handful may
 /// have been under way with it.
 const UNDER_WAY: i64 = 20;
@@ -72,7 +78,7 @@ impl Client {
     #[track_caller]
     pub(crate) fn until_well_past(cluster: &Cluster, backup: &str, ledger: Ledger) -> Self {
         let position = item(cluster, backup)["position"].as_str().unwrap().to_owned();
-        let position: i64 = position.rsplit(':').next().unwrap().parse().unwrap();
+        let position = seqno(&position);
         let late = |commits: &BTreeMap<i64, i64>| commits.values().filter(|at| **at > position + UNDER_WAY).count();
         let commits = until("the ledger is well past the backup", || {
             let commits = ledger.commits();
@@ -90,7 +96,7 @@ impl Client {
         let Self { ledger, position, commits } = self;
         ledger.goes_on();
         drop(ledger);
-        for pod in (0..replicas).map(|n| format!("mariadb-server-{n}")) {
+        for pod in pods(replicas) {
             let there = numbers(cluster, &pod);
             let lost: Vec<_> = commits.iter().filter(|(n, at)| **at <= position && !there.contains(n)).collect();
             assert!(lost.is_empty(), "acknowledged up to {position} and lost on {pod}: {lost:?}");
@@ -105,7 +111,7 @@ impl Client {
         self.ledger.goes_on();
         let commits = self.ledger.commits();
         drop(self.ledger);
-        for pod in (0..3).map(|n| format!("mariadb-server-{n}")) {
+        for pod in pods(3) {
             let there = numbers(cluster, &pod);
             let lost: Vec<_> = commits.keys().filter(|n| !there.contains(n)).collect();
             assert!(lost.is_empty(), "acknowledged and lost on {pod}: {lost:?}");
