@@ -60,6 +60,7 @@ ring12: binaries ground-rootfs
 
 test: ## All three rings, from a fresh machine; of ring 3 its core
 	@$(MAKE) check
+	@$(MAKE) dist
 	@$(MAKE) ring3-core
 	@$(MAKE) ground-test
 	@$(MAKE) ground-down

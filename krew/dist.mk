@@ -15,6 +15,7 @@ dist: binaries ground-program ## What is handed out, into target/dist: krew arch
 	@$(MAKE) pack DIST=$(DIST).again
 	@diff --recursive --brief $(DIST) $(DIST).again
 	@rm -r $(DIST).again
+	@cd $(DIST) && sha256sum --quiet --check SHA256SUMS && jq --exit-status '.components | length > 0' *.cdx.json >/dev/null
 	@ls -l $(DIST)
 
 # Packs the binaries that are there. URL is where the archive will be fetched from.

@@ -29,11 +29,13 @@ use crate::ports::restore::RestorePorts;
 use crate::proof::Chain;
 use crate::stores::Inputs;
 
+mod by_hand;
 mod course;
 mod error;
 mod leader;
 mod look;
 mod obstacles;
+mod outage;
 mod phase1_lend;
 mod phase1_prove;
 mod phase1_stop;
@@ -146,7 +148,9 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
     let store = if request.scratch_claim.is_some() { Some(StoreName::S3) } else { request.store };
     let chain = Chain::of(&inputs, &request.backup, store, nearest)?;
     let unpacked_bytes = chain.unpacked_bytes(&inputs).ok();
-    let obstacles = obstacles::of(observed, request);
+    let full = chain.members.first().and_then(|base| observed.catalogue.entry(base));
+    let full_bytes = full.and_then(|entry| entry.stream_bytes);
+    let obstacles = obstacles::of(observed, request, full_bytes);
     if !obstacles.is_empty() {
         return Err(RestoreError::Obstacles(obstacles));
     }
@@ -204,8 +208,7 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
     chains.extend((other != chain && leader::can_read(observed, &other, &leader.replica)).then_some(other));
     let proofs = chains.iter().enumerate();
     let proofs = proofs.map(|(n, chain)| phase1_prove::runner(observed, chain, &leader, n, request)).collect();
-    let full = chain.members.first().and_then(|base| observed.catalogue.entry(base));
-    let mut remarks = obstacles::remarks(observed, full.and_then(|entry| entry.stream_bytes));
+    let mut remarks = obstacles::remarks(observed, full_bytes);
     remarks.extend(unpacked_bytes.is_none().then(|| obstacles::UNKNOWN_SIZE.to_owned()));
     let (limits, refill) = (Limits::of(observed.settings), request.refill);
     // A backup of another cluster may have the name of one of ours.

@@ -15,8 +15,17 @@ const LIMIT_BYTES: usize = 4096;
 /// A text this long still says what it is about; shorter ones are left alone while others can be cut.
 const SHORT_BYTES: usize = 300;
 
+/// A text this long still says in short what it is about.
+const TERSE_BYTES: usize = 120;
+
 /// Below this no text is worth keeping, so none is cut further.
 const SHORTEST_BYTES: usize = 40;
+
+/// What tells what happened: the log has it in full.
+const TOLD: [&str; 3] = ["warnings", "causes", "message"];
+
+/// And what is to be typed next, of which half is worse than nothing.
+const TOLD_OR_TO_TYPE: [&str; 4] = ["warnings", "causes", "message", "hint"];
 
 /// So many causes, and so many warnings, stay when the whole is too long.
 const KEPT: usize = 3;
@@ -48,11 +57,12 @@ fn shorten(document: &mut Value) -> bool {
     ["unlisted", "removed", "uploaded", "downloaded"].into_iter().any(|list| drop_last(document, list))
         || drop_warnings(document)
         || drop_causes(document)
-        || halve_longest(document, SHORT_BYTES)
+        || halve_longest(document, SHORT_BYTES, &TOLD)
         || drop_last(document, "bad")
         || drop_last(document, "failed")
         || drop_last(document, "findings")
-        || halve_longest(document, SHORTEST_BYTES)
+        || halve_longest(document, TERSE_BYTES, &TOLD)
+        || halve_longest(document, SHORTEST_BYTES, &TOLD_OR_TO_TYPE)
 }
 
 /// Drops the last of a report's list, wherever the kind of run puts the report.
@@ -88,9 +98,9 @@ fn drop_causes(document: &mut Value) -> bool {
     true
 }
 
-/// Cuts the longest text for people in half, if it is longer than that.
-fn halve_longest(document: &mut Value, limit: usize) -> bool {
-    let Some(longest) = texts(document).into_iter().max_by_key(|text| bytes(text)) else { return false };
+/// Cuts the longest text for people in half, of those of that kind, if it is longer than that.
+fn halve_longest(document: &mut Value, limit: usize, kinds: &[&str]) -> bool {
+    let Some(longest) = texts(document, kinds).into_iter().max_by_key(|text| bytes(text)) else { return false };
     if bytes(longest) <= limit {
         return false;
     }
@@ -101,22 +111,23 @@ fn halve_longest(document: &mut Value, limit: usize) -> bool {
     true
 }
 
-/// Returns what is there only for people to read.
-fn texts(document: &mut Value) -> Vec<&mut Value> {
+/// Returns the texts of those kinds: they are there only for people to read.
+fn texts<'a>(document: &'a mut Value, kinds: &[&str]) -> Vec<&'a mut Value> {
     let mut found = Vec::new();
-    for (name, field) in document.as_object_mut().into_iter().flatten() {
+    let Some(fields) = document.as_object_mut() else { return found };
+    let mut all = Vec::new();
+    for (name, field) in fields {
         match (name.as_str(), field) {
-            ("warnings", Value::Array(warnings)) => found.extend(warnings),
             ("failed", Value::Object(failure)) => {
-                for (name, field) in failure {
-                    match (name.as_str(), field) {
-                        ("causes", Value::Array(causes)) => found.extend(causes),
-                        ("message" | "hint", text) => found.push(text),
-                        _ => {}
-                    }
-                }
+                all.extend(failure.iter_mut().map(|(name, text)| (name.as_str(), text)));
             }
-            _ => {}
+            of => all.push(of),
+        }
+    }
+    for (_, field) in all.into_iter().filter(|(name, _)| kinds.contains(name)) {
+        match field {
+            Value::Array(several) => found.extend(several),
+            one => found.push(one),
         }
     }
     found
@@ -160,6 +171,18 @@ mod tests {
         let back: Outcome<()> = serde_json::from_str(&text).unwrap();
         let End::Failed(failure) = back.end else { panic!("{text}") };
         assert_eq!(failure.causes, ["0", "1", "8"]);
+    }
+
+    #[test]
+    fn what_is_to_be_typed_next_is_the_last_to_be_cut() {
+        let hint = "kubectl ".repeat(300);
+        let mut failure = Failure::new(ExitCode::NeedsPerson, "m".repeat(3000)).with_hint(&hint);
+        failure.causes = vec!["c".repeat(900); 3];
+        let text = text_of(&Outcome::<()>::failed(failure, vec!["w".repeat(600); 5])).unwrap();
+        assert!(text.len() <= LIMIT_BYTES, "{} bytes", text.len());
+        let back: Outcome<()> = serde_json::from_str(&text).unwrap();
+        let End::Failed(failure) = back.end else { panic!("{text}") };
+        assert_eq!(failure.hint, Some(hint));
     }
 
     fn ids(count: usize) -> Vec<BackupId> {

@@ -100,6 +100,23 @@ pub struct ServerSpec {
     pub accounts: Vec<AccountSource>,
 }
 
+/// The user and the group of servers whose manifest names none: `mysql` in the official images.
+const USUAL_ID: i64 = 999;
+
+impl ServerSpec {
+    /// The user that owns its data.
+    #[must_use]
+    pub fn user(&self) -> i64 {
+        self.run_as_user.unwrap_or(USUAL_ID)
+    }
+
+    /// The group that owns its data.
+    #[must_use]
+    pub fn group(&self) -> i64 {
+        self.run_as_group.or(self.fs_group).unwrap_or(USUAL_ID)
+    }
+}
+
 impl ClusterView {
     /// Returns the pod of that name.
     #[must_use]

@@ -18,7 +18,9 @@ mod restore;
 pub use drill::{DrillReport, LastDrill};
 pub use prove::{ProveReport, ProvenLogins, QueryResult};
 pub use refill::VolumeReport;
-pub use restore::{KeptData, LAST_RESTORE_ANNOTATION, LastRestore, RestorePreview, RestoreReport, VolumePlan};
+pub use restore::{
+    KeptData, LAST_RESTORE_ANNOTATION, LastRestore, PredictedOutage, RestorePreview, RestoreReport, VolumePlan,
+};
 
 /// The result of a conductor's run, inside its [outcome](super::outcome::Outcome).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,7 @@
 //! The StatefulSet as a restore changes it, and everything about it that could get in the way.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::cluster::ClaimView;
@@ -149,6 +151,17 @@ pub struct Workload {
     pub trouble: Vec<String>,
     /// What sets it back to what stands in a repository.
     pub keepers: Vec<Keeper>,
+    /// How long its servers take to stop and to start.
+    pub pace: Pace,
+}
+
+/// How long servers take to stop and to start, as far as Kubernetes knows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// The longest that one may take to stop before it is killed (`terminationGracePeriodSeconds`).
+    pub stop_at_most: Duration,
+    /// From the start of its container until it was Ready, of the quickest that runs; `None` where none is Ready.
+    pub start: Option<Duration>,
 }
 
 impl Workload {

@@ -98,7 +98,9 @@ fn choose(runs: &[OrderedRun]) -> Option<(&OrderedRun, String)> {
     let runs: Vec<&OrderedRun> = runs.iter().filter(|run| !run.task.as_deref().is_some_and(is_look)).collect();
     let worked: Vec<&OrderedRun> = runs.iter().filter(|run| !did_nothing(run)).copied().collect();
     if let Some(run) = worked.iter().filter(|run| run.is_running).min_by_key(|run| (run.ordered, &run.job)) {
-        return Some((run, "which is at work".to_owned()));
+        let state =
+            run.waits.as_ref().map_or("which is at work".to_owned(), |why| format!("which has not started: {why}"));
+        return Some((run, state));
     }
     let newest = runs.first()?;
     match worked.first() {
@@ -123,7 +125,8 @@ mod tests {
 
     fn run(job: &str) -> OrderedRun {
         let (ordered, task) = (None, Some("backup".to_owned()));
-        OrderedRun { job: job.to_owned(), ordered, task, is_running: false, only_asks: false, failed: None, end: None }
+        let job = job.to_owned();
+        OrderedRun { job, ordered, task, is_running: false, waits: None, only_asks: false, failed: None, end: None }
     }
 
     fn refused(job: &str, code: ExitCode) -> OrderedRun {

@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_right_that_the_command_s_own_role_does_not_have_is_in_the_one_for_all_or_in_none() {
-        let account = way(Some("list"), "system:serviceaccount:ci:robot", "watch", "configmaps", Some("db"));
+        let account = way(Some("version"), "system:serviceaccount:ci:robot", "watch", "configmaps", Some("db"));
         assert_eq!(
             account,
             "an admin of namespace db grants it by Role mariadb-backup-user\n\

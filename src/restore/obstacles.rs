@@ -3,13 +3,13 @@
 use super::Observed;
 use crate::model::bytes::human;
 use crate::model::order::RestoreRequest;
-use crate::model::workload::{Keeper, Workload};
+use crate::model::workload::{Keeper, Replica, Workload};
 
 /// What is to be known of a backup whose size when it is unpacked is not recorded, such as one of the original.
 pub(super) const UNKNOWN_SIZE: &str = "how large the backup is when it is unpacked is not recorded; if there is not the room for it, the restore is given up while the cluster serves";
 
 /// Returns whatever makes a restore impossible or dangerous now.
-pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest) -> Vec<String> {
+pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest, full_bytes: Option<u64>) -> Vec<String> {
     let workload = &observed.workload;
     let name = &observed.cluster.statefulset;
     let mut found = of_workload(workload);
@@ -51,7 +51,24 @@ pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest) -> Vec<Strin
             found.push(format!("claim {} is ReadWriteOncePod, so no runner can be given its volume", replica.claim));
         }
     }
+    found.extend(too_small(observed, full_bytes));
     found
+}
+
+/// The volumes that were seen to be smaller than what is restored: one could not lead, and another could not join.
+fn too_small(observed: &Observed<'_>, full_bytes: Option<u64>) -> Vec<String> {
+    let replicas = observed.workload.replicas.iter().map(|(replica, _)| replica);
+    let told = replicas.filter_map(|replica| {
+        let (room, full) = (observed.look_at(&replica.pod)?.total_bytes, full_bytes?);
+        let (Replica { pod, claim, .. }, size) = (replica, human(room));
+        (room < full).then(|| {
+            format!(
+                "the volume of {pod} has {size} in all, and the full backup alone is {}, so {pod} could not join; make claim {claim} larger; to go on without it, scale the StatefulSet to 0, delete the claim, and say how many shall run with --replicas",
+                human(full)
+            )
+        })
+    });
+    told.collect()
 }
 
 /// Returns whatever about a StatefulSet would start it again, or delete its volumes.
@@ -99,7 +116,7 @@ pub(super) fn remarks(observed: &Observed<'_>, full_bytes: Option<u64>) -> Vec<S
             replica.claim, claim.phase, replica.pod
         )
     }));
-    remarks.extend(too_small(observed, full_bytes));
+    remarks.extend(may_be_too_small(observed, full_bytes));
     let silent: Vec<_> =
         observed.members.iter().filter(|(_, member)| member.is_err()).map(|(pod, _)| pod.as_str()).collect();
     if !silent.is_empty() {
@@ -110,7 +127,7 @@ pub(super) fn remarks(observed: &Observed<'_>, full_bytes: Option<u64>) -> Vec<S
 
 /// The volumes that may not hold what is restored, as far as was seen of them; else by what their claims ask for, to which
 /// not every kind of volume is held.
-fn too_small(observed: &Observed<'_>, full_bytes: Option<u64>) -> Vec<String> {
+fn may_be_too_small(observed: &Observed<'_>, full_bytes: Option<u64>) -> Vec<String> {
     let replicas = observed.workload.replicas.iter();
     let told = replicas.filter_map(|(replica, claim)| {
         let seen = observed.look_at(&replica.pod).map(|look| look.free_bytes.saturating_add(look.data_bytes));

@@ -1,22 +1,21 @@
 //! What a restore would do, in words, for a person who has to say yes.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 
+use super::outage::Outage;
 use super::{Observed, RestorePlan, has_way_back, store_claim};
 use crate::model::catalogue::Entry;
 use crate::model::galera::{Member, Position};
 use crate::model::obligation::{RestoreDebt, ScratchPlace};
 use crate::model::order::StoreName;
-use crate::model::report::{RestorePreview, VolumePlan, VolumeReport};
-use crate::model::span;
+use crate::model::report::{RestorePreview, VolumePlan};
 use crate::model::workload::Replica;
 
 /// Writes it from a plan and what was seen.
 pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>) -> RestorePreview {
     let look = observed.look_at(&plan.leader.replica.pod);
     let debt = &plan.debt;
+    let outage = Outage::of(plan, observed);
     let entry = observed.catalogue.entry(&debt.backup);
     RestorePreview {
         cluster: format!("{}/{}", observed.cluster.namespace, observed.cluster.statefulset),
@@ -35,7 +34,8 @@ pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>) -> RestorePreview 
         scratch_bytes: plan.unpacked_bytes,
         scratch_free_bytes: look.filter(|_| debt.scratch == ScratchPlace::Beside).map(|look| look.free_bytes),
         steps: steps(plan, observed),
-        outage: outage(plan, observed, look),
+        outage: outage.words(),
+        predicted_outage: outage.predicted(),
         way_back: way_back(plan, observed),
         remarks: plan.remarks.clone(),
     }
@@ -136,25 +136,6 @@ fn prove_step(debt: &RestoreDebt) -> String {
     let is_copied = debt.lent.is_some() && debt.scratch == ScratchPlace::Beside;
     let copy = if is_copied { "; copy it to the volume of backups, for the other replicas" } else { "" };
     format!("{prove}{copy}")
-}
-
-fn outage(plan: &RestorePlan, observed: &Observed<'_>, look: Option<&VolumeReport>) -> String {
-    let copied = plan.unpacked_bytes.or_else(|| Some(look?.data_bytes)).unwrap_or_default();
-    let how_long = match plan.debt.scratch {
-        _ if plan.debt.stood_at_zero => "it is there already, and ends with step 5".to_owned(),
-        ScratchPlace::Beside => {
-            "from step 3 to step 5: as long as the servers take to stop and one to start".to_owned()
-        }
-        ScratchPlace::Store(_) => format!(
-            "from step 3 to step 5: as long as the servers take to stop, {} MiB to be copied, and one server to start",
-            copied >> 20
-        ),
-    };
-    let before = observed.cluster.last_restore.as_ref().map(|last| {
-        let took = span::human(Duration::from_millis(last.report.outage_millis));
-        format!(" (the last one took {took})")
-    });
-    how_long + &before.unwrap_or_default()
 }
 
 fn way_back(plan: &RestorePlan, observed: &Observed<'_>) -> Option<String> {

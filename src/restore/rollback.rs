@@ -9,11 +9,11 @@ use super::course::{Course, StepError};
 use super::error::why_not_aside;
 use super::phase3_start::{all, answers, ask, forget_bootstrap, start_alone, started};
 use super::positions::Found;
-use super::{phase1_stop, positions, strays, without_leader};
+use super::{by_hand, phase1_stop, positions, strays, without_leader};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
-use crate::model::names::{REBOOT_NODE_ANNOTATION, RESTORE_DIRECTORY};
-use crate::model::obligation::{OBLIGATION_ANNOTATION, Stage};
+use crate::model::names::RESTORE_DIRECTORY;
+use crate::model::obligation::Stage;
 use crate::model::order::RefillAct;
 use crate::model::workload::Replica;
 use crate::patience::patiently;
@@ -36,7 +36,7 @@ pub(super) async fn run(course: &mut Course<'_>) -> RestoreError {
         Err(
             NotBack::Step(StepError::Failed(trouble) | StepError::Intruded(trouble)) | NotBack::LeaderIsStuck(trouble),
         ) => {
-            let instructions = instructions(course).into();
+            let instructions = by_hand::instructions(course).await.into();
             RestoreError::NeedsPerson { backup, why, trouble: trouble.into(), instructions }
         }
     }
@@ -262,37 +262,4 @@ fn furthest(course: &Course<'_>, found: &[Found]) -> Result<Found, StepError> {
         return Err(StepError::Failed(format!("{pod} is the furthest, and this Kubernetes cannot start it alone")));
     }
     Ok(best)
-}
-
-/// What a person types to bring back what can be brought back.
-fn instructions(course: &Course<'_>) -> String {
-    let debt = &course.debt;
-    let set = debt.leader.pod.rsplit_once('-').map_or("", |(set, _)| set);
-    let claims: Vec<_> = all(course).iter().map(|replica| replica.claim.clone()).collect();
-    let aside = if debt.place.has_room_beside() {
-        format!(
-            "the old data of {} are in .mariadb-backup/old-{} on claim {}, or in its {} again",
-            debt.leader.pod,
-            course.run(),
-            debt.leader.claim,
-            debt.place.directory
-        )
-    } else {
-        format!("the old data are on the claims other than {}", debt.leader.claim)
-    };
-    let claims = claims.join(", ");
-    let (replicas, first) = (debt.saved.replicas, debt.saved.first);
-    let first_one = match &debt.state_config_map {
-        Some(map) => format!(
-            "by hand: name the pod of the furthest of the claims {claims}: kubectl annotate configmap {map} --overwrite {REBOOT_NODE_ANNOTATION}=POD"
-        ),
-        None => format!("by hand: set safe_to_bootstrap: 1 in grastate.dat on the furthest of the claims {claims}"),
-    };
-    let spec = format!("{{\"spec\":{{\"replicas\":{replicas},\"ordinals\":{{\"start\":{first}}}}}}}");
-    format!(
-        "to try again, for nothing is removed meanwhile ({aside}): kubectl mariadb-backup recover\n\
-         {first_one}\n\
-         start all: kubectl patch statefulset {set} --type=merge -p '{spec}'\n\
-         once it serves, forget the restore: kubectl annotate statefulset {set} {OBLIGATION_ANNOTATION}-"
-    )
 }

@@ -94,7 +94,8 @@ impl Course<'_> {
     pub(super) async fn refill_beside(&mut self, replica: &Replica, act: RefillAct) -> Result<VolumeReport, StepError> {
         let spec = self.runner(replica, act, Some(replica.pod.clone()));
         let (start, events) = (self.limits.start, self.ports.conductor.events);
-        let done = errand::run::<VolumeReport>(&spec, start, self.ports.conductor, |event| repeat(events, event)).await;
+        let hear = |event| repeat(events, replica, event);
+        let done = errand::run::<VolumeReport>(&spec, start, self.ports.conductor, hear).await;
         done.map_err(|error| failed(&spec, error))
     }
 
@@ -164,14 +165,19 @@ impl Course<'_> {
         let working = async {
             let failed = |source| ErrandError::Port { runner: spec.name.clone(), source };
             let mut runner = conductor.runners.start(spec, self.limits.start).await.map_err(failed)?;
-            self.heard_out(spec, runner.as_mut()).await
+            self.heard_out(spec, replica, runner.as_mut()).await
         };
         self.guarded(spec, replica, working).await
     }
 
-    async fn heard_out(&self, spec: &RunnerSpec, runner: &mut dyn Runner) -> Result<VolumeReport, ErrandError> {
+    async fn heard_out(
+        &self,
+        spec: &RunnerSpec,
+        replica: &Replica,
+        runner: &mut dyn Runner,
+    ) -> Result<VolumeReport, ErrandError> {
         let events = self.ports.conductor.events;
-        let hear = |event| repeat(events, event);
+        let hear = |event| repeat(events, replica, event);
         errand::hear_out(spec, runner, silence(spec), self.ports.conductor, hear).await
     }
 
@@ -247,7 +253,7 @@ impl Course<'_> {
             return None;
         }
         let leader = self.debt.leader.clone();
-        Some(self.guarded(&spec, &leader, self.heard_out(&spec, runner.as_mut())).await)
+        Some(self.guarded(&spec, &leader, self.heard_out(&spec, &leader, runner.as_mut())).await)
     }
 
     /// Makes sure that the runner that was started ahead is gone.
@@ -277,10 +283,16 @@ fn silence(spec: &RunnerSpec) -> Duration {
     }
 }
 
-fn repeat(events: &dyn EventSink, event: Event) {
-    if matches!(event.kind, EventKind::Step { .. } | EventKind::Warned { .. } | EventKind::Progress { .. }) {
-        events.deliver(event.runner.as_deref(), Phase::Refill, event.kind);
-    }
+/// A runner knows its volume by a path that is the same for all of them: what it says is told of its replica.
+fn repeat(events: &dyn EventSink, replica: &Replica, event: Event) {
+    let of = |message: String| format!("{}: {message}", replica.pod);
+    let kind = match event.kind {
+        EventKind::Step { message } => EventKind::Step { message: of(message) },
+        EventKind::Warned { message } => EventKind::Warned { message: of(message) },
+        progress @ EventKind::Progress { .. } => progress,
+        _ => return,
+    };
+    events.deliver(event.runner.as_deref(), Phase::Refill, kind);
 }
 
 fn failed(spec: &RunnerSpec, error: ErrandError) -> StepError {

@@ -2,7 +2,8 @@
 
 use crate::ground::{Cluster, run};
 
-/// A namespace in which Kubernetes refuses every new pod that is not `restricted`, until dropped.
+/// A namespace in which Kubernetes refuses every new pod that is not `restricted`, until dropped; but for the servers',
+/// which the ground exempts: a StatefulSet makes those.
 pub(crate) struct Restricted<'a>(&'a Cluster);
 
 impl<'a> Restricted<'a> {

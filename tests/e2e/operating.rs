@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::ground::{Cluster, PATIENCE, must, until, until_within};
+use crate::ground::{Cluster, PATIENCE, must, scratch_file, until, until_within};
 use crate::oracle::{Oracle, volume};
 use crate::run::{Run, Signal, Who};
 
@@ -51,6 +51,34 @@ fn a_backup_by_hand_and_one_by_schedule_at_once_do_not_meet() {
     from_schedule.ends_with(11);
     run.end().ends_with(0);
     cluster.plugin(&["schedule", "delete", "meeting"]).ends_with(0);
+    cluster.copies_fast();
+    oracle.all_is_well();
+}
+
+/// The steps of a run that somebody was shown.
+fn steps(shown: &str) -> Vec<&str> {
+    let phases = ["isolate: ", "copy: ", "record: ", "store: "];
+    let is_step = |line: &&str| phases.iter().any(|phase| line.starts_with(phase)) && !line.contains("iB/");
+    shown.lines().filter(is_step).collect()
+}
+
+#[test]
+fn a_run_that_is_joined_later_from_elsewhere_is_shown_from_its_start() {
+    let cluster = Cluster::with_data();
+    let oracle = Oracle::new(&cluster);
+    cluster.copies_for_seconds();
+    let run = Run::order(&cluster, &["create"]);
+    run.copying();
+    // Nothing is known here of who ordered it.
+    let elsewhere = scratch_file("elsewhere", &cluster.kubectl(&["config", "view", "--raw", "--flatten"]));
+    let joined = cluster.start_plugin(&["logs", &run.job, "--kubeconfig", elsewhere.to_str().unwrap()]);
+    let (first, second) = (run.end().ends_with(0), joined.end().ends_with(0));
+    let after = cluster.plugin(&["logs"]).ends_with(0);
+    std::fs::remove_file(elsewhere).unwrap();
+    let seen = steps(&first.stderr);
+    assert!(seen.len() > 3, "{}", first.stderr);
+    assert_eq!(steps(&second.stdout), seen);
+    assert_eq!(steps(&after.stdout), seen);
     cluster.copies_fast();
     oracle.all_is_well();
 }

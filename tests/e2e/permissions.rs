@@ -95,8 +95,7 @@ fn every_command_works_with_its_own_role_and_names_the_right_it_lacks() {
         };
         let line: Vec<String> = line.iter().map(word).chain(["--as".to_owned(), person.role.clone()]).collect();
         let line: Vec<&str> = line.iter().map(String::as_str).collect();
-        // The servers' own pods, which a restore starts, are less restricted than ours.
-        let restricted = (command != "restore").then(|| Restricted::enforced(&cluster));
+        let restricted = Restricted::enforced(&cluster);
         let ran = cluster.plugin(&line).ends_with(code);
         assert!(!ran.stderr.contains("error: "), "{command}: {}", ran.stderr);
         for more in WITH_SCHEDULES.iter().filter(|_| command == "schedule") {

@@ -103,7 +103,7 @@ fn without_room_beside_the_data_a_backup_is_unpacked_on_the_volume_of_backups() 
 }
 
 /// Takes all but so much of the room on a replica's data volume.
-fn fill_up(cluster: &Cluster, pod: &str, free_bytes: u64) -> PathBuf {
+pub(crate) fn fill_up(cluster: &Cluster, pod: &str, free_bytes: u64) -> PathBuf {
     let root = data_volume(cluster, pod);
     let free = rustix::fs::statvfs(&root).unwrap();
     let bytes = (free.f_bavail * free.f_frsize).saturating_sub(free_bytes);

@@ -4,8 +4,11 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use crate::ground::{Cluster, run, until};
+use crate::restore_faults::fill_up;
+use crate::restore_shapes::all_serve;
 use crate::restores::{
-    backed_up_and_lost, beside_data, data_volume, is_as_it_was, nothing_is_left, ordered, pods, until_in,
+    backed_up_and_lost, backed_up_and_lost_in_silence, beside_data, data_volume, is_as_it_was, is_back,
+    nothing_is_left, ordered, pods, until_in,
 };
 use crate::run::{Signal, Who};
 
@@ -86,6 +89,37 @@ fn restored_data_that_do_not_serve_are_undone_and_the_old_cluster_is_back() {
     let failed = failed.ends_with(14).says("the old cluster is back");
     assert!(failed.stderr.contains("is not Ready"), "{}", failed.stderr);
     younger.the_old_cluster_is_back();
+}
+
+/// What stands behind each "to …:" of a hint.
+fn typed(told: &str) -> String {
+    let hint = told.split("hint: ").last().unwrap();
+    let commands = hint.lines().skip(1).filter_map(|line| Some(line.split_once(": ")?.1));
+    commands.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_is_said_to_be_typed_where_nothing_can_be_undone_brings_the_cluster_up() {
+    let cluster = Cluster::new("by-hand", &["--replicas", "1"]);
+    let name = backed_up_and_lost_in_silence(&cluster);
+    let mut younger = YoungerPassword::new(&cluster);
+    let filler = fill_up(&cluster, "mariadb-server-0", 250 << 20);
+    let alone = ["--no-rollback", "--ignore-logins", "--restore-start-timeout", "20s"];
+    let failed = cluster.plugin(&[&["restore", &name, "--yes"], &alone[..]].concat());
+    std::fs::remove_file(filler).unwrap();
+    let failed = failed.ends_with(15).says("claim mysql-data-mariadb-server-0 has the restored ones");
+    // The servers get the password that the restored data know.
+    cluster.kubectl(&["patch", "secret", "mariadb-root", "--type", "merge", "-p", &secret_with(&younger.before)]);
+    younger.is_given_back = true;
+    let done = run("bash", &["-ec", &typed(&failed.stderr)]);
+    assert_eq!(done.code, 0, "{done:?}");
+    for told in ["seqno:", "pod \"on-volume\" deleted", "statefulset.apps/mariadb-server patched"] {
+        assert!(done.stdout.contains(told), "{told}: {done:?}");
+    }
+    all_serve(&cluster, 1);
+    is_back(&cluster, 1);
+    assert_eq!(cluster.obligation(), None);
+    cluster.plugin(&["create"]).ends_with(0);
 }
 
 /// Where the data lie that are to be put in place.

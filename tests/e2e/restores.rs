@@ -296,6 +296,37 @@ fn a_runner_killed_while_it_proves_costs_the_restore_and_nothing_else() {
 }
 
 #[test]
+fn a_runner_killed_as_it_is_to_put_the_data_into_place_costs_a_moment_and_nothing_else() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let run = ordered(&cluster, &name, &[]);
+    let runner = run.refiller("switch");
+    let running = ["get", "pod", &runner, "-o", "jsonpath={.status.containerStatuses[0].state.running}"];
+    until("the runner for the switch waits for its word", || (!cluster.kubectl(&running).is_empty()).then_some(()));
+    // What it is told it never hears.
+    run.signal(Who::Runner, &runner, Signal::Stop);
+    until_in(&cluster, &run, &["switching"]);
+    run.signal(Who::Runner, &runner, Signal::Kill);
+    run.end().ends_with(0).says("once more");
+    cluster.healthy();
+    is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
+fn a_runner_deleted_before_it_has_emptied_a_volume_is_sent_again() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let run = ordered(&cluster, &name, &[]);
+    let runner = run.refiller("empty");
+    cluster.kubectl(&["delete", "pod", &runner, "--wait=false", "--grace-period=0", "--force"]);
+    run.end().ends_with(0).says("once more");
+    cluster.healthy();
+    is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
 fn a_restore_killed_while_the_cluster_stops_is_undone() {
     let cluster = Cluster::with_data();
     assert_eq!(killed_in(&cluster, "stopping"), 14);

@@ -79,6 +79,16 @@ impl<'a> Run<'a> {
         mine.filter(|pod| task_of(pod).as_deref() == Some(task)).map(name_of).next_back()
     }
 
+    /// The runner of a restore that does that to a volume (`switch`, `empty`), once there is one.
+    #[track_caller]
+    pub(crate) fn refiller(&self, act: &str) -> String {
+        let begins = format!("{}-{act}-", self.job);
+        until(&format!("a runner does {act}"), || {
+            let pods = self.pods("app.kubernetes.io/component=runner");
+            pods.iter().map(name_of).find(|name| name.starts_with(&begins))
+        })
+    }
+
     fn pods(&self, selector: &str) -> Vec<Value> {
         let list = run("kubectl", &["get", "pods", "-n", &self.cluster.namespace, "-l", selector, "-o", "json"]);
         let list: Value = serde_json::from_str(&list.stdout).unwrap_or_default();

@@ -197,11 +197,62 @@ fn a_volume_that_is_smaller_than_the_full_backup_and_a_claim_that_waits_for_its_
     let small = "the volume of db-2 (claim data-db-2) takes 1B, and the full backup alone";
     assert!(told(&observed).contains(small), "{}", told(&observed));
     // What was seen of it counts more than what its claim asks for.
-    let roomy = VolumeReport { free_bytes: 1 << 40, ..VolumeReport::default() };
+    let roomy = VolumeReport { free_bytes: 1 << 40, total_bytes: 2 << 40, ..VolumeReport::default() };
     observed.looks.insert("db-2".to_owned(), Some(roomy));
     let told = told(&observed);
     assert!(!told.contains(small), "{told}");
     assert!(told.contains("claim data-db-1 is Pending until its first pod; db-1 joins once it is bound"), "{told}");
+}
+
+#[test]
+fn a_replica_whose_volume_was_seen_to_be_smaller_than_the_full_backup_is_refused_for_it_could_never_join() {
+    let world = RestoreWorld::new(3);
+    let small = VolumeReport { has_data: true, total_bytes: 1 << 19, ..VolumeReport::default() };
+    let seen = |observed: &mut Observed<'_>| drop(observed.looks.insert("db-2".to_owned(), Some(small)));
+    let refused = settled(&world, &request(), seen).unwrap_err();
+    assert_eq!(refused.code(), ExitCode::Refused);
+    let why = "the volume of db-2 has 512KiB in all, and the full backup alone is 1MiB, so db-2 could not join; make claim data-db-2 larger";
+    assert!(refused.to_string().contains(why), "{refused}");
+}
+
+/// The outage that a plan tells, in seconds and in words.
+fn outage(world: &RestoreWorld, change: impl FnOnce(&mut Observed<'_>)) -> (Option<(u64, u64)>, String) {
+    with(world, change, |observed| {
+        let plan = world.settled(observed, &request()).unwrap();
+        let preview = restore::preview(&plan, observed);
+        (preview.predicted_outage.map(|of| (of.least_seconds, of.most_seconds)), preview.outage)
+    })
+}
+
+#[test]
+fn an_outage_is_predicted_from_what_a_start_took_and_a_stop_may_take() {
+    let world = RestoreWorld::new(3);
+    let (seconds, words) = outage(&world, |_| {});
+    assert_eq!(seconds, Some((7, 37)));
+    insta::assert_snapshot!(words, @"7s to 37s, from step 3 to step 5: the servers stop (at most 30s), one starts (7s, as the last time)");
+    let (seconds, words) = outage(&world, |observed| observed.workload.pace.start = None);
+    assert_eq!(seconds, None, "of an unknown part nothing is made up");
+    insta::assert_snapshot!(words, @"from step 3 to step 5: the servers stop (at most 30s), one starts");
+    let (seconds, words) = outage(&world, |observed| observed.workload.scale.replicas = 0);
+    assert_eq!(seconds, None);
+    insta::assert_snapshot!(words, @"it is there already, and ends with step 5");
+}
+
+#[test]
+fn data_that_have_to_be_copied_are_predicted_at_the_speed_of_the_backup() {
+    let world = RestoreWorld::new(3).with(|state| state.free_bytes = 1 << 20);
+    let took = |took| {
+        move |observed: &mut Observed<'_>| {
+            let full = observed.catalogue.known(&request().backup).unwrap();
+            (full.stream_bytes, full.duration_secs) = (Some(100 << 20), took);
+        }
+    };
+    let (seconds, words) = outage(&world, took(Some(10)));
+    assert_eq!(seconds, Some((17, 47)));
+    insta::assert_snapshot!(words, @"17s to 47s, from step 3 to step 5: the servers stop (at most 30s), 100MiB are copied (10s at the speed of the backup), one starts (7s, as the last time)");
+    let (seconds, words) = outage(&world, took(None));
+    assert_eq!(seconds, None);
+    insta::assert_snapshot!(words, @"from step 3 to step 5: the servers stop (at most 30s), 100MiB are copied, one starts (7s, as the last time)");
 }
 
 #[test]
@@ -271,7 +322,7 @@ fn the_volume_of_every_replica_that_answers_is_looked_at_and_its_room_is_told() 
 #[test]
 fn a_replica_that_can_keep_its_old_data_leads_before_one_that_cannot() {
     let world = RestoreWorld::new(3).with(|state| state.free_bytes = 1 << 20);
-    let roomy = VolumeReport { has_data: true, free_bytes: 10 << 30, ..VolumeReport::default() };
+    let roomy = VolumeReport { has_data: true, free_bytes: 10 << 30, total_bytes: 20 << 30, ..VolumeReport::default() };
     let plan =
         settled(&world, &request(), |observed| drop(observed.looks.insert("db-1".to_owned(), Some(roomy)))).unwrap();
     assert_eq!((plan.leader.replica.ordinal, plan.debt.scratch), (1, ScratchPlace::Beside));

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use mariadb_backup::model::catalogue::{Catalogue, Entry, Presence};
 use mariadb_backup::model::cluster::{ClaimView, ClusterView, PodView, ServerSpec};
@@ -16,7 +17,7 @@ use mariadb_backup::model::order::{RefillAct, RestoreRequest, RunnerTask};
 use mariadb_backup::model::outcome::{Explain, Failure};
 use mariadb_backup::model::report::{LastRestore, RestorePreview, RestoreReport};
 use mariadb_backup::model::settings::Settings;
-use mariadb_backup::model::workload::{Flavour, Replica, Scale, Workload};
+use mariadb_backup::model::workload::{Flavour, Pace, Replica, Scale, Workload};
 use mariadb_backup::ports::conductor::ConductorPorts;
 use mariadb_backup::ports::restore::RestorePorts;
 use mariadb_backup::ports::{PortError, Reason};
@@ -410,6 +411,7 @@ impl State {
             controller: None,
             trouble: Vec::new(),
             keepers: Vec::new(),
+            pace: Pace { stop_at_most: Duration::from_secs(30), start: Some(Duration::from_secs(7)) },
         }
     }
 

@@ -89,6 +89,11 @@ const ONLY_GRANTED: [&str; 31] = [
     "watch leases.coordination.k8s.io",
 ];
 
+/// Whether a command uses this right of its Role by itself: not only to watch, and not only to grant it.
+fn is_used_at_once(role: &str, right: &str) -> bool {
+    !watched_by(role).contains(right) && (role != "setup" || !ONLY_GRANTED.contains(&right))
+}
+
 /// How a run of that command ends.
 fn outcome(role: &str) -> Value {
     let done = match role {
@@ -135,9 +140,7 @@ fn every_command_works_with_its_own_role_and_uses_all_of_it() {
                 wrong.push(format!("{}: {shown}", line.join(" ")));
             }
         }
-        if *role == "setup" {
-            rights.retain(|right| !ONLY_GRANTED.contains(&right.as_str()));
-        }
+        rights.retain(|right| is_used_at_once(role, right));
         let used = server.used.lock().unwrap();
         wrong.extend(rights.difference(&used).map(|right| format!("{role}: nothing uses {right}")));
         wrong
@@ -212,7 +215,7 @@ fn whatever_right_is_missing_is_named_or_needed_on_a_bad_day_only() {
     });
     let cases = whole.iter().flat_map(|(role, lines)| {
         let rights = rights_of(role).into_iter();
-        let done = rights.filter(|right| *role != "setup" || !ONLY_GRANTED.contains(&right.as_str()));
+        let done = rights.filter(|right| is_used_at_once(role, right));
         done.map(move |missing| Case { role, lines, missing })
     });
     let cases: Vec<Case> = cases.collect();
@@ -250,33 +253,41 @@ fn what_setup_may_do_only_to_grant_it_is_what_it_grants_and_no_more() {
     assert_eq!(lacks, [""; 0], "Kubernetes lets nobody grant what they lack");
 }
 
-/// A right that only the Role for all commands has, and a line that needs it.
-const WATCHED: [(&str, &[&str]); 6] = [
-    ("watch configmaps", &["list", "one", "-w"]),
-    ("watch statefulsets.apps", &["status", "one", "-w"]),
-    ("watch jobs.batch", &["status", "one", "-w"]),
-    ("watch cronjobs.batch", &["schedule", "list", "-w"]),
-    ("list leases.coordination.k8s.io", &["status", "one", "-w"]),
-    ("watch leases.coordination.k8s.io", &["status", "one", "-w"]),
+/// A right that is needed to watch, with the command that has it in its Role and a line that needs it.
+const WATCHED: [(&str, &str, &[&str]); 8] = [
+    ("list", "watch configmaps", &["list", "one", "-w"]),
+    ("list", "watch statefulsets.apps", &["list", "-l", "app=one", "-w"]),
+    ("status", "watch statefulsets.apps", &["status", "one", "-w"]),
+    ("status", "watch jobs.batch", &["status", "one", "-w"]),
+    ("status", "watch cronjobs.batch", &["status", "one", "-w"]),
+    ("status", "list leases.coordination.k8s.io", &["status", "one", "-w"]),
+    ("status", "watch leases.coordination.k8s.io", &["status", "one", "-w"]),
+    ("schedule", "watch cronjobs.batch", &["schedule", "list", "-w"]),
 ];
 
+/// What the Role of that command has for watching alone.
+fn watched_by(role: &str) -> BTreeSet<String> {
+    WATCHED.iter().filter(|(of, ..)| *of == role).map(|(_, right, _)| (*right).to_owned()).collect()
+}
+
 #[test]
-fn what_only_the_role_for_all_commands_has_is_needed_to_watch_and_named_where_it_is_missing() {
-    let all = made_by_setup().remove("mariadb-backup-user").unwrap();
-    let of_commands = COMMANDS.iter().filter(|(role, _)| *role != "setup").flat_map(|(role, _)| rights_of(role));
-    let of_commands: BTreeSet<String> = of_commands.collect();
-    assert!(of_commands.is_subset(&all), "the Role for all commands has the rights of each");
-    let only: Vec<String> = all.difference(&of_commands).cloned().collect();
-    let mut watched = WATCHED.map(|(right, _)| right.to_owned());
-    watched.sort();
-    assert_eq!(only, watched);
-    at_once(&WATCHED, |(missing, line)| {
-        let less = all.iter().filter(|right| right != missing).cloned().collect();
-        let (code, shown) = Guarded::start(less, outcome("status")).run(line);
-        let way = "grants it by Role mariadb-backup-user\n";
-        let is_named = shown.contains(&format!("may not {missing} in namespace db")) && shown.contains(way);
+fn what_is_needed_to_watch_is_used_by_it_and_named_where_it_is_missing() {
+    at_once(&WATCHED, |(role, missing, line)| {
+        let whole = Guarded::start(rights_of(role), outcome(role));
+        assert!(whole.watches(line, missing), "{} does not use {missing}", line.join(" "));
+        let less = rights_of(role).into_iter().filter(|right| right != missing).collect();
+        let (code, shown) = Guarded::start(less, outcome(role)).run(line);
+        let way = format!("grants it by Role mariadb-backup-{role} (docs/roles/{role}.yaml)\n");
+        let is_named = shown.contains(&format!("may not {missing} in namespace db")) && shown.contains(&way);
         assert!(is_named && code == "exit 1", "{} without {missing}: {shown}", line.join(" "));
     });
+}
+
+#[test]
+fn the_role_for_all_commands_has_the_rights_of_each_and_no_more() {
+    let all = made_by_setup().remove("mariadb-backup-user").unwrap();
+    let of_commands = COMMANDS.iter().filter(|(role, _)| *role != "setup").flat_map(|(role, _)| rights_of(role));
+    assert_eq!(all, of_commands.collect::<BTreeSet<String>>());
 }
 
 /// A line of each command that looks at all namespaces, and what it says once it may.

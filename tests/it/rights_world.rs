@@ -1,8 +1,11 @@
 //! An API server that judges every request as Kubernetes' RBAC does, over a namespace with one cluster.
 
 use std::collections::BTreeSet;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -144,7 +147,25 @@ impl Guarded {
         let shown = plugin(&[line, &["-n", "db"]].concat(), self.api.kubeconfig());
         (shown.lines().next().unwrap().to_owned(), shown)
     }
+
+    /// Runs a command line that goes on until it is interrupted; whether it came to use that right.
+    pub(crate) fn watches(&self, line: &[&str], right: &str) -> bool {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin("kubectl-mariadb_backup"));
+        command.args(line).args(["-n", "db"]).env_clear().env("KUBECONFIG", self.api.kubeconfig());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let is_used = || self.used.lock().unwrap().contains(right);
+        let ended = (0..600).any(|_| {
+            thread::sleep(LIMIT / 600);
+            is_used() || child.try_wait().unwrap().is_some()
+        });
+        child.kill().ok();
+        child.wait().unwrap();
+        ended && is_used()
+    }
 }
+
+/// How long something is waited for; it takes this long only where it never comes.
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Two clusters in two namespaces, and somebody with these rights in all of them.
 pub(crate) fn everywhere(rights: BTreeSet<String>) -> Guarded {

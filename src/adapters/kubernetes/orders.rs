@@ -47,6 +47,8 @@ pub struct OrderedRun {
     pub task: Option<String>,
     /// Whether it has not ended yet.
     pub is_running: bool,
+    /// Why it has not even started, where its pod tells it.
+    pub waits: Option<String>,
     /// How its Job ended.
     pub end: Option<RunEnd>,
     /// Whether it is only asked what would be done.
@@ -75,9 +77,12 @@ pub struct Ending {
     pub how: String,
 }
 
-/// The end of a conductor, as its pod tells it.
-struct Over {
-    failed: Option<ExitCode>,
+/// What a conductor's pod says of its run.
+enum Told {
+    /// It is over: why it did not do what was asked, where it says so.
+    Over(Option<ExitCode>),
+    /// It has not started, and why.
+    Waits(String),
 }
 
 /// One look at a Job that is to make a pod.
@@ -112,8 +117,8 @@ impl Orders {
         let ours = ListParams::default().labels(&format!("{MANAGER_LABEL}={MANAGER}{of_set}"));
         let what = format!("cannot list Jobs in namespace {}", self.namespace);
         let jobs = self.jobs.list(&ours).await.map_err(|error| port_error(what, error))?;
-        let ends = self.ends(&ours).await?;
-        let run = |job: &Job| ordered_run(job, ends.get(&job.name_any()));
+        let told = self.told(&ours).await?;
+        let run = |job: &Job| ordered_run(job, told.get(&job.name_any()));
         let mut runs: Vec<OrderedRun> = jobs.items.iter().map(run).collect();
         runs.sort_by(|a, b| (b.ordered, &b.job).cmp(&(a.ordered, &a.job)));
         Ok(runs)
@@ -125,8 +130,8 @@ impl Orders {
         let Some(found) = self.jobs.get_opt(job).await.map_err(|error| port_error(what, error))? else {
             return Ok(None);
         };
-        let ends = self.ends(&ListParams::default().labels(&format!("{JOB_LABEL}={job}"))).await?;
-        Ok(Some(ordered_run(&found, ends.get(job))))
+        let told = self.told(&ListParams::default().labels(&format!("{JOB_LABEL}={job}"))).await?;
+        Ok(Some(ordered_run(&found, told.get(job))))
     }
 
     /// Looks how the run of an ended Job ended; `None` when its pod is gone, or does not know either.
@@ -141,8 +146,8 @@ impl Orders {
         }))
     }
 
-    /// How the pods ended that are over, by Job: a Job itself says so seconds later, and never why.
-    async fn ends(&self, ours: &ListParams) -> Result<BTreeMap<String, Over>, PortError> {
+    /// What pods say that are over or have not started, by Job: a Job itself says so seconds later, and never why.
+    async fn told(&self, ours: &ListParams) -> Result<BTreeMap<String, Told>, PortError> {
         let what = format!("cannot list pods in namespace {}", self.namespace);
         let pods = match self.pods.list(ours).await.map_err(|error| port_error(what, error)) {
             Ok(pods) => pods.items,
@@ -150,7 +155,7 @@ impl Orders {
             Err(error) if error.reason == Reason::Forbidden => vec![],
             Err(error) => return Err(error),
         };
-        Ok(pods.iter().filter_map(|pod| Some((pod.labels().get(JOB_LABEL)?.clone(), end_of_pod(pod)?))).collect())
+        Ok(pods.iter().filter_map(|pod| Some((pod.labels().get(JOB_LABEL)?.clone(), told_by(pod)?))).collect())
     }
 
     /// Waits for the pod of a Job and returns its name.
@@ -219,12 +224,13 @@ impl Orders {
     }
 }
 
-/// How a conductor's pod is over; `None` as long as it is not.
-fn end_of_pod(pod: &Pod) -> Option<Over> {
+/// What a conductor's pod says of its run; `None` where it runs.
+fn told_by(pod: &Pod) -> Option<Told> {
     match stage(pod, CONDUCTOR_CONTAINER) {
-        Stage::Ended(End { last_word, .. }) => Some(Over { failed: last_word.as_deref().and_then(failure) }),
-        Stage::NeverRan(_) => Some(Over { failed: None }),
-        Stage::Waiting(_) | Stage::Stuck(_) | Stage::Running => None,
+        Stage::Ended(End { last_word, .. }) => Some(Told::Over(last_word.as_deref().and_then(failure))),
+        Stage::NeverRan(_) => Some(Told::Over(None)),
+        Stage::Waiting(why) | Stage::Stuck(why) => Some(Told::Waits(why)),
+        Stage::Running => None,
     }
 }
 
@@ -235,17 +241,24 @@ fn failure(last_word: &str) -> Option<ExitCode> {
     }
 }
 
-fn ordered_run(job: &Job, over: Option<&Over>) -> OrderedRun {
+fn ordered_run(job: &Job, told: Option<&Told>) -> OrderedRun {
     let pod = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     let order = pod.and_then(order_of);
     let end = end_of(job);
+    let is_running = end.is_none() && !matches!(told, Some(Told::Over(_)));
+    let (failed, waits) = match told {
+        Some(Told::Over(failed)) => (*failed, None),
+        Some(Told::Waits(why)) => (None, Some(why.clone()).filter(|_| is_running)),
+        None => (None, None),
+    };
     OrderedRun {
         job: job.name_any(),
         ordered: job.creation_timestamp().map(|time| time.0),
         task: job.labels().get(TASK_LABEL).cloned(),
-        is_running: end.is_none() && over.is_none(),
+        is_running,
+        waits,
         only_asks: order.is_some_and(|order| order.task.only_asks()),
-        failed: over.and_then(|over| over.failed),
+        failed,
         end,
     }
 }
@@ -293,11 +306,17 @@ mod tests {
     #[test]
     fn a_run_is_over_as_soon_as_its_container_is() {
         let locked = json!({"schema": 1, "failed": {"code": "locked", "message": "held"}}).to_string();
-        let end = end_of_pod(&pod(&json!({"terminated": {"exitCode": 11, "message": locked}})));
+        let end = told_by(&pod(&json!({"terminated": {"exitCode": 11, "message": locked}})));
         let run = ordered_run(&job(&json!([])), end.as_ref());
         assert_eq!((run.is_running, run.failed), (false, Some(ExitCode::Locked)));
-        let end = end_of_pod(&pod(&json!({"running": {}})));
+        let end = told_by(&pod(&json!({"running": {}})));
         assert!(ordered_run(&job(&json!([])), end.as_ref()).is_running);
+        let waiting = told_by(&pod(&json!({"waiting": {"reason": "ErrImagePull", "message": "not found"}})));
+        let waits = ordered_run(&job(&json!([])), waiting.as_ref());
+        assert_eq!(
+            (waits.is_running, waits.waits.as_deref()),
+            (true, Some("container conductor: ErrImagePull: not found"))
+        );
         assert!(!ordered_run(&job(&json!([{"type": "Complete", "status": "True"}])), None).is_running);
     }
 

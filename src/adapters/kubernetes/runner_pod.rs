@@ -21,9 +21,6 @@ pub(crate) const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 /// Its value on runners.
 pub(crate) const RUNNER: &str = "runner";
 
-/// The uid of servers whose manifest names none: `mysql` in the official images.
-const USUAL_UID: i64 = 999;
-
 /// Where the init container puts the agent.
 const AGENT_DIRECTORY: &str = "/agent";
 
@@ -49,7 +46,7 @@ pub struct Owner {
 /// Builds the manifest. A runner tolerates what the server tolerates.
 pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec) -> Pod {
     let order = serde_json::to_string(&spec.order).expect("an order is plain strings and numbers");
-    let group = server.run_as_group.or(server.fs_group).unwrap_or(USUAL_UID);
+    let group = server.group();
     // A fresh volume belongs to root.
     let is_fresh = spec.scratch.is_some() || spec.fresh_store;
     let fs_group = server.fs_group.or(is_fresh.then_some(group));
@@ -80,7 +77,7 @@ pub(crate) fn manifest(spec: &RunnerSpec, owner: &Owner, server: &ServerSpec) ->
             "imagePullSecrets": pull_secrets(owner, server),
             "securityContext": {
                 "runAsNonRoot": true,
-                "runAsUser": server.run_as_user.unwrap_or(USUAL_UID),
+                "runAsUser": server.user(),
                 "runAsGroup": group,
                 "fsGroup": fs_group,
                 // Never chown -R a volume that a server is using.

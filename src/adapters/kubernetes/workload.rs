@@ -225,6 +225,7 @@ impl WorkloadControl for KubernetesWorkload<'_> {
             trouble: self.trouble(&flavour, &lost).await?,
             flavour,
             keepers: view::keepers(&set),
+            pace: view::pace(&set, &self.pods().await?),
         })
     }
 

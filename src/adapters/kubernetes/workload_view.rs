@@ -1,6 +1,7 @@
 //! From Kubernetes' objects to what a restore has to know of them: pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ContainerStatus, Node, PersistentVolumeClaim, Pod};
@@ -11,7 +12,7 @@ use super::view;
 use super::workload::is_ours;
 use crate::model::cluster::ServerSpec;
 use crate::model::names::REBOOT_NODE_ANNOTATION;
-use crate::model::workload::{ClaimUser, Flavour, Keeper, Scale};
+use crate::model::workload::{ClaimUser, Flavour, Keeper, Pace, Scale};
 use crate::ports::{PortError, Reason};
 
 /// The environment variable by which servers in the way of openstack-helm know their ConfigMap.
@@ -25,6 +26,9 @@ const OPERATOR_GROUPS: [&str; 3] = ["k8s.mariadb.com", "enterprise.mariadb.com",
 
 /// A server that ended so often will not come up by waiting.
 const HOPELESS_RESTARTS: i32 = 3;
+
+/// `terminationGracePeriodSeconds` where it is not said.
+const DEFAULT_GRACE_SECONDS: i64 = 30;
 
 /// Whose use of a claim counts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,6 +113,28 @@ pub(super) fn keepers(set: &StatefulSet) -> Vec<Keeper> {
         found.push(Keeper { name: format!("Flux {kind} {namespace}/{name}"), pause });
     }
     found
+}
+
+/// How long the servers take to stop at most, and how long the quickest of those that run took to start: another may have
+/// waited for a state transfer.
+pub(super) fn pace(set: &StatefulSet, pods: &[Pod]) -> Pace {
+    let spec = set.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let grace = spec.and_then(|spec| spec.termination_grace_period_seconds).unwrap_or(DEFAULT_GRACE_SECONDS);
+    let container = server(set).map(|server| server.container).unwrap_or_default();
+    let is_one = |pod: &&Pod| view::ordinal(&pod.name_any(), &set.name_any()).is_some();
+    Pace {
+        stop_at_most: Duration::from_secs(u64::try_from(grace).unwrap_or_default()),
+        start: pods.iter().filter(is_one).filter_map(|pod| took_to_start(pod, &container)).min(),
+    }
+}
+
+/// From the start of a pod's server to the pod being Ready.
+fn took_to_start(pod: &Pod, container: &str) -> Option<Duration> {
+    let status = pod.status.as_ref().filter(|_| view::is_ready(pod))?;
+    let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready")?;
+    let server = status.container_statuses.iter().flatten().find(|status| status.name == container)?;
+    let started = server.state.as_ref()?.running.as_ref()?.started_at.as_ref()?;
+    ready.last_transition_time.as_ref()?.0.duration_since(started.0).try_into().ok()
 }
 
 /// Finds out in which way the servers start.
@@ -291,6 +317,35 @@ mod tests {
         let passed_over = serde_json::json!({"kustomize.toolkit.fluxcd.io/reconcile": "disabled"});
         assert_eq!(found(kustomization, passed_over), []);
         assert_eq!(found(none.clone(), none), []);
+    }
+
+    #[test]
+    fn the_quickest_start_tells_how_long_one_takes_and_the_grace_period_how_long_a_stop_may() {
+        let mount = serde_json::json!({"name": "data", "mountPath": "/var/lib/mysql"});
+        let container = serde_json::json!({"name": "server", "volumeMounts": [mount]});
+        let set = |pod: serde_json::Value| {
+            let claims = serde_json::json!([{"metadata": {"name": "data"}}]);
+            let spec = serde_json::json!({"selector": {}, "template": {"spec": pod}, "volumeClaimTemplates": claims});
+            set(serde_json::json!({"metadata": {"name": "db"}, "spec": spec}))
+        };
+        let pod = |name: &str, ready: &str, started: &str, since: &str| -> Pod {
+            let server = serde_json::json!({"name": "server", "image": "", "imageID": "", "ready": true,
+                "restartCount": 0, "state": {"running": {"startedAt": started}}});
+            let ready = serde_json::json!({"type": "Ready", "status": ready, "lastTransitionTime": since});
+            let status = serde_json::json!({"conditions": [ready], "containerStatuses": [server]});
+            serde_json::from_value(serde_json::json!({"metadata": {"name": name}, "status": status})).unwrap()
+        };
+        let pods = [
+            pod("db-0", "True", "2026-01-01T00:00:00Z", "2026-01-01T02:00:00Z"),
+            pod("db-1", "True", "2026-01-01T00:00:00Z", "2026-01-01T00:00:07Z"),
+            pod("db-2", "False", "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"),
+            pod("other-0", "True", "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"),
+        ];
+        let seconds = Duration::from_secs;
+        let said = set(serde_json::json!({"terminationGracePeriodSeconds": 600, "containers": [container]}));
+        assert_eq!(pace(&said, &pods), Pace { stop_at_most: seconds(600), start: Some(seconds(7)) });
+        let usual = set(serde_json::json!({"containers": [container]}));
+        assert_eq!(pace(&usual, &pods[2..]), Pace { stop_at_most: seconds(30), start: None });
     }
 
     fn pod(phase: &str, claim: &str, ours: bool) -> Pod {

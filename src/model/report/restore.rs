@@ -52,12 +52,25 @@ pub struct RestorePreview {
     pub steps: Vec<String>,
     /// What keeps the cluster from serving, in words.
     pub outage: String,
+    /// How long that is, as far as it can be told; `None` where the cluster does not serve already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_outage: Option<PredictedOutage>,
     /// How the old cluster would come back; `None` when it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way_back: Option<String>,
     /// What should be known although it does not stand in the way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<String>,
+}
+
+/// How long a cluster would not serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PredictedOutage {
+    /// Seconds, when the servers stop at once.
+    pub least_seconds: u64,
+    /// Seconds, when they take as long to stop as they may.
+    pub most_seconds: u64,
 }
 
 /// What becomes of one volume.

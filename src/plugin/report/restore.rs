@@ -154,6 +154,7 @@ mod tests {
             scratch_free_bytes: Some(9 << 30),
             steps: vec!["boot it".to_owned(), "stop".to_owned()],
             outage: "short".to_owned(),
+            predicted_outage: None,
             way_back: Some("the old cluster comes back".to_owned()),
             remarks: vec!["Flux may start it again".to_owned()],
         }

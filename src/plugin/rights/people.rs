@@ -64,12 +64,18 @@ const GATHER: &[Right] = &[
     ("", "persistentvolumeclaims", &["get", "list"]),
 ];
 
-/// For `-w` of `list`, `status` and `schedule list`, which goes on until it is interrupted: only in the Role for all commands.
-const WATCH: &[Right] = &[
-    ("", "configmaps", &["watch"]),
+/// For `list -w`; with labels, clusters may come and go.
+const WATCH_BACKUPS: &[Right] = &[("", "configmaps", &["watch"]), ("apps", "statefulsets", &["watch"])];
+
+/// For `schedule list -w`.
+const WATCH_SCHEDULES: &[Right] = &[("batch", "cronjobs", &["watch"])];
+
+/// For `status -w`.
+const WATCH_AROUND: &[Right] = &[
     ("apps", "statefulsets", &["watch"]),
     ("batch", "jobs", &["watch"]),
     ("batch", "cronjobs", &["watch"]),
+    // A single object is watched by listing those of its name.
     ("coordination.k8s.io", "leases", &["list", "watch"]),
 ];
 
@@ -118,7 +124,7 @@ pub(crate) struct CommandRights {
 /// Every command.
 pub(crate) const COMMANDS: [CommandRights; 17] = [
     of("create", &[FIND, ORDER, CLAIMS, READ_SCHEDULE]),
-    of("list", &[FIND]),
+    of("list", &[FIND, WATCH_BACKUPS]),
     of("list --live", &[FIND, ORDER, CLAIMS]),
     of("verify", &[FIND, ORDER, CLAIMS]),
     of("drill", &[FIND, ORDER, CLAIMS]),
@@ -126,9 +132,9 @@ pub(crate) const COMMANDS: [CommandRights; 17] = [
     of("sync", &[FIND, ORDER, CLAIMS]),
     of("delete", &[FIND, ORDER, CLAIMS]),
     of("prune", &[FIND, ORDER, CLAIMS]),
-    of("schedule", &[FIND, SCHEDULE, CLAIMS]),
+    of("schedule", &[FIND, SCHEDULE, CLAIMS, WATCH_SCHEDULES]),
     of("recover", &[FIND, ORDER]),
-    of("status", &[FIND, ORDER, CLAIMS, LOOK_AROUND]),
+    of("status", &[FIND, ORDER, CLAIMS, LOOK_AROUND, WATCH_AROUND]),
     of("describe", &[FIND, ORDER, CLAIMS]),
     CommandRights { command: "setup", parts: &[FIND, MAKE], grants: true },
     of("logs", &[SEE]),
@@ -196,7 +202,7 @@ pub(crate) struct Named {
 }
 
 fn of_all() -> impl Iterator<Item = &'static Right> {
-    COMMANDS.iter().filter(|of| !of.grants).flat_map(|of| of.parts.iter().copied().flatten()).chain(WATCH)
+    COMMANDS.iter().filter(|of| !of.grants).flat_map(|of| of.parts.iter().copied().flatten())
 }
 
 /// Rights put together: group, resource, verbs.

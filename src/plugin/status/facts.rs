@@ -109,6 +109,7 @@ async fn sight(run: &OrderedRun, place: &Place, session: &Session) -> Result<Run
         job: run.job.clone(),
         task: run.task.clone(),
         since: run.ordered,
+        waits: run.waits.clone(),
         phase: gauges.first().map(|gauge| gauge.label.clone()),
         doing: Some(doing).filter(|doing| !doing.is_empty()),
     })

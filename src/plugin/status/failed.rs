@@ -159,6 +159,7 @@ mod tests {
             ordered: Some(at(minute - 1)),
             task: Some("backup".to_owned()),
             is_running: false,
+            waits: None,
             only_asks: false,
             failed: None,
             end: Some(RunEnd { is_good, at: Some(at(minute)), how: "Failed (BackoffLimitExceeded)".to_owned() }),

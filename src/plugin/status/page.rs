@@ -149,9 +149,10 @@ fn room_text(room: &RoomSeen, now: Timestamp) -> String {
 
 fn run_text(run: &Run, now: Timestamp) -> String {
     let since = run.since.map(|since| format!(", for {}", age::since(since, now))).unwrap_or_default();
+    let waits = run.waits.as_ref().map(|why| format!(", not started: {why}")).unwrap_or_default();
     let phase = run.phase.as_ref().map(|phase| format!(", in phase {phase}")).unwrap_or_default();
     let doing = run.doing.as_ref().map(|doing| format!(": {doing}")).unwrap_or_default();
-    format!("{} ({}){since}{phase}{doing}", run.job, run.task.as_deref().unwrap_or("run"))
+    format!("{} ({}){since}{waits}{phase}{doing}", run.job, run.task.as_deref().unwrap_or("run"))
 }
 
 fn full_text(status: &Status) -> String {

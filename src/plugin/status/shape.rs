@@ -158,6 +158,9 @@ pub(super) struct Run {
     pub(super) task: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<Timestamp>,
+    /// Why it has not started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) waits: Option<String>,
     /// The phase it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) phase: Option<String>,

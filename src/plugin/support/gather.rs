@@ -167,6 +167,7 @@ mod tests {
             ordered: None,
             task: Some(task.to_owned()),
             is_running: false,
+            waits: None,
             only_asks: false,
             failed: None,
             end: None,

@@ -110,11 +110,23 @@ fn owed() -> Obligation {
 }
 
 #[test]
+fn a_run_that_has_not_started_is_not_shown_as_one_at_work() {
+    let waits = Some("container conductor: ErrImagePull: not found".to_owned());
+    let (job, task, since) = ("run-x".to_owned(), Some("backup".to_owned()), Some(at("2026-01-03T11:49:00Z")));
+    let running = Some(vec![Run { job, task, since, waits, phase: None, doing: None }]);
+    let facts = Facts { running, ..facts((0..3).map(|n| pod(n, true)).collect(), None) };
+    let page = text(&Status::of(facts, None), now(), true);
+    let wanted = "run-x (backup), for 11m, not started: container conductor: ErrImagePull: not found\n";
+    assert!(page.contains(wanted), "{page}");
+}
+
+#[test]
 fn a_bad_day_on_one_page() {
     let run = Run {
         job: "mariadb-phy-backup-abcde".to_owned(),
         task: Some("backup".to_owned()),
         since: Some(at("2026-01-03T11:49:00Z")),
+        waits: None,
         phase: Some("copy".to_owned()),
         doing: Some("400MiB/0.98GiB 100MiB/s ETA 6s".to_owned()),
     };
@@ -160,7 +172,7 @@ fn a_bad_day_on_one_page() {
 #[test]
 fn what_a_living_run_owes_is_no_trouble_and_what_a_dead_one_owes_is() {
     let status = |is_running| {
-        let run = Run { job: owed().run, task: None, since: None, phase: None, doing: None };
+        let run = Run { job: owed().run, task: None, since: None, waits: None, phase: None, doing: None };
         let running = if is_running { vec![run] } else { vec![] };
         let pods = (0..3).map(|n| pod(n, true)).collect();
         Status::of(Facts { running: Some(running), ..facts(pods, Some(owed())) }, Some(told("Synced", &[])))
@@ -169,7 +181,7 @@ fn what_a_living_run_owes_is_no_trouble_and_what_a_dead_one_owes_is() {
     assert_eq!(status(false).code(), ExitCode::Refused);
     let with_recover = |phase: Option<&str>| {
         let (task, phase) = (Some("recover".to_owned()), phase.map(str::to_owned));
-        let run = Run { job: "mariadb-phy-recover-x".to_owned(), task, since: None, phase, doing: None };
+        let run = Run { job: "mariadb-phy-recover-x".to_owned(), task, since: None, waits: None, phase, doing: None };
         let pods = (0..3).map(|n| pod(n, true)).collect();
         Status::of(Facts { running: Some(vec![run]), ..facts(pods, Some(owed())) }, Some(told("Synced", &[])))
     };
@@ -192,7 +204,7 @@ fn a_replica_that_is_copied_calls_nobody_as_long_as_the_run_that_took_it_out_liv
         ..told("Synced", findings)
     };
     let status = |owed: Option<Obligation>, is_running, told: Option<StatusReport>| {
-        let run = Run { job: self::owed().run, task: None, since: None, phase: None, doing: None };
+        let run = Run { job: self::owed().run, task: None, since: None, waits: None, phase: None, doing: None };
         let running = if is_running { vec![run] } else { vec![] };
         let pods = (0..3).map(|n| pod(n, n < 2)).collect();
         Status::of(Facts { running: Some(running), ..facts(pods, owed) }, told)
@@ -242,7 +254,7 @@ fn nobody_is_called_to_act_on_a_cluster_that_a_restore_has_stopped() {
     }))
     .unwrap();
     let status = |is_running| {
-        let run = Run { job: owed.run.clone(), task: None, since: None, phase: None, doing: None };
+        let run = Run { job: owed.run.clone(), task: None, since: None, waits: None, phase: None, doing: None };
         let running = if is_running { vec![run] } else { vec![] };
         let stopped =
             StatusReport { findings: vec!["the StatefulSet is scaled to 0".to_owned()], ..StatusReport::default() };

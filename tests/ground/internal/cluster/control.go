@@ -16,6 +16,9 @@ import (
 // ControlDaemons are the processes of the control plane.
 var ControlDaemons = []string{"etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "forwarder"}
 
+// admissionConfig says who is held to Pod Security.
+const admissionConfig = "admission.yaml"
+
 const controlServer = "https://" + apiTarget
 
 // startControl starts one program of the control plane.
@@ -30,6 +33,9 @@ func startControl(l layout.Layout, programs build.Programs, name string) error {
 
 // StartAPI starts etcd and the API server, which waits for etcd by itself.
 func StartAPI(l layout.Layout, programs build.Programs) error {
+	if err := writeConfig(admissionConfig, l.Config(admissionConfig), nil); err != nil {
+		return err
+	}
 	for _, name := range []string{"etcd", "kube-apiserver"} {
 		if err := startControl(l, programs, name); err != nil {
 			return err
@@ -105,6 +111,7 @@ func apiServerArguments(l layout.Layout) []string {
 		// kubelet then drops for ten seconds and more.
 		"--authorization-mode=RBAC",
 		"--enable-admission-plugins=NodeRestriction",
+		"--admission-control-config-file=" + l.Config(admissionConfig),
 		"--allow-privileged",
 		"--kubelet-preferred-address-types=InternalIP",
 		"--tls-cert-file=" + l.PKI("apiserver.crt"), "--tls-private-key-file=" + l.PKI("apiserver.key"),

@@ -1,0 +1,87 @@
+//! How long the cluster would not serve: from the order to stop until the leader serves.
+//!
+//! How long servers take to stop, nobody knows beforehand: at least nothing, at most their grace period. How long one
+//! takes to start is known of those that run, and how fast data can be copied at least, of the last backup.
+
+use std::time::Duration;
+
+use super::{Observed, RestorePlan};
+use crate::model::bytes;
+use crate::model::obligation::ScratchPlace;
+use crate::model::report::PredictedOutage;
+use crate::model::span;
+use crate::model::workload::Pace;
+
+/// What the outage consists of.
+pub(super) struct Outage {
+    /// Whether it is there already.
+    is_there: bool,
+    pace: Pace,
+    /// What has to be copied.
+    copied: Option<Copied>,
+    /// How long the last one took.
+    last: Option<Duration>,
+}
+
+#[derive(Clone, Copy)]
+struct Copied {
+    /// `None` when that is not recorded.
+    bytes: Option<u64>,
+    /// As long as it takes at the speed of the last full backup; `None` when that is not known.
+    took: Option<Duration>,
+}
+
+impl Outage {
+    pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>) -> Self {
+        let last = observed.cluster.last_restore.as_ref();
+        Self {
+            is_there: plan.debt.stood_at_zero,
+            pace: observed.workload.pace,
+            copied: matches!(plan.debt.scratch, ScratchPlace::Store(_)).then(|| copied(plan, observed)),
+            last: last.map(|last| Duration::from_millis(last.report.outage_millis)),
+        }
+    }
+
+    /// `None` where it is there already, or where nothing tells how long a part of it takes.
+    pub(super) fn predicted(&self) -> Option<PredictedOutage> {
+        let copy = self.copied.map_or(Some(Duration::ZERO), |copied| copied.took)?;
+        let least = self.pace.start.filter(|_| !self.is_there)? + copy;
+        Some(PredictedOutage {
+            least_seconds: least.as_secs(),
+            most_seconds: (least + self.pace.stop_at_most).as_secs(),
+        })
+    }
+
+    pub(super) fn words(&self) -> String {
+        let last = self.last.map(|took| format!("; the last one took {}", span::human(took))).unwrap_or_default();
+        if self.is_there {
+            return format!("it is there already, and ends with step 5{last}");
+        }
+        let long = self.predicted().map(|PredictedOutage { least_seconds, most_seconds }| {
+            let [from, to] = [least_seconds, most_seconds].map(|seconds| span::human(Duration::from_secs(seconds)));
+            format!("{from} to {to}, ")
+        });
+        let stop = format!("the servers stop (at most {})", span::human(self.pace.stop_at_most));
+        let copied = self.copied.map(|copied| format!(", {}", copied.words())).unwrap_or_default();
+        let started = self.pace.start.map(|took| format!(" ({}, as the last time)", span::human(took)));
+        let (long, started) = (long.unwrap_or_default(), started.unwrap_or_default());
+        format!("{long}from step 3 to step 5: {stop}{copied}, one starts{started}{last}")
+    }
+}
+
+impl Copied {
+    fn words(&self) -> String {
+        let what = self.bytes.map_or("the data are".to_owned(), |bytes| format!("{} are", bytes::human(bytes)));
+        let took = self.took.map(|took| format!(" ({} at the speed of the backup)", span::human(took)));
+        format!("{what} copied{}", took.unwrap_or_default())
+    }
+}
+
+fn copied(plan: &RestorePlan, observed: &Observed<'_>) -> Copied {
+    let held = || observed.look_at(&plan.leader.replica.pod).map(|look| look.data_bytes);
+    let bytes = plan.unpacked_bytes.or_else(held);
+    let full = plan.chain.members.first().and_then(|base| observed.catalogue.entry(base));
+    let speed = full.and_then(|full| full.stream_bytes?.checked_div(full.duration_secs?.max(1)));
+    let seconds = bytes.zip(speed).map(|(bytes, speed)| bytes.div_ceil(speed.max(1)));
+    Copied { bytes, took: seconds.map(Duration::from_secs) }
+}
