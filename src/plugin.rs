@@ -219,7 +219,7 @@ async fn dispatch(
         Command::Drill(flags) => Box::pin(drill::run(&flags, session, screen)).await,
         Command::Restore(flags) => Box::pin(restore::run(&flags, session, screen, asking)).await,
         Command::Prune(flags) => Box::pin(prune::run(&flags, session, screen, asking)).await,
-        Command::Recover(flags) => Box::pin(recover::run(&flags, session, screen)).await,
+        Command::Recover(flags) => Box::pin(recover::run(&flags, session, screen, asking)).await,
         Command::Schedule(flags) => Box::pin(schedule::run(&flags, session, screen)).await,
         Command::Status(flags) => Box::pin(status::run(&flags, session, screen)).await,
         Command::Describe(flags) => Box::pin(describe::run(&flags, session, screen)).await,

@@ -29,7 +29,7 @@ use crate::ports::restore::RestorePorts;
 use crate::proof::Chain;
 use crate::stores::Inputs;
 
-mod by_hand;
+mod chosen;
 mod course;
 mod error;
 mod leader;
@@ -150,7 +150,9 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
     let unpacked_bytes = chain.unpacked_bytes(&inputs).ok();
     let full = chain.members.first().and_then(|base| observed.catalogue.entry(base));
     let full_bytes = full.and_then(|entry| entry.stream_bytes);
-    let obstacles = obstacles::of(observed, request, full_bytes);
+    // Increments may have dropped what the full backup holds.
+    let least_bytes = full_bytes.filter(|_| chain.members.len() == 1);
+    let obstacles = obstacles::of(observed, request, least_bytes);
     if !obstacles.is_empty() {
         return Err(RestoreError::Obstacles(obstacles));
     }
@@ -195,13 +197,7 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
         why: None,
     };
     if !request.no_rollback && !has_way_back(observed, &debt) {
-        let silent = observed.members.iter().filter_map(|(pod, said)| Some(format!("{pod}: {}", said.as_ref().err()?)));
-        return Err(RestoreError::NoWayBack {
-            cluster: observed.cluster.statefulset.clone(),
-            is_full: debt.place.is_full,
-            starts_another: starts_another(observed),
-            silent: silent.collect(),
-        });
+        return Err(no_way_back(observed, &debt));
     }
     let mut chains = vec![chain.clone()];
     let other = Chain::of(&inputs, &request.backup, store, [StoreName::S3, StoreName::Local])?;
@@ -219,6 +215,17 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
 /// The claim whose volume is mounted where backups are: theirs, or the one that was named to unpack on.
 fn store_claim<'a>(observed: &'a Observed<'_>) -> &'a str {
     observed.store.as_ref().map_or(&observed.settings.store_claim, |store| &store.name)
+}
+
+/// Why the old cluster could not come back.
+fn no_way_back(observed: &Observed<'_>, debt: &RestoreDebt) -> RestoreError {
+    let silent = observed.members.iter().filter_map(|(pod, said)| Some(format!("{pod}: {}", said.as_ref().err()?)));
+    RestoreError::NoWayBack {
+        cluster: observed.cluster.statefulset.clone(),
+        is_full: debt.place.is_full,
+        starts_another: starts_another(observed),
+        silent: silent.collect(),
+    }
 }
 
 /// Why nobody can lead, and what would make it possible.
@@ -345,6 +352,24 @@ pub enum Resumed {
     Done(Box<RestoreReport>),
     /// It had not stopped the cluster yet, and was given up.
     GivenUp,
+}
+
+/// Starts the cluster of a restore that its run did not bring to its end from what the replica with that ordinal has,
+/// because a person says so. Returns what came of it, in words.
+///
+/// # Errors
+/// That one cannot be chosen, and nothing was changed; or as [`run`].
+pub async fn resume_from(
+    ordinal: i32,
+    owed: &Obligation,
+    debt: &RestoreDebt,
+    settings: &Settings,
+    job: &str,
+    ports: &RestorePorts<'_>,
+) -> Result<String, RestoreError> {
+    let mut course = Course::new(owed, debt.clone(), job, Limits::of(settings), *ports);
+    course.resumed = true;
+    chosen::run(&mut course, ordinal).await
 }
 
 /// Goes on with a restore whose run died: finishes it, or brings the old cluster back.

@@ -15,9 +15,6 @@ const LIMIT_BYTES: usize = 4096;
 /// A text this long still says what it is about; shorter ones are left alone while others can be cut.
 const SHORT_BYTES: usize = 300;
 
-/// A text this long still says in short what it is about.
-const TERSE_BYTES: usize = 120;
-
 /// Below this no text is worth keeping, so none is cut further.
 const SHORTEST_BYTES: usize = 40;
 
@@ -61,7 +58,7 @@ fn shorten(document: &mut Value) -> bool {
         || drop_last(document, "bad")
         || drop_last(document, "failed")
         || drop_last(document, "findings")
-        || halve_longest(document, TERSE_BYTES, &TOLD)
+        || halve_longest(document, SHORTEST_BYTES, &TOLD)
         || halve_longest(document, SHORTEST_BYTES, &TOLD_OR_TO_TYPE)
 }
 

@@ -224,10 +224,15 @@ pub struct PruneRequest {
     pub dry_run: bool,
 }
 
-/// Nothing to wish for yet.
+/// How what is owed shall be settled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RecoverRequest {}
+pub struct RecoverRequest {
+    /// The ordinal of the replica from whose data the cluster is started, where a restore can neither be finished nor
+    /// undone by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<i32>,
+}
 
 /// Nothing to wish for yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

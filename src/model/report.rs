@@ -19,7 +19,8 @@ pub use drill::{DrillReport, LastDrill};
 pub use prove::{ProveReport, ProvenLogins, QueryResult};
 pub use refill::VolumeReport;
 pub use restore::{
-    KeptData, LAST_RESTORE_ANNOTATION, LastRestore, PredictedOutage, RestorePreview, RestoreReport, VolumePlan,
+    KeptData, LAST_RESTORE_ANNOTATION, LastRestore, OutageParts, PredictedOutage, RestorePreview, RestoreReport,
+    VolumePlan,
 };
 
 /// The result of a conductor's run, inside its [outcome](super::outcome::Outcome).

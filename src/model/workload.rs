@@ -153,6 +153,8 @@ pub struct Workload {
     pub keepers: Vec<Keeper>,
     /// How long its servers take to stop and to start.
     pub pace: Pace,
+    /// Whether nodes and attachments of volumes may be looked at, so that a volume is known to be free and a node to be there.
+    pub sees_nodes: bool,
 }
 
 /// How long servers take to stop and to start, as far as Kubernetes knows.

@@ -192,7 +192,7 @@ async fn go_on(
         )
         .await?;
     }
-    let order = order(statefulset, Task::Recover(RecoverRequest {}), of_restore_flags(&flags.settings)?);
+    let order = order(statefulset, Task::Recover(RecoverRequest::default()), of_restore_flags(&flags.settings)?);
     see_through(&order, &flags.run, session, screen).await
 }
 

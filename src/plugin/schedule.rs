@@ -26,6 +26,9 @@ use crate::render::screen::Screen;
 use manifest::{CronWish, check_name, cron_job};
 pub(crate) use shape::{Schedule, brief};
 
+/// What is said beside a manifest that was printed: somebody may have thought it was applied, too.
+pub(super) const PRINTED_ONLY: &str = "nothing was made; to make it, end the line with: | kubectl apply -f -";
+
 pub(crate) async fn run(flags: &ScheduleFlags, session: &Session, screen: &mut Screen) -> CommandResult {
     match &flags.command {
         ScheduleCommand::Create(flags) => create(flags, session, screen).await,
@@ -58,10 +61,14 @@ async fn create(flags: &ScheduleCreateFlags, session: &Session, screen: &mut Scr
     };
     let manifest = cron_job(&wish, &order, &namespace, &settings);
     let title = format!("cronjob.batch/{}", flags.name);
-    if flags.dry_run == Some(DryRun::Client) {
+    let printed_only = flags.output.is_some() && flags.dry_run.is_none();
+    if printed_only || flags.dry_run == Some(DryRun::Client) {
         match flags.output {
             None => screen.line(&format!("{title} created (dry run)")),
             Some(form) => screen.data(&document(&manifest, form.into())),
+        }
+        if printed_only {
+            screen.note(PRINTED_ONLY);
         }
         return Ok(ExitCode::Done);
     }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::cli::{DocumentForm, DryRun, SetupFlags};
 use super::connect::Session;
+use super::schedule::PRINTED_ONLY;
 use super::{CommandResult, find, overrides};
 use crate::adapters::kubernetes::apply::{Applied, Applier};
 use crate::adapters::kubernetes::finder::Place;
@@ -65,8 +66,12 @@ pub(crate) async fn run(flags: &SetupFlags, session: &Session, screen: &mut Scre
         with_roles: flags.roles,
     };
     let manifests = manifests(&plan);
-    if offline {
+    let printed_only = flags.output.is_some() && flags.dry_run.is_none();
+    if offline || printed_only {
         print(&manifests, flags.output, screen);
+        if printed_only {
+            screen.note(PRINTED_ONLY);
+        }
         return Ok(ExitCode::Done);
     }
     let code = apply(&manifests, flags, session, screen).await?;

@@ -7,7 +7,7 @@ use super::{phase1_stop, phase2_refill, phase3_join, phase3_start, rollback};
 use crate::model::event::Phase;
 use crate::model::names::STORE_PATH;
 use crate::model::obligation::{Debt, Obligation, RestoreDebt, Stage};
-use crate::model::report::RestoreReport;
+use crate::model::report::{OutageParts, RestoreReport};
 use crate::model::rows::Counted;
 use crate::model::settings::Settings;
 use crate::patience::patiently;
@@ -73,6 +73,8 @@ pub(super) struct Course<'a> {
     pub others_serve: bool,
     /// Whether the leader's old data stay where they were set aside.
     pub keeps_old: bool,
+    /// How long each part of the outage took, as far as this run was there.
+    pub took: OutageParts,
 }
 
 /// A runner that was started ahead, with the word it waits for.
@@ -121,6 +123,7 @@ impl<'a> Course<'a> {
             waiting: None,
             others_serve: false,
             keeps_old: false,
+            took: OutageParts::default(),
         }
     }
 
@@ -176,6 +179,7 @@ impl<'a> Course<'a> {
 pub(super) async fn drive(mut course: Course<'_>) -> Result<RestoreReport, RestoreError> {
     loop {
         let stage = course.debt.stage;
+        let begun = course.ports.conductor.clock.elapsed();
         let (done, next) = match stage {
             Stage::Proving | Stage::Stopping => (phase1_stop::run(&mut course).await, Stage::Switching),
             Stage::Switching => (phase2_refill::run(&mut course).await, Stage::Starting),
@@ -184,6 +188,12 @@ pub(super) async fn drive(mut course: Course<'_>) -> Result<RestoreReport, Resto
             Stage::Tidying => return phase3_start::finish(&mut course).await,
             Stage::RollingBack => return Err(rollback::run(&mut course).await),
         };
+        let took = millis(course.ports.conductor.clock.elapsed().saturating_sub(begun));
+        match stage {
+            Stage::Proving | Stage::Stopping => course.took.stop_millis = took,
+            Stage::Switching => course.took.place_millis = took,
+            _ => {}
+        }
         match done {
             Ok(()) => course.enter(next).await?,
             Err(StepError::World(source)) => return Err(course.interrupted(source)),
@@ -197,4 +207,8 @@ pub(super) async fn drive(mut course: Course<'_>) -> Result<RestoreReport, Resto
             }
         }
     }
+}
+
+pub(super) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

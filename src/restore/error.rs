@@ -52,6 +52,14 @@ pub enum RestoreError {
         /// What stays.
         what: String,
     },
+    /// A person chose a replica that cannot be started first.
+    #[error("ordinal {ordinal} cannot be chosen to start the cluster: {why}; nothing was changed")]
+    NotToBeChosen {
+        /// What was chosen.
+        ordinal: i32,
+        /// Why not.
+        why: String,
+    },
     /// Not all replicas can get the proven copy itself.
     #[error("--refill all cannot be done, and the cluster was not touched: {0}")]
     CannotLend(String),
@@ -195,6 +203,7 @@ impl Explain for RestoreError {
             | Self::NoLeader { .. }
             | Self::NoWayBack { .. }
             | Self::Unremovable { .. }
+            | Self::NotToBeChosen { .. }
             | Self::CannotLend(_)
             | Self::NoRoom { .. } => ExitCode::Refused,
             Self::Look { failure, .. } | Self::NotProven { failure, .. } => failure.code,
@@ -230,7 +239,8 @@ impl Explain for RestoreError {
             Self::NotJoined { .. } => {
                 Some(format!("the pods that did not join: kubectl get pods -o wide\nto go on: {RECOVER}"))
             }
-            Self::RolledBack { .. } => None,
+            Self::RolledBack { .. } => Some("what happened, step by step: kubectl mariadb-backup logs".to_owned()),
+            Self::NotToBeChosen { .. } => Some(format!("to go on without choosing: {RECOVER}")),
             Self::PartlyBack { .. } => Some(format!(
                 "until then do not scale it, nor resume what keeps it: that replica could start a cluster of its own; no backup is made meanwhile\nmend its volume; then, to let it join while the others serve: {RECOVER}"
             )),

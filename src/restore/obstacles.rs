@@ -8,6 +8,9 @@ use crate::model::workload::{Keeper, Replica, Workload};
 /// What is to be known of a backup whose size when it is unpacked is not recorded, such as one of the original.
 pub(super) const UNKNOWN_SIZE: &str = "how large the backup is when it is unpacked is not recorded; if there is not the room for it, the restore is given up while the cluster serves";
 
+/// What is to be known where the optional ClusterRole is missing.
+const UNSEEN: &str = "nodes and VolumeAttachments may not be looked at here: whether a volume is free is told by pods alone, and a node that is lost shows in the outage; a cluster admin grants it by: kubectl mariadb-backup setup";
+
 /// Returns whatever makes a restore impossible or dangerous now.
 pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest, full_bytes: Option<u64>) -> Vec<String> {
     let workload = &observed.workload;
@@ -55,7 +58,7 @@ pub(super) fn of(observed: &Observed<'_>, request: &RestoreRequest, full_bytes: 
     found
 }
 
-/// The volumes that were seen to be smaller than what is restored: one could not lead, and another could not join.
+/// The volumes that were seen to be smaller than what is restored: nobody with one of these could have it.
 fn too_small(observed: &Observed<'_>, full_bytes: Option<u64>) -> Vec<String> {
     let replicas = observed.workload.replicas.iter().map(|(replica, _)| replica);
     let told = replicas.filter_map(|replica| {
@@ -63,7 +66,7 @@ fn too_small(observed: &Observed<'_>, full_bytes: Option<u64>) -> Vec<String> {
         let (Replica { pod, claim, .. }, size) = (replica, human(room));
         (room < full).then(|| {
             format!(
-                "the volume of {pod} has {size} in all, and the full backup alone is {}, so {pod} could not join; make claim {claim} larger; to go on without it, scale the StatefulSet to 0, delete the claim, and say how many shall run with --replicas",
+                "the volume of {pod} has {size} in all, and the full backup alone is {}, so {pod} could not have it; make claim {claim} larger",
                 human(full)
             )
         })
@@ -117,6 +120,9 @@ pub(super) fn remarks(observed: &Observed<'_>, full_bytes: Option<u64>) -> Vec<S
         )
     }));
     remarks.extend(may_be_too_small(observed, full_bytes));
+    if !workload.sees_nodes {
+        remarks.push(UNSEEN.to_owned());
+    }
     let silent: Vec<_> =
         observed.members.iter().filter(|(_, member)| member.is_err()).map(|(pod, _)| pod.as_str()).collect();
     if !silent.is_empty() {

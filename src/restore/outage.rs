@@ -1,7 +1,8 @@
 //! How long the cluster would not serve: from the order to stop until the leader serves.
 //!
-//! How long servers take to stop, nobody knows beforehand: at least nothing, at most their grace period. How long one
-//! takes to start is known of those that run, and how fast data can be copied at least, of the last backup.
+//! How long servers take to stop, nobody knows beforehand: at least nothing, or as the last time, at most their grace
+//! period. How long one takes to start is known of the last restore, or of those that run; how fast data are copied, of
+//! the backup itself.
 
 use std::time::Duration;
 
@@ -10,13 +11,16 @@ use crate::model::bytes;
 use crate::model::obligation::ScratchPlace;
 use crate::model::report::PredictedOutage;
 use crate::model::span;
-use crate::model::workload::Pace;
 
 /// What the outage consists of.
 pub(super) struct Outage {
     /// Whether it is there already.
     is_there: bool,
-    pace: Pace,
+    /// How long the servers took to stop the last time.
+    stop: Option<Duration>,
+    stop_at_most: Duration,
+    /// How long one took to start, the last time or when those that run did.
+    start: Option<Duration>,
     /// What has to be copied.
     copied: Option<Copied>,
     /// How long the last one took.
@@ -27,16 +31,22 @@ pub(super) struct Outage {
 struct Copied {
     /// `None` when that is not recorded.
     bytes: Option<u64>,
-    /// As long as it takes at the speed of the last full backup; `None` when that is not known.
+    /// As long as it takes at the speed of the full backup; `None` when that is not known.
     took: Option<Duration>,
 }
 
 impl Outage {
     pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>) -> Self {
         let last = observed.cluster.last_restore.as_ref();
+        let parts = last.and_then(|last| last.report.outage_parts);
+        let pace = observed.workload.pace;
+        // Of a replica that was not Ready for a while, such as one that was copied, Kubernetes tells when that ended.
+        let start = pace.start.filter(|took| *took <= plan.limits.lead);
         Self {
             is_there: plan.debt.stood_at_zero,
-            pace: observed.workload.pace,
+            stop: parts.map(|parts| Duration::from_millis(parts.stop_millis)),
+            stop_at_most: pace.stop_at_most,
+            start: parts.map(|parts| Duration::from_millis(parts.start_millis)).or(start),
             copied: matches!(plan.debt.scratch, ScratchPlace::Store(_)).then(|| copied(plan, observed)),
             last: last.map(|last| Duration::from_millis(last.report.outage_millis)),
         }
@@ -45,10 +55,11 @@ impl Outage {
     /// `None` where it is there already, or where nothing tells how long a part of it takes.
     pub(super) fn predicted(&self) -> Option<PredictedOutage> {
         let copy = self.copied.map_or(Some(Duration::ZERO), |copied| copied.took)?;
-        let least = self.pace.start.filter(|_| !self.is_there)? + copy;
+        let rest = self.start.filter(|_| !self.is_there)? + copy;
+        let stop = self.stop.unwrap_or_default();
         Some(PredictedOutage {
-            least_seconds: least.as_secs(),
-            most_seconds: (least + self.pace.stop_at_most).as_secs(),
+            least_seconds: (rest + stop).as_secs(),
+            most_seconds: (rest + self.stop_at_most.max(stop)).as_secs(),
         })
     }
 
@@ -59,11 +70,11 @@ impl Outage {
         }
         let long = self.predicted().map(|PredictedOutage { least_seconds, most_seconds }| {
             let [from, to] = [least_seconds, most_seconds].map(|seconds| span::human(Duration::from_secs(seconds)));
-            format!("{from} to {to}, ")
+            format!("about {from} to {to}, ")
         });
-        let stop = format!("the servers stop (at most {})", span::human(self.pace.stop_at_most));
+        let stop = format!("the servers stop (at most {})", span::human(self.stop_at_most));
         let copied = self.copied.map(|copied| format!(", {}", copied.words())).unwrap_or_default();
-        let started = self.pace.start.map(|took| format!(" ({}, as the last time)", span::human(took)));
+        let started = self.start.map(|took| format!(" ({}, as the last time)", span::human(took)));
         let (long, started) = (long.unwrap_or_default(), started.unwrap_or_default());
         format!("{long}from step 3 to step 5: {stop}{copied}, one starts{started}{last}")
     }
@@ -78,9 +89,10 @@ impl Copied {
 }
 
 fn copied(plan: &RestorePlan, observed: &Observed<'_>) -> Copied {
-    let held = || observed.look_at(&plan.leader.replica.pod).map(|look| look.data_bytes);
-    let bytes = plan.unpacked_bytes.or_else(held);
     let full = plan.chain.members.first().and_then(|base| observed.catalogue.entry(base));
+    // What increments add goes into the files of the full backup, for the most part.
+    let bytes = full.as_ref().and_then(|full| full.stream_bytes);
+    let bytes = bytes.or_else(|| observed.look_at(&plan.leader.replica.pod).map(|look| look.data_bytes));
     let speed = full.and_then(|full| full.stream_bytes?.checked_div(full.duration_secs?.max(1)));
     let seconds = bytes.zip(speed).map(|(bytes, speed)| bytes.div_ceil(speed.max(1)));
     Copied { bytes, took: seconds.map(Duration::from_secs) }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::RestoreError;
-use super::course::{Course, StepError};
+use super::course::{Course, StepError, millis};
 use super::{phase1_stop, proven_rows, rows};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
@@ -24,6 +24,7 @@ pub(super) async fn lead(course: &mut Course<'_>) -> Result<(), StepError> {
     let events = course.ports.conductor.events;
     events.send(Phase::Start, EventKind::Started);
     let leader = course.debt.leader.clone();
+    let begun = course.ports.conductor.clock.elapsed();
     if !course.resumed {
         phase1_stop::hold(course).await?;
     }
@@ -36,6 +37,7 @@ pub(super) async fn lead(course: &mut Course<'_>) -> Result<(), StepError> {
     let member = answers(course, &leader, course.limits.lead, &is_restored).await?;
     course.debt.served = Some(course.ports.conductor.clock.now());
     course.debt.served_lsn = member.lsn;
+    course.took.start_millis = millis(course.ports.conductor.clock.elapsed().saturating_sub(begun));
     course.step(Phase::Start, format!("{} serves the restored data: the outage is over", leader.pod));
     proven_rows::are_as_proven(course).await
 }
@@ -147,7 +149,7 @@ pub(super) async fn finish(course: &mut Course<'_>) -> Result<RestoreReport, Res
         }
     }
     let debt = &course.debt;
-    let millis = |end: Option<jiff::Timestamp>| {
+    let since_stop = |end: Option<jiff::Timestamp>| {
         let span = debt.stopped.zip(end).map(|(begin, end)| end.duration_since(begin).as_millis());
         span.and_then(|millis| u64::try_from(millis).ok()).unwrap_or_default()
     };
@@ -158,9 +160,11 @@ pub(super) async fn finish(course: &mut Course<'_>) -> Result<RestoreReport, Res
         history: debt.history.clone().unwrap_or_default(),
         stopped_at: debt.stopped_at.clone(),
         restored_to: debt.restored_to.clone(),
-        outage_millis: millis(debt.served),
-        full_strength_millis: millis(Some(full)),
+        outage_millis: since_stop(debt.served),
+        full_strength_millis: since_stop(Some(full)),
+        outage_parts: (!course.resumed).then_some(course.took),
         rows,
+        kept_on: kept_old_data.then(|| with_old_data.pod.clone()),
         kept_in: kept_old_data.then(|| format!("{RESTORE_DIRECTORY}/old-{}", course.run())),
         resumed: course.resumed,
     };

@@ -9,7 +9,7 @@ use super::course::{Course, StepError};
 use super::error::why_not_aside;
 use super::phase3_start::{all, answers, ask, forget_bootstrap, start_alone, started};
 use super::positions::Found;
-use super::{by_hand, phase1_stop, positions, strays, without_leader};
+use super::{chosen, phase1_stop, positions, strays, without_leader};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
 use crate::model::names::RESTORE_DIRECTORY;
@@ -31,12 +31,18 @@ pub(super) async fn run(course: &mut Course<'_>) -> RestoreError {
             events.send(Phase::RollBack, EventKind::Finished);
             RestoreError::RolledBack { backup, why, how: how_it_is(course) }
         }
-        Err(NotBack::Partly(trouble)) => RestoreError::PartlyBack { backup, why, trouble: trouble.into() },
-        Err(NotBack::Step(StepError::World(source))) => course.interrupted(source),
-        Err(
-            NotBack::Step(StepError::Failed(trouble) | StepError::Intruded(trouble)) | NotBack::LeaderIsStuck(trouble),
-        ) => {
-            let instructions = by_hand::instructions(course).await.into();
+        Err(not) => not_back(course, not, &why),
+    }
+}
+
+/// What is left to be told where the cluster is not back as it was.
+pub(super) fn not_back(course: &Course<'_>, not: NotBack, why: &str) -> RestoreError {
+    let (backup, why) = (course.debt.backup.clone(), why.to_owned());
+    match not {
+        NotBack::Partly(trouble) => RestoreError::PartlyBack { backup, why, trouble: trouble.into() },
+        NotBack::Step(StepError::World(source)) => course.interrupted(source),
+        NotBack::Step(StepError::Failed(trouble) | StepError::Intruded(trouble)) | NotBack::LeaderIsStuck(trouble) => {
+            let instructions = chosen::instructions(&course.debt, course.run()).into();
             RestoreError::NeedsPerson { backup, why, trouble: trouble.into(), instructions }
         }
     }

@@ -53,12 +53,12 @@ async fn refill(order: &RefillOrder, ports: &RefillPorts, mut stop: Stop) -> Res
             return Err(RefillError::NotTold);
         }
     }
-    let copied = Arc::new(AtomicU64::new(0));
+    let (copied, wanted) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let mut acting = tokio::task::spawn_blocking({
         let (order, volume) = (order.clone(), Arc::clone(&ports.volume));
-        let (copied, events) = (Arc::clone(&copied), Arc::clone(&ports.events));
+        let (copied, wanted, events) = (Arc::clone(&copied), Arc::clone(&wanted), Arc::clone(&ports.events));
         move || {
-            let site = Site { order: &order, volume: volume.as_ref(), copied: &copied, stop: &stop };
+            let site = Site { order: &order, volume: volume.as_ref(), copied: &copied, wanted: &wanted, stop: &stop };
             site.act(&|message| events.step(Phase::Refill, message))?;
             site.report()
         }
@@ -68,7 +68,8 @@ async fn refill(order: &RefillOrder, ports: &RefillPorts, mut stop: Stop) -> Res
             done = &mut acting => break done.unwrap_or(Err(RefillError::BrokeOff))?,
             () = ports.clock.sleep(TICK) => {
                 let done_bytes = copied.load(Ordering::Relaxed);
-                let kind = EventKind::Progress { done_bytes, total_bytes: 0, written_bytes: done_bytes };
+                let total_bytes = wanted.load(Ordering::Relaxed);
+                let kind = EventKind::Progress { done_bytes, total_bytes, written_bytes: done_bytes };
                 ports.events.send(Phase::Refill, kind);
             }
         }
@@ -104,6 +105,8 @@ struct Site<'a> {
     order: &'a RefillOrder,
     volume: &'a dyn DataFiles,
     copied: &'a AtomicU64,
+    /// Bytes that are to be copied, once that is known.
+    wanted: &'a AtomicU64,
     stop: &'a Stop,
 }
 

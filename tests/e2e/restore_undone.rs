@@ -10,7 +10,7 @@ use crate::restores::{
     backed_up_and_lost, backed_up_and_lost_in_silence, beside_data, data_volume, is_as_it_was, is_back,
     nothing_is_left, ordered, pods, until_in,
 };
-use crate::run::{Signal, Who};
+use crate::run::{Run, Signal, Who};
 
 /// While it lives, restored data are never called Ready: the probe's password is younger than any backup.
 pub(crate) struct YoungerPassword<'a> {
@@ -91,34 +91,39 @@ fn restored_data_that_do_not_serve_are_undone_and_the_old_cluster_is_back() {
     younger.the_old_cluster_is_back();
 }
 
-/// What stands behind each "to …:" of a hint.
-fn typed(told: &str) -> String {
-    let hint = told.split("hint: ").last().unwrap();
-    let commands = hint.lines().skip(1).filter_map(|line| Some(line.split_once(": ")?.1));
-    commands.collect::<Vec<_>>().join("\n")
+/// Takes away what a server that is stopped has.
+fn lose_the_data_of(cluster: &Cluster, pod: &str) {
+    std::fs::remove_dir_all(data_volume(cluster, pod).join("mysql")).unwrap();
 }
 
 #[test]
-fn what_is_said_to_be_typed_where_nothing_can_be_undone_brings_the_cluster_up() {
-    let cluster = Cluster::new("by-hand", &["--replicas", "1"]);
+fn where_nothing_can_be_undone_the_cluster_is_started_from_the_replica_that_a_person_chooses() {
+    let cluster = Cluster::new("chosen", &[]);
     let name = backed_up_and_lost_in_silence(&cluster);
     let mut younger = YoungerPassword::new(&cluster);
-    let filler = fill_up(&cluster, "mariadb-server-0", 250 << 20);
-    let alone = ["--no-rollback", "--ignore-logins", "--restore-start-timeout", "20s"];
-    let failed = cluster.plugin(&[&["restore", &name, "--yes"], &alone[..]].concat());
+    let leader = cluster.target();
+    let filler = fill_up(&cluster, &leader, 250 << 20);
+    let flags = ["restore", &name, "--yes", "--ignore-logins", "--restore-start-timeout", "20s"];
+    let run = Run::order(&cluster, &flags);
+    // The way back are the other replicas, until they are lost.
+    until("the old data are given up", || (cluster.obligation()?["debt"]["stage"] == "starting").then_some(()));
+    for pod in pods(3).iter().filter(|pod| **pod != leader) {
+        lose_the_data_of(&cluster, pod);
+    }
+    let failed = run.end_of_any();
     std::fs::remove_file(filler).unwrap();
-    let failed = failed.ends_with(15).says("claim mysql-data-mariadb-server-0 has the restored ones");
+    let failed = failed.ends_with(15).says("no volume holds old data");
+    let ordinal = leader.rsplit('-').next().unwrap();
+    failed.says("recover --leader ORDINAL");
+    cluster.plugin(&["recover", "--leader", "7", "--yes"]).ends_with(6).says("the ordinals of its replicas are");
+    cluster.plugin(&["recover", "--leader", ordinal]).ends_with(2).says("add --yes");
     // The servers get the password that the restored data know.
     cluster.kubectl(&["patch", "secret", "mariadb-root", "--type", "merge", "-p", &secret_with(&younger.before)]);
     younger.is_given_back = true;
-    let done = run("bash", &["-ec", &typed(&failed.stderr)]);
-    assert_eq!(done.code, 0, "{done:?}");
-    for told in ["seqno:", "pod \"on-volume\" deleted", "statefulset.apps/mariadb-server patched"] {
-        assert!(done.stdout.contains(told), "{told}: {done:?}");
-    }
-    all_serve(&cluster, 1);
-    is_back(&cluster, 1);
-    assert_eq!(cluster.obligation(), None);
+    cluster.plugin(&["recover", "--leader", ordinal, "--yes"]).ends_with(0).says("was chosen to start the cluster");
+    all_serve(&cluster, 3);
+    is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
     cluster.plugin(&["create"]).ends_with(0);
 }
 

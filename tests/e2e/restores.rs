@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::damage::{damage_in_bucket, flip_a_bit, stream};
-use crate::ground::{Client, Cluster, Ledger, ground, run, until};
+use crate::ground::{Client, Cluster, Ledger, ground, run, scratch_file, until};
 use crate::interruptions::evict;
 use crate::oracle::{item, volume};
 use crate::run::{Run, Signal, Who, signal_container};
@@ -206,6 +206,7 @@ fn a_dry_run_tells_the_plan_and_changes_nothing_and_without_a_terminal_nothing_i
     let plan = cluster.plugin(&["restore", &name, "--dry-run", "-o", "json"]).ends_with(0).stdout;
     let plan: Value = serde_json::from_str(&plan).unwrap();
     assert_eq!(plan["done"]["preview"]["leader"], cluster.target().as_str());
+    assert!(plan["done"]["preview"]["predictedOutage"]["mostSeconds"].as_u64() >= Some(1), "{plan}");
     cluster.plugin(&["restore", &name]).ends_with(2).says("--yes");
     assert_eq!(incarnations(&cluster), before, "a server was restarted");
     nothing_is_left(&cluster, 3);
@@ -313,14 +314,63 @@ fn a_runner_killed_as_it_is_to_put_the_data_into_place_costs_a_moment_and_nothin
     nothing_is_left(&cluster, 3);
 }
 
+/// A node that takes no further pod, until dropped.
+struct Cordoned(String);
+
+impl Cordoned {
+    #[track_caller]
+    fn new(cluster: &Cluster, pod: &str) -> Self {
+        let node = cluster.kubectl(&["get", "pod", pod, "-o", "jsonpath={.spec.nodeName}"]);
+        run("kubectl", &["cordon", &node]).ends_with(0);
+        Self(node)
+    }
+}
+
+impl Drop for Cordoned {
+    fn drop(&mut self) {
+        run("kubectl", &["uncordon", &self.0]);
+    }
+}
+
 #[test]
 fn a_runner_deleted_before_it_has_emptied_a_volume_is_sent_again() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
-    let run = ordered(&cluster, &name, &[]);
-    let runner = run.refiller("empty");
-    cluster.kubectl(&["delete", "pod", &runner, "--wait=false", "--grace-period=0", "--force"]);
-    run.end().ends_with(0).says("once more");
+    let restore = ordered(&cluster, &name, &[]);
+    until_in(&cluster, &restore, &["stopping"]);
+    let [other, _] = cluster.others();
+    let cordoned = Cordoned::new(&cluster, &other);
+    let of_other = format!("mysql-data-{other}");
+    let runner = until("a runner waits for the node", || {
+        let pods = cluster.kubectl_json(&["get", "pods", "-l", "app.kubernetes.io/component=runner"]);
+        let has = |pod: &&Value| pod["spec"]["volumes"].to_string().contains(&of_other);
+        let pod = pods["items"].as_array()?.iter().find(has)?;
+        Some(pod["metadata"]["name"].as_str()?.to_owned())
+    });
+    cluster.kubectl(&["delete", "pod", &runner]);
+    drop(cordoned);
+    restore.end().ends_with(0).says("once more");
+    cluster.healthy();
+    is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
+fn a_restore_whose_command_is_killed_goes_on_and_is_followed_from_elsewhere_to_its_end() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let restore = ordered(&cluster, &name, &[]);
+    until_in(&cluster, &restore, &["stopping"]);
+    let job = restore.job.clone();
+    restore.kill_the_plugin();
+    let elsewhere = scratch_file("elsewhere", &cluster.kubectl(&["config", "view", "--raw", "--flatten"]));
+    let followed = cluster.plugin(&["logs", &job, "--kubeconfig", elsewhere.to_str().unwrap()]);
+    std::fs::remove_file(elsewhere).unwrap();
+    let followed = followed.ends_with(0);
+    // From its start, not only from where it was joined.
+    for told in ["prove: unpacking ", "stop: stopping the cluster: the outage begins", "serves the restored data"] {
+        assert!(followed.stdout.contains(told), "{told}: {}", followed.stdout);
+    }
     cluster.healthy();
     is_back(&cluster, 3);
     nothing_is_left(&cluster, 3);

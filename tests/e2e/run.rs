@@ -130,6 +130,16 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Kills the plugin that follows it.
+    pub(crate) fn kill_the_plugin(self) {
+        self.plugin.kill();
+    }
+
+    /// Waits for the plugin's end, whichever of its Jobs ended it.
+    pub(crate) fn end_of_any(self) -> Ran {
+        self.plugin.end()
+    }
+
     /// Waits for the plugin's end; what it tells must be what the run's own last word tells.
     #[track_caller]
     pub(crate) fn end(self) -> Ran {

@@ -47,7 +47,7 @@ fn what_a_help_ends_with_is_shown_line_by_line_on_80_columns_so_that_its_example
 
 #[test]
 fn a_command_line_that_makes_no_sense_ends_with_2() {
-    let lines: [&[&str]; 36] = [
+    let lines: [&[&str]; 37] = [
         &["lst"],
         &["list", "--timeout", "5s"],
         &["create", "--timeout", "5d"],
@@ -84,6 +84,7 @@ fn a_command_line_that_makes_no_sense_ends_with_2() {
         &["restore", "2026-01-01_00-00-00", "--to", "/"],
         &["restore", "2026-01-01_00-00-00", "--to", "staging/"],
         &["list", "--bad", "--color", "never"],
+        &["list", "-n", "Bad NS"],
     ];
     let all: Vec<String> = lines.iter().map(|line| format!("$ {}\n{}", line.join(" "), plugin(line, ""))).collect();
     insta::assert_snapshot!(all.join("\n"));

@@ -27,6 +27,7 @@ mod readme;
 mod real_server;
 mod reference;
 mod refill_sweep;
+mod restore_chosen;
 mod restore_plan;
 mod restore_sweep;
 mod restore_way_back;

@@ -44,6 +44,22 @@ fn every_exit_code_is_documented_as_it_is() {
 }
 
 #[test]
+fn every_role_is_documented_with_its_command() {
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/roles")).unwrap();
+    let row = |file: std::io::Result<std::fs::DirEntry>| {
+        let file = file.unwrap().file_name().into_string().unwrap();
+        let role = file.trim_end_matches(".yaml").to_owned();
+        let command = if role == "list-live" { "list --live" } else { &role };
+        vec![command.to_owned(), format!("[mariadb-backup-{role}](docs/roles/{file})")]
+    };
+    let mut expected: Vec<_> = folder.map(row).collect();
+    let mut documented = table("Permissions");
+    expected.sort();
+    documented.sort();
+    assert_eq!(documented, expected);
+}
+
+#[test]
 fn every_command_is_documented_and_none_that_is_not_there() {
     let help = plugin(&["--help"], "");
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());

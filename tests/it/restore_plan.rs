@@ -211,7 +211,7 @@ fn a_replica_whose_volume_was_seen_to_be_smaller_than_the_full_backup_is_refused
     let seen = |observed: &mut Observed<'_>| drop(observed.looks.insert("db-2".to_owned(), Some(small)));
     let refused = settled(&world, &request(), seen).unwrap_err();
     assert_eq!(refused.code(), ExitCode::Refused);
-    let why = "the volume of db-2 has 512KiB in all, and the full backup alone is 1MiB, so db-2 could not join; make claim data-db-2 larger";
+    let why = "the volume of db-2 has 512KiB in all, and the full backup alone is 1MiB, so db-2 could not have it; make claim data-db-2 larger";
     assert!(refused.to_string().contains(why), "{refused}");
 }
 
@@ -229,7 +229,7 @@ fn an_outage_is_predicted_from_what_a_start_took_and_a_stop_may_take() {
     let world = RestoreWorld::new(3);
     let (seconds, words) = outage(&world, |_| {});
     assert_eq!(seconds, Some((7, 37)));
-    insta::assert_snapshot!(words, @"7s to 37s, from step 3 to step 5: the servers stop (at most 30s), one starts (7s, as the last time)");
+    insta::assert_snapshot!(words, @"about 7s to 37s, from step 3 to step 5: the servers stop (at most 30s), one starts (7s, as the last time)");
     let (seconds, words) = outage(&world, |observed| observed.workload.pace.start = None);
     assert_eq!(seconds, None, "of an unknown part nothing is made up");
     insta::assert_snapshot!(words, @"from step 3 to step 5: the servers stop (at most 30s), one starts");
@@ -249,7 +249,7 @@ fn data_that_have_to_be_copied_are_predicted_at_the_speed_of_the_backup() {
     };
     let (seconds, words) = outage(&world, took(Some(10)));
     assert_eq!(seconds, Some((17, 47)));
-    insta::assert_snapshot!(words, @"17s to 47s, from step 3 to step 5: the servers stop (at most 30s), 100MiB are copied (10s at the speed of the backup), one starts (7s, as the last time)");
+    insta::assert_snapshot!(words, @"about 17s to 47s, from step 3 to step 5: the servers stop (at most 30s), 100MiB are copied (10s at the speed of the backup), one starts (7s, as the last time)");
     let (seconds, words) = outage(&world, took(None));
     assert_eq!(seconds, None);
     insta::assert_snapshot!(words, @"from step 3 to step 5: the servers stop (at most 30s), 100MiB are copied, one starts (7s, as the last time)");

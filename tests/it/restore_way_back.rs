@@ -95,7 +95,7 @@ fn without_any_old_data_left_a_person_is_told_exactly_what_there_is() {
     let failure = world.restore("job").unwrap().unwrap_err();
     assert_eq!(failure.code, ExitCode::NeedsPerson, "{failure:?}");
     let hint = failure.hint.unwrap();
-    assert!(hint.contains("recover") && hint.contains("for claim in data-db-0 data-db-1; do"), "{hint}");
+    assert!(hint.contains("recover") && hint.contains("what one of them has instead (0, 1)"), "{hint}");
     assert!(world.lock().obligation.is_some(), "the record stays for whoever goes on");
 }
 

@@ -324,6 +324,17 @@ impl RestoreWorld {
         self.conduct(async |ports| self.go_on(job, ports).await)
     }
 
+    /// Starts the cluster from a replica that a person has chosen; what came of it, in words.
+    pub(crate) fn recover_from(&self, job: &str, ordinal: i32) -> Option<Result<String, Failure>> {
+        self.conduct(async |ports| {
+            let owed = self.lock().obligation.clone().expect("a restore is owed");
+            let Debt::Restore(debt) = &owed.debt else { panic!("only restores are owed here") };
+            self.lock().runners.clear();
+            let started = restore::resume_from(ordinal, &owed, debt, &self.settings(), job, ports).await;
+            started.map_err(Explain::into_failure)
+        })
+    }
+
     async fn go_on(&self, job: &str, ports: &RestorePorts<'_>) -> Result<Option<RestoreReport>, Failure> {
         let Some(owed) = self.lock().obligation.clone() else { return Ok(None) };
         let Debt::Restore(debt) = &owed.debt else { panic!("only restores are owed here") };
@@ -411,6 +422,7 @@ impl State {
             controller: None,
             trouble: Vec::new(),
             keepers: Vec::new(),
+            sees_nodes: true,
             pace: Pace { stop_at_most: Duration::from_secs(30), start: Some(Duration::from_secs(7)) },
         }
     }

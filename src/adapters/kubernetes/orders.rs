@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::future::join_all;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event as KubernetesEvent, Pod, PodSpec};
@@ -83,6 +84,8 @@ enum Told {
     Over(Option<ExitCode>),
     /// It has not started, and why.
     Waits(String),
+    /// It is at work.
+    Runs,
 }
 
 /// One look at a Job that is to make a pod.
@@ -118,8 +121,7 @@ impl Orders {
         let what = format!("cannot list Jobs in namespace {}", self.namespace);
         let jobs = self.jobs.list(&ours).await.map_err(|error| port_error(what, error))?;
         let told = self.told(&ours).await?;
-        let run = |job: &Job| ordered_run(job, told.get(&job.name_any()));
-        let mut runs: Vec<OrderedRun> = jobs.items.iter().map(run).collect();
+        let mut runs = join_all(jobs.items.iter().map(|job| self.seen(job, told.as_ref()))).await;
         runs.sort_by(|a, b| (b.ordered, &b.job).cmp(&(a.ordered, &a.job)));
         Ok(runs)
     }
@@ -131,7 +133,7 @@ impl Orders {
             return Ok(None);
         };
         let told = self.told(&ListParams::default().labels(&format!("{JOB_LABEL}={job}"))).await?;
-        Ok(Some(ordered_run(&found, told.get(job))))
+        Ok(Some(self.seen(&found, told.as_ref()).await))
     }
 
     /// Looks how the run of an ended Job ended; `None` when its pod is gone, or does not know either.
@@ -146,16 +148,28 @@ impl Orders {
         }))
     }
 
-    /// What pods say that are over or have not started, by Job: a Job itself says so seconds later, and never why.
-    async fn told(&self, ours: &ListParams) -> Result<BTreeMap<String, Told>, PortError> {
+    /// What pods say of their runs, by Job: a Job itself says seconds later that it is over, and never why. `None` to
+    /// whoever may see Jobs alone.
+    async fn told(&self, ours: &ListParams) -> Result<Option<BTreeMap<String, Told>>, PortError> {
         let what = format!("cannot list pods in namespace {}", self.namespace);
         let pods = match self.pods.list(ours).await.map_err(|error| port_error(what, error)) {
             Ok(pods) => pods.items,
-            // Whoever may see Jobs alone learns it when they do.
-            Err(error) if error.reason == Reason::Forbidden => vec![],
+            Err(error) if error.reason == Reason::Forbidden => return Ok(None),
             Err(error) => return Err(error),
         };
-        Ok(pods.iter().filter_map(|pod| Some((pod.labels().get(JOB_LABEL)?.clone(), told_by(pod)?))).collect())
+        let told = pods.iter().filter_map(|pod| Some((pod.labels().get(JOB_LABEL)?.clone(), told_by(pod))));
+        Ok(Some(told.collect()))
+    }
+
+    /// A run, with what its pod says; or why it has none.
+    async fn seen(&self, job: &Job, told: Option<&BTreeMap<String, Told>>) -> OrderedRun {
+        let name = job.name_any();
+        let Some(told) = told else { return ordered_run(job, None) };
+        if told.contains_key(&name) || end_of(job).is_some() {
+            return ordered_run(job, told.get(&name));
+        }
+        let why = self.refusal(&name).await.unwrap_or_else(|| "it has no pod yet".to_owned());
+        ordered_run(job, Some(&Told::Waits(why)))
     }
 
     /// Waits for the pod of a Job and returns its name.
@@ -224,13 +238,13 @@ impl Orders {
     }
 }
 
-/// What a conductor's pod says of its run; `None` where it runs.
-fn told_by(pod: &Pod) -> Option<Told> {
+/// What a conductor's pod says of its run.
+fn told_by(pod: &Pod) -> Told {
     match stage(pod, CONDUCTOR_CONTAINER) {
-        Stage::Ended(End { last_word, .. }) => Some(Told::Over(last_word.as_deref().and_then(failure))),
-        Stage::NeverRan(_) => Some(Told::Over(None)),
-        Stage::Waiting(why) | Stage::Stuck(why) => Some(Told::Waits(why)),
-        Stage::Running => None,
+        Stage::Ended(End { last_word, .. }) => Told::Over(last_word.as_deref().and_then(failure)),
+        Stage::NeverRan(_) => Told::Over(None),
+        Stage::Waiting(why) | Stage::Stuck(why) => Told::Waits(why),
+        Stage::Running => Told::Runs,
     }
 }
 
@@ -249,7 +263,7 @@ fn ordered_run(job: &Job, told: Option<&Told>) -> OrderedRun {
     let (failed, waits) = match told {
         Some(Told::Over(failed)) => (*failed, None),
         Some(Told::Waits(why)) => (None, Some(why.clone()).filter(|_| is_running)),
-        None => (None, None),
+        Some(Told::Runs) | None => (None, None),
     };
     OrderedRun {
         job: job.name_any(),
@@ -307,12 +321,12 @@ mod tests {
     fn a_run_is_over_as_soon_as_its_container_is() {
         let locked = json!({"schema": 1, "failed": {"code": "locked", "message": "held"}}).to_string();
         let end = told_by(&pod(&json!({"terminated": {"exitCode": 11, "message": locked}})));
-        let run = ordered_run(&job(&json!([])), end.as_ref());
+        let run = ordered_run(&job(&json!([])), Some(&end));
         assert_eq!((run.is_running, run.failed), (false, Some(ExitCode::Locked)));
         let end = told_by(&pod(&json!({"running": {}})));
-        assert!(ordered_run(&job(&json!([])), end.as_ref()).is_running);
+        assert!(ordered_run(&job(&json!([])), Some(&end)).is_running);
         let waiting = told_by(&pod(&json!({"waiting": {"reason": "ErrImagePull", "message": "not found"}})));
-        let waits = ordered_run(&job(&json!([])), waiting.as_ref());
+        let waits = ordered_run(&job(&json!([])), Some(&waiting));
         assert_eq!(
             (waits.is_running, waits.waits.as_deref()),
             (true, Some("container conductor: ErrImagePull: not found"))

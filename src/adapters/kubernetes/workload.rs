@@ -120,6 +120,13 @@ impl<'a> KubernetesWorkload<'a> {
         Ok(lost)
     }
 
+    /// Whether nodes, and which volumes are attached to them, may be looked at: one right comes with the other.
+    async fn sees_nodes(&self) -> Result<bool, PortError> {
+        let attachments: Api<VolumeAttachment> = Api::all(self.client.clone());
+        let asked = attachments.list(&ListParams::default().limit(1)).await;
+        Ok(if_allowed(asked.map_err(|error| port_error("cannot list VolumeAttachments", error)))?.is_some())
+    }
+
     /// What would be found out in the outage otherwise: servers that cannot be stopped, rights that lack.
     async fn trouble(&self, flavour: &Flavour, lost: &[String]) -> Result<Vec<String>, PortError> {
         if !lost.is_empty() {
@@ -226,6 +233,7 @@ impl WorkloadControl for KubernetesWorkload<'_> {
             flavour,
             keepers: view::keepers(&set),
             pace: view::pace(&set, &self.pods().await?),
+            sees_nodes: self.sees_nodes().await?,
         })
     }
 

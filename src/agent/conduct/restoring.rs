@@ -91,7 +91,7 @@ async fn store(request: &RestoreRequest, context: &Context<'_>) -> Result<Option
 pub(super) async fn resume(task: &Task, context: &Context<'_>) -> Result<Option<RunReport>, Failure> {
     let view = context.ports.cluster.view().await.map_err(Explain::into_failure)?;
     let Some((owed, debt)) = view.obligation.as_ref().and_then(|owed| Some((owed, owed.debt.restore()?))) else {
-        return Ok(None);
+        return chosen(task).map_or(Ok(None), |ordinal| Err(nothing_to_lead(ordinal)));
     };
     let is_for_it = match task {
         Task::Recover(_) => true,
@@ -106,15 +106,32 @@ pub(super) async fn resume(task: &Task, context: &Context<'_>) -> Result<Option<
     let message = format!("run {} did not bring the restore of {} to its end; it was {words}", owed.run, debt.backup);
     context.ports.events.step(Phase::Start, message);
     remove_runners(context).await?;
+    let recovered = |what: String| RunReport::Recover(RecoverReport { run: Some(owed.run.clone()), what: Some(what) });
+    if let Some(ordinal) = chosen(task) {
+        let Context { settings, job, .. } = *context;
+        let started = restore::resume_from(ordinal, owed, debt, settings, job, &ports(context)).await;
+        return started.map(|what| Some(recovered(what))).map_err(Explain::into_failure);
+    }
     let resumed = restore::resume(owed, debt, context.settings, context.job, &ports(context)).await;
     match resumed.map_err(Explain::into_failure)? {
         Resumed::Done(report) => Ok(Some(RunReport::Restore(report))),
         Resumed::GivenUp if matches!(task, Task::Recover(_)) => {
             let what = format!("the restore of {} had not touched the cluster yet, and was given up", debt.backup);
-            Ok(Some(RunReport::Recover(RecoverReport { run: Some(owed.run.clone()), what: Some(what) })))
+            Ok(Some(recovered(what)))
         }
         Resumed::GivenUp => Ok(None),
     }
+}
+
+/// The replica that a person has chosen to start the cluster.
+fn chosen(task: &Task) -> Option<i32> {
+    if let Task::Recover(request) = task { request.leader } else { None }
+}
+
+fn nothing_to_lead(ordinal: i32) -> Failure {
+    let what =
+        format!("no restore is owed to the cluster, so ordinal {ordinal} has nothing to lead; nothing was changed");
+    Failure::new(ExitCode::Refused, what).with_hint("to settle whatever else is owed: kubectl mariadb-backup recover")
 }
 
 /// Removes every runner there is: those of the dead run may still be writing, also where its conductor only

@@ -75,6 +75,8 @@ fn a_good_night_and_a_bad_one_as_prometheus_reads_them() {
         outage_millis: 34_500,
         full_strength_millis: 71_000,
         kept_in: None,
+        kept_on: None,
+        outage_parts: None,
         rows: None,
         resumed: false,
     }));

@@ -67,9 +67,10 @@ pub struct RestorePreview {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PredictedOutage {
-    /// Seconds, when the servers stop at once.
+    /// Seconds, when the servers stop at once, or as the last time.
     pub least_seconds: u64,
-    /// Seconds, when they take as long to stop as they may.
+    /// Seconds, when they take as long to stop as they may. Volumes that are slow to come off a node, or on, come on
+    /// top.
     pub most_seconds: u64,
 }
 
@@ -113,15 +114,41 @@ pub struct RestoreReport {
     pub outage_millis: u64,
     /// From the order to stop to all replicas serving.
     pub full_strength_millis: u64,
-    /// Where on the leader's volume the old data stay; `None` when they are gone.
+    /// What the outage consisted of; `None` where more than one run had a part in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outage_parts: Option<OutageParts>,
+    /// Where on a volume the old data stay; `None` when they are gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_in: Option<String>,
+    /// The pod whose volume that is; that of `leader` when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_on: Option<String>,
     /// What counting the rows on all replicas showed; `None` when they were not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rows: Option<RowCounts>,
     /// Whether it was gone on with after its first run had died.
     #[serde(default)]
     pub resumed: bool,
+}
+
+/// What an outage consisted of, one after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutageParts {
+    /// Until no pod held any of the volumes.
+    pub stop_millis: u64,
+    /// Until the restored data were in place.
+    pub place_millis: u64,
+    /// Until the leader served.
+    pub start_millis: u64,
+}
+
+impl RestoreReport {
+    /// The pod on whose volume old data stay, if they do.
+    #[must_use]
+    pub fn kept_on(&self) -> &str {
+        self.kept_on.as_deref().unwrap_or(&self.leader)
+    }
 }
 
 /// The annotation on the StatefulSet with a [`LastRestore`].
@@ -161,7 +188,8 @@ impl LastRestore {
     /// Every place where old data were left, the newest first; whether they have been removed since, nobody knows.
     #[must_use]
     pub fn kept(&self) -> Vec<KeptData> {
-        let kept = |place: &String| KeptData { pod: self.report.leader.clone(), place: place.clone(), at: self.at };
+        let pod = self.report.kept_on();
+        let kept = |place: &String| KeptData { pod: pod.to_owned(), place: place.clone(), at: self.at };
         self.report.kept_in.iter().map(kept).chain(self.kept_before.iter().cloned()).collect()
     }
 
@@ -182,6 +210,14 @@ mod tests {
             "outageMillis": 1, "fullStrengthMillis": 2, "keptIn": keeps.then(|| format!(".mariadb-backup/old-{run}"))});
         let at = "2026-01-03T12:00:00Z".parse().unwrap();
         LastRestore { run: run.to_owned(), at, report: serde_json::from_value(report).unwrap(), kept_before }
+    }
+
+    #[test]
+    fn old_data_are_named_by_the_pod_whose_volume_has_them_also_when_another_leads_in_the_end() {
+        let mut last = restore("x", true, vec![]);
+        assert_eq!(last.kept()[0].pod, "db-0");
+        last.report.kept_on = Some("db-2".to_owned());
+        assert_eq!(last.kept()[0].pod, "db-2");
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl From<Color> for ColorWish {
 #[command(next_help_heading = "Connection (as in kubectl)")]
 pub(crate) struct ConnectionFlags {
     /// Namespace of the cluster
-    #[arg(short, long, global = true, value_name = "NAME")]
+    #[arg(short, long, global = true, value_name = "NAME", value_parser = namespace)]
     pub(crate) namespace: Option<String>,
     /// Context of the kubeconfig to use
     #[arg(long, global = true, value_name = "NAME")]
@@ -93,4 +93,17 @@ pub(crate) struct ConnectionFlags {
     /// How long one request to the API server may take, such as 30s; 0 means no limit
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration, default_value = "0", hide_short_help = true)]
     pub(crate) request_timeout: Duration,
+}
+
+/// The longest name of a namespace.
+const LONGEST: usize = 63;
+
+/// Takes what can be the name of a namespace; an empty one is that of the context, as with kubectl.
+fn namespace(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let is_one = text.chars().all(plain) && !text.starts_with('-') && !text.ends_with('-') && text.len() <= LONGEST;
+    if is_one {
+        return Ok(text.to_owned());
+    }
+    Err(format!("a namespace is named by small letters, digits, and dashes inside, {LONGEST} at most"))
 }

@@ -54,8 +54,13 @@ pub(crate) struct CreateFlags {
 }
 
 const RECOVER_HELP: &str = "\
-It asks nothing: a restore that it finishes, or undoes, was confirmed when it
-was ordered, and all else is what the next run of any kind would do by itself.";
+Without --leader it asks nothing: a restore that it finishes, or undoes, was
+confirmed when it was ordered, and all else is what the next run of any kind
+would do by itself.
+
+With --leader, where a restore ended with 15 and can neither be finished nor
+undone: the cluster is stopped, and started from what that replica has. All
+others get everything from it; what only they have is lost.";
 
 /// Flags of `recover`.
 #[derive(Debug, Args)]
@@ -63,6 +68,12 @@ was ordered, and all else is what the next run of any kind would do by itself.";
 pub(crate) struct RecoverFlags {
     #[command(flatten)]
     pub(crate) cluster: ClusterFlags,
+    /// After a restore that ended with 15: start the cluster from what the replica of this ordinal has
+    #[arg(long, value_name = "ORDINAL", value_parser = clap::value_parser!(i32).range(0..))]
+    pub(crate) leader: Option<i32>,
+    /// Do not ask
+    #[arg(short, long, requires = "leader")]
+    pub(crate) yes: bool,
     #[command(flatten)]
     pub(crate) run: RunFlags,
 }

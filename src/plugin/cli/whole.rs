@@ -44,7 +44,7 @@ pub(crate) struct SetupFlags {
     /// Show what would be made, and make nothing
     #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "client", value_name = "WHERE")]
     pub(crate) dry_run: Option<DryRun>,
-    /// Form of the output on stdout
+    /// Print what would be made, in this form, and make nothing
     #[arg(short, long, value_enum, value_name = "FORM")]
     pub(crate) output: Option<DocumentForm>,
     #[command(flatten)]

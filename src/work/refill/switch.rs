@@ -1,5 +1,7 @@
 //! The proven copy takes the place of the old data.
 
+use std::sync::atomic::Ordering;
+
 use super::Site;
 use super::error::RefillError;
 use crate::model::galera::SavedState;
@@ -176,6 +178,7 @@ impl Site<'_> {
     }
 
     pub(super) fn copy(&self, from: &str, to: &str) -> Result<(), RefillError> {
+        self.wanted.store(self.volume.size(from)?, Ordering::Relaxed);
         let copying = Copying {
             leave_out: &[STATE_FILE],
             threads: usize::try_from(self.order.parallel).unwrap_or(1).max(1),

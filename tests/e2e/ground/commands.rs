@@ -76,6 +76,12 @@ impl Started {
         Self(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
+    /// Kills it.
+    pub(crate) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
     /// Waits for its end.
     pub(crate) fn end(self) -> Ran {
         Ran::of(self.0.wait_with_output().unwrap())
