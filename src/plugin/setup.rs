@@ -137,7 +137,7 @@ async fn apply(
             Err(error) if manifest.optional && error.reason == Reason::Forbidden => {
                 screen.warn(&format!(
                     "{title} was not made: you may not; the conductor then cannot check on which nodes \
-                    the store can be mounted"
+                    the store can be mounted, nor, before a restore, whether a node is lost or a volume still attached"
                 ));
                 code = ExitCode::DoneWithWarnings;
                 continue;

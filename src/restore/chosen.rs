@@ -37,8 +37,7 @@ fn of_ordinal(debt: &RestoreDebt, ordinal: i32) -> Result<Replica, RestoreError>
         return refused("the restore has not touched the cluster, and without --leader it is given up".to_owned());
     }
     let Some(replica) = debt.replicas().find(|replica| replica.ordinal == ordinal) else {
-        let there: Vec<_> = debt.replicas().map(|replica| replica.ordinal.to_string()).collect();
-        return refused(format!("the ordinals of its replicas are {}", there.join(", ")));
+        return refused(format!("the ordinals of its replicas are {}", ordinals(debt)));
     };
     if ordinal != debt.saved.first && !debt.starts_at_any_ordinal {
         return refused(format!("below Kubernetes 1.31 only ordinal {} can be started alone", debt.saved.first));
@@ -97,7 +96,6 @@ async fn settle(course: &mut Course<'_>) -> Result<(), StepError> {
 
 /// What a person can do where a restore could neither be finished nor undone.
 pub(super) fn instructions(debt: &RestoreDebt, run: &str) -> String {
-    let ordinals: Vec<_> = debt.replicas().map(|replica| replica.ordinal.to_string()).collect();
     let aside = debt.place.has_room_beside().then(|| {
         let (pod, claim, own) = (&debt.leader.pod, &debt.leader.claim, &debt.place.directory);
         format!("; old data of {pod} may be in {RESTORE_DIRECTORY}/old-{run} on claim {claim}, or in its {own}")
@@ -107,6 +105,12 @@ pub(super) fn instructions(debt: &RestoreDebt, run: &str) -> String {
          how far the data of each replica are, as far as they could be asked: kubectl mariadb-backup logs\n\
          to start the cluster from what one of them has instead ({}), where what only others have is lost: kubectl mariadb-backup recover --leader ORDINAL",
         aside.unwrap_or_default(),
-        ordinals.join(", ")
+        ordinals(debt)
     )
+}
+
+fn ordinals(debt: &RestoreDebt) -> String {
+    let mut ordinals: Vec<i32> = debt.replicas().map(|replica| replica.ordinal).collect();
+    ordinals.sort_unstable();
+    ordinals.iter().map(i32::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -12,6 +12,9 @@ use crate::model::obligation::ScratchPlace;
 use crate::model::report::PredictedOutage;
 use crate::model::span;
 
+/// Nobody would wait longer for a server.
+const LONGEST_START: Duration = Duration::from_mins(10);
+
 /// What the outage consists of.
 pub(super) struct Outage {
     /// Whether it is there already.
@@ -41,7 +44,7 @@ impl Outage {
         let parts = last.and_then(|last| last.report.outage_parts);
         let pace = observed.workload.pace;
         // Of a replica that was not Ready for a while, such as one that was copied, Kubernetes tells when that ended.
-        let start = pace.start.filter(|took| *took <= plan.limits.lead);
+        let start = pace.start.filter(|took| *took <= LONGEST_START);
         Self {
             is_there: plan.debt.stood_at_zero,
             stop: parts.map(|parts| Duration::from_millis(parts.stop_millis)),

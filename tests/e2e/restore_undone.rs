@@ -114,7 +114,7 @@ fn where_nothing_can_be_undone_the_cluster_is_started_from_the_replica_that_a_pe
     std::fs::remove_file(filler).unwrap();
     let failed = failed.ends_with(15).says("no volume holds old data");
     let ordinal = leader.rsplit('-').next().unwrap();
-    failed.says("recover --leader ORDINAL");
+    failed.says(" --leader ORDINAL");
     cluster.plugin(&["recover", "--leader", "7", "--yes"]).ends_with(6).says("the ordinals of its replicas are");
     cluster.plugin(&["recover", "--leader", ordinal]).ends_with(2).says("add --yes");
     // The servers get the password that the restored data know.

@@ -319,8 +319,7 @@ struct Cordoned(String);
 
 impl Cordoned {
     #[track_caller]
-    fn new(cluster: &Cluster, pod: &str) -> Self {
-        let node = cluster.kubectl(&["get", "pod", pod, "-o", "jsonpath={.spec.nodeName}"]);
+    fn new(node: String) -> Self {
         run("kubectl", &["cordon", &node]).ends_with(0);
         Self(node)
     }
@@ -336,10 +335,11 @@ impl Drop for Cordoned {
 fn a_runner_deleted_before_it_has_emptied_a_volume_is_sent_again() {
     let cluster = Cluster::with_data();
     let name = backed_up_and_lost(&cluster);
+    let [other, _] = cluster.others();
+    let node = cluster.kubectl(&["get", "pod", &other, "-o", "jsonpath={.spec.nodeName}"]);
     let restore = ordered(&cluster, &name, &[]);
     until_in(&cluster, &restore, &["stopping"]);
-    let [other, _] = cluster.others();
-    let cordoned = Cordoned::new(&cluster, &other);
+    let cordoned = Cordoned::new(node);
     let of_other = format!("mysql-data-{other}");
     let runner = until("a runner waits for the node", || {
         let pods = cluster.kubectl_json(&["get", "pods", "-l", "app.kubernetes.io/component=runner"]);

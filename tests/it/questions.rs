@@ -16,7 +16,12 @@ const QUESTION: &str = "Type the name of the cluster in namespace db (one) to go
 
 const DELETE: [&str; 4] = ["delete", "2000-01-01_00-00-00", "-n", "db"];
 const PRUNE: [&str; 3] = ["prune", "-n", "db"];
-const RESTORE: [&str; 4] = ["restore", "2000-01-03_00-00-00", "-n", "db"];
+pub(crate) const RESTORE: [&str; 4] = ["restore", "2000-01-03_00-00-00", "-n", "db"];
+
+/// A cluster that is restored once it was asked whether it shall be.
+pub(crate) fn restored_when_asked() -> (Api, Arc<AtomicUsize>) {
+    cluster(1, vec![plan(), restored()])
+}
 
 /// A cluster with two full backups, one of them with an increment, that counts the runs which are ordered;
 /// they end one after the other like this.
@@ -75,7 +80,7 @@ fn answered(line: &[&str], server: &Api, keys: &str) -> (Option<i32>, String, St
 #[test]
 fn the_cluster_s_name_typed_after_all_that_goes_was_shown_has_it_done() {
     let keep = || cluster(1, vec![kept()]);
-    let restore = cluster(1, vec![plan(), restored()]);
+    let restore = restored_when_asked();
     let mut seen = Vec::new();
     for (line, (server, ordered), runs) in
         [(&DELETE[..], keep(), 1), (&PRUNE[..], keep(), 1), (&RESTORE[..], restore, 2)]

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::cli_runs::{answer_at_work, ended_pod, pod};
 use crate::cli_views::two_clusters;
 use crate::loopback_api::{Answer, Api};
+use crate::questions::{RESTORE, restored_when_asked};
 use crate::screens::{pages, settled_once_watched};
 use crate::terminal::reports_at_work;
 
@@ -167,6 +168,23 @@ fn a_run_is_followed_to_its_end_on_a_real_terminal_with_bars_that_fit() {
     insta::with_settings!({filters => vec![(r"(?m)^[|/\\-] store", "[turning] store")]}, {
         insta::assert_snapshot!(seen.join("\n\n"));
     });
+}
+
+#[test]
+fn a_restore_is_shown_asked_for_and_done_on_a_real_terminal_of_any_width() {
+    let mut seen = Vec::new();
+    for columns in WIDTHS {
+        let (server, ordered) = restored_when_asked();
+        let terminal = Tmux::run(&RESTORE, &server, columns);
+        terminal.until(" to go on:");
+        assert_eq!(ordered.load(Ordering::SeqCst), 1, "only the plan was ordered");
+        checked(terminal.tmux(&["send-keys", "one", "Enter"]).output());
+        let end = terminal.until(ENDED);
+        assert!(end.lines().all(|row| row.chars().count() <= columns), "{end}");
+        assert_eq!(ordered.load(Ordering::SeqCst), 2, "{end}");
+        seen.push(format!("{columns} columns\n{end}"));
+    }
+    insta::assert_snapshot!(seen.join("\n\n"));
 }
 
 #[test]
