@@ -21,7 +21,7 @@ use crate::model::obligation::{Debt, OBLIGATION_SCHEMA, Obligation, RestoreDebt,
 use crate::model::order::{Refill, RestoreRequest, StoreName};
 use crate::model::report::{RestorePreview, RestoreReport, VolumeReport};
 use crate::model::settings::Settings;
-use crate::model::workload::{Flavour, Scale, Workload};
+use crate::model::workload::{Flavour, Replica, Scale, Workload};
 use crate::patience::patiently;
 use crate::ports::PortError;
 use crate::ports::conductor::RunnerSpec;
@@ -193,6 +193,7 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
         restored_to: None,
         served: None,
         served_lsn: 0,
+        is_chosen: false,
         went_on_from: None,
         why: None,
     };
@@ -354,22 +355,39 @@ pub enum Resumed {
     GivenUp,
 }
 
-/// Starts the cluster of a restore that its run did not bring to its end from what the replica with that ordinal has,
-/// because a person says so. Returns what came of it, in words.
+/// Makes sure that a person may choose the replica with that ordinal to start the cluster of a restore that its run did
+/// not bring to its end.
 ///
 /// # Errors
-/// That one cannot be chosen, and nothing was changed; or as [`run`].
-pub async fn resume_from(
+/// It cannot be chosen; nothing was changed.
+pub async fn check_choice(
     ordinal: i32,
     owed: &Obligation,
     debt: &RestoreDebt,
     settings: &Settings,
     job: &str,
     ports: &RestorePorts<'_>,
-) -> Result<String, RestoreError> {
+) -> Result<Replica, RestoreError> {
+    let course = Course::new(owed, debt.clone(), job, Limits::of(settings), *ports);
+    chosen::check(&course, ordinal).await
+}
+
+/// Starts the cluster from what that replica has, and lets the others get everything from it.
+///
+/// # Errors
+/// As [`run`].
+pub async fn resume_from(
+    replica: &Replica,
+    owed: &Obligation,
+    debt: &RestoreDebt,
+    settings: &Settings,
+    job: &str,
+    ports: &RestorePorts<'_>,
+) -> Result<RestoreReport, RestoreError> {
     let mut course = Course::new(owed, debt.clone(), job, Limits::of(settings), *ports);
     course.resumed = true;
-    chosen::run(&mut course, ordinal).await
+    chosen::choose(&mut course, replica).await?;
+    course::drive(course).await
 }
 
 /// Goes on with a restore whose run died: finishes it, or brings the old cluster back.

@@ -155,6 +155,9 @@ fn sentence(report: &RunReport) -> String {
         RunReport::Drill(report) => {
             format!("backup {} boots, {} tables open", report.proof.backup.name(), report.proof.tables)
         }
+        RunReport::Restore(report) if report.is_chosen => {
+            format!("started from what {} had; backup {} was not restored", report.leader, report.backup.name())
+        }
         RunReport::Restore(report) => format!(
             "set back to backup {}, outage {}, all {} replicas after {}",
             report.backup.name(),

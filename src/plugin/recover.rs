@@ -22,7 +22,7 @@ pub(crate) async fn run(
     let statefulset = find::cluster(session, flags.cluster.wanted()).await?;
     if let Some(ordinal) = flags.leader.filter(|_| !flags.yes) {
         let what = format!(
-            "{statefulset} is stopped, and started from what {statefulset}-{ordinal} has; what only other replicas have is lost."
+            "{statefulset} is started from what {statefulset}-{ordinal} has; the other volumes are emptied, and what only they have is lost."
         );
         if asking.is_none() {
             let what = "--leader has to be confirmed, and there is no terminal to ask on";

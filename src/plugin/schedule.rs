@@ -27,7 +27,7 @@ use manifest::{CronWish, check_name, cron_job};
 pub(crate) use shape::{Schedule, brief};
 
 /// What is said beside a manifest that was printed: somebody may have thought it was applied, too.
-pub(super) const PRINTED_ONLY: &str = "nothing was made; to make it, end the line with: | kubectl apply -f -";
+pub(super) const PRINTED_ONLY: &str = "nothing was made: it is without -o";
 
 pub(crate) async fn run(flags: &ScheduleFlags, session: &Session, screen: &mut Screen) -> CommandResult {
     match &flags.command {
@@ -68,6 +68,7 @@ async fn create(flags: &ScheduleCreateFlags, session: &Session, screen: &mut Scr
             Some(form) => screen.data(&document(&manifest, form.into())),
         }
         if printed_only {
+            not_another_s(&flags.name, &statefulset, session).await?;
             screen.note(PRINTED_ONLY);
         }
         return Ok(ExitCode::Done);

@@ -1,103 +1,112 @@
-//! The way out that a person chooses where no plan is left: the cluster is started from what one replica has,
-//! whatever that is.
+//! The way out that a person chooses where a restore could neither be finished nor undone: the cluster is started from
+//! what one replica has, whatever that is.
 //!
-//! The others get everything from it once it serves, and what only they have is lost; what was set aside stays. The
-//! record stays as it was until all is done: whoever goes on without choosing takes the way back of the restore.
+//! What it has is then what the restore is about: that is recorded before anything is started, so that whoever goes on
+//! goes on with it. The others are emptied once it serves, as after any restore; what was set aside stays.
 
 use super::RestoreError;
 use super::course::{Course, StepError};
-use super::phase3_start::{all, answers, ask, forget_bootstrap, start_alone};
-use super::positions::Found;
-use super::rollback::{self, NotBack};
-use super::{phase1_stop, positions};
-use crate::model::event::Phase;
-use crate::model::galera::Member;
+use super::phase3_start::{all, ask};
+use super::serving::{LOOK, LOOK_EVERY};
+use super::{phase1_stop, positions, rollback};
 use crate::model::names::RESTORE_DIRECTORY;
-use crate::model::obligation::RestoreDebt;
+use crate::model::obligation::{RestoreDebt, Stage};
 use crate::model::order::RefillAct;
-use crate::model::workload::Replica;
+use crate::model::workload::{Flavour, Replica};
 use crate::patience::patiently;
 
-/// Starts the cluster from the replica with that ordinal; says what it serves.
-pub(super) async fn run(course: &mut Course<'_>, ordinal: i32) -> Result<String, RestoreError> {
-    let replica = of_ordinal(&course.debt, ordinal)?;
-    match start(course, &replica).await {
-        Ok(member) => {
-            let what = "all replicas serve what it had";
-            Ok(format!("{} was chosen to start the cluster, and {what}: {}", replica.pod, member.position()))
-        }
-        Err(not) => Err(rollback::not_back(course, not, &format!("{} was chosen to start it", replica.pod))),
-    }
-}
-
-/// The replica of that ordinal, where it can be started alone.
-fn of_ordinal(debt: &RestoreDebt, ordinal: i32) -> Result<Replica, RestoreError> {
+/// Makes sure that the replica of that ordinal may be chosen: changes nothing.
+pub(super) async fn check(course: &Course<'_>, ordinal: i32) -> Result<Replica, RestoreError> {
+    let debt = &course.debt;
     let refused = |why: String| Err(RestoreError::NotToBeChosen { ordinal, why });
     if !debt.has_left_proving() {
         return refused("the restore has not touched the cluster, and without --leader it is given up".to_owned());
     }
-    let Some(replica) = debt.replicas().find(|replica| replica.ordinal == ordinal) else {
+    let Some(replica) = debt.replicas().find(|replica| replica.ordinal == ordinal).cloned() else {
         return refused(format!("the ordinals of its replicas are {}", ordinals(debt)));
     };
-    if ordinal != debt.saved.first && !debt.starts_at_any_ordinal {
-        return refused(format!("below Kubernetes 1.31 only ordinal {} can be started alone", debt.saved.first));
+    let workload = patiently(course.ports.conductor, || course.ports.workload.look(None)).await;
+    let workload = workload.map_err(|error| course.interrupted(error))?;
+    let first = debt.saved.first;
+    if ordinal != first && (!debt.starts_at_any_ordinal || workload.flavour == Flavour::Bitnami) {
+        return refused(format!("only ordinal {first} can start the cluster alone here"));
     }
-    Ok(replica.clone())
+    match who_serves(course).await {
+        Ok(None) => Ok(replica),
+        Ok(Some(pod)) => refused(format!("{pod} serves, and nobody who serves is stopped for it")),
+        Err(StepError::World(error)) => Err(course.interrupted(error)),
+        Err(error) => refused(error.words()),
+    }
 }
 
-async fn start(course: &mut Course<'_>, replica: &Replica) -> Result<Member, NotBack> {
-    let serves = |member: &Member| member.cluster_status == "Primary" && member.ready;
-    let member = match ask(course.ports, replica).await?.ok().filter(serves) {
-        Some(member) => {
-            course.step(Phase::RollBack, format!("{} serves; the others join it", replica.pod));
-            member
+/// Any replica that serves, whatever it has; asked for a while, as one answer may be lost.
+async fn who_serves(course: &Course<'_>) -> Result<Option<String>, StepError> {
+    let clock = course.ports.conductor.clock;
+    let deadline = clock.elapsed() + LOOK;
+    loop {
+        for replica in all(course) {
+            let said = ask(course.ports, &replica).await?;
+            if said.is_ok_and(|member| member.ready && member.cluster_status == "Primary") {
+                return Ok(Some(replica.pod));
+            }
         }
-        None => start_stopped(course, replica).await?,
-    };
-    rollback::join(course, &member).await?;
-    settle(course).await?;
-    Ok(member)
+        if clock.elapsed() >= deadline {
+            return Ok(None);
+        }
+        clock.sleep(LOOK_EVERY).await;
+    }
 }
 
-/// Stops whoever runs, sees to it that nobody else starts a cluster, and starts that one alone.
-async fn start_stopped(course: &mut Course<'_>, replica: &Replica) -> Result<Member, NotBack> {
+/// Stops whoever is left, looks at what each has, and records that the restore is about what that one has.
+pub(super) async fn choose(course: &mut Course<'_>, replica: &Replica) -> Result<(), RestoreError> {
+    let why = format!("{} was chosen to start the cluster", replica.pod);
+    match chosen(course, replica).await {
+        Ok(history) => {
+            take_over(&mut course.debt, replica, history);
+            course.record().await.map_err(|error| course.interrupted(error))
+        }
+        Err(error) => Err(rollback::not_back(course, error.into(), &why)),
+    }
+}
+
+/// The history of what it has.
+async fn chosen(course: &mut Course<'_>, replica: &Replica) -> Result<String, StepError> {
     phase1_stop::stop(course).await?;
     let found = positions::of(course, &all(course)).await?;
-    let Some(chosen) = found.iter().find(|of| of.replica == *replica) else {
-        return Err(StepError::Failed(format!("{} has no data that say where they stand", replica.pod)).into());
-    };
-    let is_other = |of: &&Found| of.replica != *replica && of.state.safe_to_bootstrap;
-    for other in found.iter().filter(is_other) {
-        course.refill(&other.replica, RefillAct::Uncrown).await?;
-    }
-    course.refill(replica, RefillAct::Crown { state: Some(chosen.state.clone()) }).await?;
-    start_alone(course, replica).await?;
-    let member = answers(course, replica, course.limits.lead, &|_| true).await?;
-    course.step(Phase::RollBack, format!("{} serves what it had", replica.pod));
-    Ok(member)
+    let own = found.into_iter().find(|of| of.replica == *replica);
+    let own = own.ok_or_else(|| StepError::Failed(format!("{} has no data that say where they stand", replica.pod)))?;
+    Ok(own.state.uuid)
 }
 
-/// Removes the scratch and the record. Old data that were set aside stay: nobody has proven what is served now.
-async fn settle(course: &mut Course<'_>) -> Result<(), StepError> {
-    forget_bootstrap(course).await?;
-    let leader = course.debt.leader.clone();
-    let place = format!("{RESTORE_DIRECTORY} on the volume of {}", leader.pod);
-    match course.tidy(&leader, true, true).await {
-        Err(StepError::World(error)) => return Err(StepError::World(error)),
-        Err(error) => rollback::warn(course, format!("what was unpacked may still be in {place}: {}", error.words())),
-        Ok(()) if course.debt.place.has_room_beside() => {
-            rollback::warn(course, format!("what was set aside stays in {place}, if anything was"));
-        }
-        Ok(()) => {}
+fn take_over(debt: &mut RestoreDebt, replica: &Replica, history: String) {
+    if debt.leader != *replica {
+        let before = std::mem::replace(&mut debt.leader, replica.clone());
+        debt.others.retain(|other| other != replica);
+        debt.others.push(before.clone());
+        // What was set aside is on its volume.
+        debt.first_leader.get_or_insert(before);
     }
-    let ports = course.ports;
-    Ok(patiently(ports.conductor, || ports.conductor.cluster.clear_obligation(course.run())).await?)
+    (debt.stage, debt.reached) = (Stage::Starting, debt.reached.max(Stage::Starting));
+    (debt.history, debt.previous) = (Some(history), None);
+    (debt.served, debt.served_lsn, debt.went_on_from, debt.why) = (None, 0, None, None);
+    (debt.is_chosen, debt.keep_old_data) = (true, true);
+}
+
+/// Marks what it has to start the cluster, as long as nobody runs with it. Data that were never whole have no mark.
+pub(super) async fn crown(course: &mut Course<'_>) -> Result<(), StepError> {
+    let leader = course.debt.leader.clone();
+    let (claims, ports) = ([leader.claim.clone()], course.ports);
+    if patiently(ports.conductor, || ports.workload.users(&claims, None)).await?.is_empty() {
+        course.refill(&leader, RefillAct::Crown { state: None }).await?;
+    }
+    Ok(())
 }
 
 /// What a person can do where a restore could neither be finished nor undone.
 pub(super) fn instructions(debt: &RestoreDebt, run: &str) -> String {
     let aside = debt.place.has_room_beside().then(|| {
-        let (pod, claim, own) = (&debt.leader.pod, &debt.leader.claim, &debt.place.directory);
+        let first = debt.first_leader.as_ref().unwrap_or(&debt.leader);
+        let (pod, claim, own) = (&first.pod, &first.claim, &debt.place.directory);
         format!("; old data of {pod} may be in {RESTORE_DIRECTORY}/old-{run} on claim {claim}, or in its {own}")
     });
     format!(

@@ -200,6 +200,10 @@ pub(super) async fn drive(mut course: Course<'_>) -> Result<RestoreReport, Resto
             Err(StepError::Failed(why) | StepError::Intruded(why)) if stage == Stage::Joining => {
                 return Err(RestoreError::NotJoined { leader: course.debt.leader.pod.clone(), why });
             }
+            Err(error) if course.debt.is_chosen => {
+                let why = format!("{} was chosen to start the cluster", course.debt.leader.pod);
+                return Err(rollback::not_back(&course, error.into(), &why));
+            }
             Err(StepError::Failed(why) | StepError::Intruded(why)) => {
                 course.step(Phase::RollBack, format!("failed while {}: {why}", stage.words()));
                 course.debt.why = Some(why);

@@ -75,7 +75,8 @@ impl Outage {
             let [from, to] = [least_seconds, most_seconds].map(|seconds| span::human(Duration::from_secs(seconds)));
             format!("about {from} to {to}, ")
         });
-        let stop = format!("the servers stop (at most {})", span::human(self.stop_at_most));
+        let before = self.stop.map(|took| format!("{} the last time, ", span::human(took))).unwrap_or_default();
+        let stop = format!("the servers stop ({before}at most {})", span::human(self.stop_at_most));
         let copied = self.copied.map(|copied| format!(", {}", copied.words())).unwrap_or_default();
         let started = self.start.map(|took| format!(" ({}, as the last time)", span::human(took)));
         let (long, started) = (long.unwrap_or_default(), started.unwrap_or_default());

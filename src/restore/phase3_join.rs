@@ -137,6 +137,9 @@ async fn adopt(course: &mut Course<'_>, member: &Member) -> Result<(), StepError
 /// What was lent to the others is in that history too, and only as far as the backup: as long as it is not
 /// known how far the leader is, none of them may stand for it.
 async fn furthest_restored(course: &mut Course<'_>) -> Result<Replica, StepError> {
+    if course.debt.is_chosen {
+        return Ok(course.debt.leader.clone());
+    }
     let found = positions::of(course, &all(course)).await?;
     let debt = &course.debt;
     let is_restored = |of: &&positions::Found| debt.history.as_ref() == Some(&of.state.uuid);
@@ -196,7 +199,8 @@ async fn preparations(course: &mut Course<'_>, mut again: bool) -> Result<Vec<Pr
             (late, again) = (course.debt.others.clone(), true);
         }
     }
-    let history = course.debt.history.clone().filter(|_| !again);
+    // Others may have the history of what was chosen, and not what it has.
+    let history = course.debt.history.clone().filter(|_| !again && !course.debt.is_chosen);
     let lent = phase1_lend::source(course).zip(history.clone());
     let mut preparations = Vec::new();
     for replica in late {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::RestoreError;
 use super::course::{Course, StepError, millis};
-use super::{phase1_stop, proven_rows, rows};
+use super::{chosen, phase1_stop, proven_rows, rows};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
 use crate::model::names::RESTORE_DIRECTORY;
@@ -28,6 +28,9 @@ pub(super) async fn lead(course: &mut Course<'_>) -> Result<(), StepError> {
     if !course.resumed {
         phase1_stop::hold(course).await?;
     }
+    if course.debt.is_chosen {
+        chosen::crown(course).await?;
+    }
     start_alone(course, &leader).await?;
     // From now on clients may write to it.
     course.debt.opened = true;
@@ -38,7 +41,8 @@ pub(super) async fn lead(course: &mut Course<'_>) -> Result<(), StepError> {
     course.debt.served = Some(course.ports.conductor.clock.now());
     course.debt.served_lsn = member.lsn;
     course.took.start_millis = millis(course.ports.conductor.clock.elapsed().saturating_sub(begun));
-    course.step(Phase::Start, format!("{} serves the restored data: the outage is over", leader.pod));
+    let what = if course.debt.is_chosen { "what it has" } else { "the restored data" };
+    course.step(Phase::Start, format!("{} serves {what}: the outage is over", leader.pod));
     proven_rows::are_as_proven(course).await
 }
 
@@ -167,6 +171,7 @@ pub(super) async fn finish(course: &mut Course<'_>) -> Result<RestoreReport, Res
         kept_on: kept_old_data.then(|| with_old_data.pod.clone()),
         kept_in: kept_old_data.then(|| format!("{RESTORE_DIRECTORY}/old-{}", course.run())),
         resumed: course.resumed,
+        is_chosen: debt.is_chosen,
     };
     let last = LastRestore { run: course.run().to_owned(), at: full, report: report.clone(), kept_before: vec![] };
     let ports = course.ports;

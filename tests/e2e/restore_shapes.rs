@@ -5,7 +5,8 @@ use std::path::Path;
 use crate::ground::{Cluster, ground, run, scratch_file, until};
 use crate::restore_undone::{YoungerPassword, is_undone_by_the_next};
 use crate::restores::{
-    backed_up_and_lost, backed_up_and_lost_in_silence, is_back, killed_in, nothing_is_left, ordered, pods, until_in,
+    backed_up_and_lost, backed_up_and_lost_in_silence, is_as_it_was, is_back, killed_in, nothing_is_left, ordered,
+    pods, until_in,
 };
 use crate::run::{Signal, Who};
 
@@ -200,7 +201,7 @@ fn at_the_root_of_its_volume_a_restore_killed_while_the_data_are_copied_into_pla
 }
 
 #[test]
-fn at_the_root_of_its_volume_a_runner_killed_in_the_middle_of_the_copy_is_made_up_for() {
+fn at_the_root_of_its_volume_a_runner_killed_in_the_middle_of_the_copy_is_undone_from_a_replica_that_nobody_touched() {
     let cluster = Cluster::new("shape-runner", &["--flavour", "mosk"]);
     let name = backed_up_and_lost(&cluster);
     let claim = format!("mysql-data-{}", cluster.target());
@@ -211,9 +212,9 @@ fn at_the_root_of_its_volume_a_runner_killed_in_the_middle_of_the_copy_is_made_u
     run.until_reported(&runner, "bytes are copied", |event| event["doneBytes"].as_u64() > Some(0));
     run.signal(Who::Runner, &runner, Signal::Kill);
     ground(&["fault", "volume-normal", "--namespace", &cluster.namespace, &claim]);
-    run.end().ends_with(0).says("once more");
+    run.end().ends_with(14).says("the old cluster is back");
     all_serve(&cluster, 3);
-    is_back(&cluster, 3);
+    is_as_it_was(&cluster);
     nothing_is_left(&cluster, 3);
 }
 

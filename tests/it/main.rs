@@ -28,6 +28,7 @@ mod real_server;
 mod reference;
 mod refill_sweep;
 mod restore_chosen;
+mod restore_outage;
 mod restore_plan;
 mod restore_sweep;
 mod restore_way_back;

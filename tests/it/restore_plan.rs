@@ -21,7 +21,7 @@ fn planned(
 }
 
 /// Does something with what is seen of a healthy cluster, with something about it changed.
-fn with<T>(
+pub(crate) fn with<T>(
     world: &RestoreWorld,
     change: impl FnOnce(&mut Observed<'_>),
     act: impl FnOnce(&mut Observed<'_>) -> T,
@@ -215,44 +215,13 @@ fn a_replica_whose_volume_was_seen_to_be_smaller_than_the_full_backup_is_refused
     assert!(refused.to_string().contains(why), "{refused}");
 }
 
-/// The outage that a plan tells, in seconds and in words.
-fn outage(world: &RestoreWorld, change: impl FnOnce(&mut Observed<'_>)) -> (Option<(u64, u64)>, String) {
-    with(world, change, |observed| {
-        let plan = world.settled(observed, &request()).unwrap();
-        let preview = restore::preview(&plan, observed);
-        (preview.predicted_outage.map(|of| (of.least_seconds, of.most_seconds)), preview.outage)
-    })
-}
-
 #[test]
-fn an_outage_is_predicted_from_what_a_start_took_and_a_stop_may_take() {
+fn where_nodes_may_not_be_looked_at_the_plan_says_what_is_not_seen() {
     let world = RestoreWorld::new(3);
-    let (seconds, words) = outage(&world, |_| {});
-    assert_eq!(seconds, Some((7, 37)));
-    insta::assert_snapshot!(words, @"about 7s to 37s, from step 3 to step 5: the servers stop (at most 30s), one starts (7s, as the last time)");
-    let (seconds, words) = outage(&world, |observed| observed.workload.pace.start = None);
-    assert_eq!(seconds, None, "of an unknown part nothing is made up");
-    insta::assert_snapshot!(words, @"from step 3 to step 5: the servers stop (at most 30s), one starts");
-    let (seconds, words) = outage(&world, |observed| observed.workload.scale.replicas = 0);
-    assert_eq!(seconds, None);
-    insta::assert_snapshot!(words, @"it is there already, and ends with step 5");
-}
-
-#[test]
-fn data_that_have_to_be_copied_are_predicted_at_the_speed_of_the_backup() {
-    let world = RestoreWorld::new(3).with(|state| state.free_bytes = 1 << 20);
-    let took = |took| {
-        move |observed: &mut Observed<'_>| {
-            let full = observed.catalogue.known(&request().backup).unwrap();
-            (full.stream_bytes, full.duration_secs) = (Some(100 << 20), took);
-        }
-    };
-    let (seconds, words) = outage(&world, took(Some(10)));
-    assert_eq!(seconds, Some((17, 47)));
-    insta::assert_snapshot!(words, @"about 17s to 47s, from step 3 to step 5: the servers stop (at most 30s), 100MiB are copied (10s at the speed of the backup), one starts (7s, as the last time)");
-    let (seconds, words) = outage(&world, took(None));
-    assert_eq!(seconds, None);
-    insta::assert_snapshot!(words, @"from step 3 to step 5: the servers stop (at most 30s), 100MiB are copied, one starts (7s, as the last time)");
+    let plan = planned(&world, &request(), |observed| observed.workload.sees_nodes = false).unwrap();
+    let remarks = |observed: &mut Observed<'_>| restore::preview(&plan, observed).remarks.join("\n");
+    let told = with(&world, |_| {}, remarks);
+    assert!(told.contains("nodes and VolumeAttachments may not be looked at here"), "{told}");
 }
 
 #[test]

@@ -324,13 +324,16 @@ impl RestoreWorld {
         self.conduct(async |ports| self.go_on(job, ports).await)
     }
 
-    /// Starts the cluster from a replica that a person has chosen; what came of it, in words.
-    pub(crate) fn recover_from(&self, job: &str, ordinal: i32) -> Option<Result<String, Failure>> {
+    /// Starts the cluster from a replica that a person has chosen.
+    pub(crate) fn recover_from(&self, job: &str, ordinal: i32) -> Option<Result<RestoreReport, Failure>> {
         self.conduct(async |ports| {
             let owed = self.lock().obligation.clone().expect("a restore is owed");
             let Debt::Restore(debt) = &owed.debt else { panic!("only restores are owed here") };
+            let settings = self.settings();
+            let choice = restore::check_choice(ordinal, &owed, debt, &settings, job, ports).await;
+            let choice = choice.map_err(Explain::into_failure)?;
             self.lock().runners.clear();
-            let started = restore::resume_from(ordinal, &owed, debt, &self.settings(), job, ports).await;
+            let started = restore::resume_from(&choice, &owed, debt, &settings, job, ports).await;
             started.map_err(Explain::into_failure)
         })
     }

@@ -105,12 +105,19 @@ pub(super) async fn resume(task: &Task, context: &Context<'_>) -> Result<Option<
     let words = debt.stage.words();
     let message = format!("run {} did not bring the restore of {} to its end; it was {words}", owed.run, debt.backup);
     context.ports.events.step(Phase::Start, message);
+    let Context { settings, job, .. } = *context;
+    let choice = match chosen(task) {
+        Some(ordinal) => {
+            let choice = restore::check_choice(ordinal, owed, debt, settings, job, &ports(context)).await;
+            Some(choice.map_err(Explain::into_failure)?)
+        }
+        None => None,
+    };
     remove_runners(context).await?;
     let recovered = |what: String| RunReport::Recover(RecoverReport { run: Some(owed.run.clone()), what: Some(what) });
-    if let Some(ordinal) = chosen(task) {
-        let Context { settings, job, .. } = *context;
-        let started = restore::resume_from(ordinal, owed, debt, settings, job, &ports(context)).await;
-        return started.map(|what| Some(recovered(what))).map_err(Explain::into_failure);
+    if let Some(replica) = choice {
+        let started = restore::resume_from(&replica, owed, debt, settings, job, &ports(context)).await;
+        return started.map(|report| Some(RunReport::Restore(Box::new(report)))).map_err(Explain::into_failure);
     }
     let resumed = restore::resume(owed, debt, context.settings, context.job, &ports(context)).await;
     match resumed.map_err(Explain::into_failure)? {

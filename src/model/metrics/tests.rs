@@ -79,6 +79,7 @@ fn a_good_night_and_a_bad_one_as_prometheus_reads_them() {
         outage_parts: None,
         rows: None,
         resumed: false,
+        is_chosen: false,
     }));
     figures.end(&run("restore", "two", "2026-02-01T08:00:00Z"), &ended(&Ok(restored), "2026-02-01T08:05:00Z"));
     let bad = run("backup", "three", "2026-02-01T23:00:00Z");

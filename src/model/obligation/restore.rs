@@ -86,6 +86,9 @@ pub struct RestoreDebt {
     /// The write-set from which the old cluster has gone on, once it is rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub went_on_from: Option<i64>,
+    /// Whether what the leader has is what a person chose, and not the backup.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_chosen: bool,
     /// Why it is rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,

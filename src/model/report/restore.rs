@@ -129,6 +129,9 @@ pub struct RestoreReport {
     /// Whether it was gone on with after its first run had died.
     #[serde(default)]
     pub resumed: bool,
+    /// Whether it could not be finished, and a person chose what `leader` had instead of the backup.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_chosen: bool,
 }
 
 /// What an outage consisted of, one after the other.

@@ -59,8 +59,8 @@ confirmed when it was ordered, and all else is what the next run of any kind
 would do by itself.
 
 With --leader, where a restore ended with 15 and can neither be finished nor
-undone: the cluster is stopped, and started from what that replica has. All
-others get everything from it; what only they have is lost.";
+undone, and nobody serves: the cluster is started from what that replica has.
+The other volumes are emptied once it serves, and what only they have is lost.";
 
 /// Flags of `recover`.
 #[derive(Debug, Args)]

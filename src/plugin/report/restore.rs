@@ -95,8 +95,9 @@ fn was_lost(report: &RestoreReport) -> Option<String> {
 
 pub(super) fn shown(report: &RestoreReport) -> Shown {
     let serve = count(report.replicas, "replica");
-    let mut summary = vec![format!("{serve} serve in the new history {}", report.history)];
-    summary.extend(was_lost(report));
+    let new = if report.is_chosen { "" } else { "new " };
+    let mut summary = vec![format!("{serve} serve in the {new}history {}", report.history)];
+    summary.extend(was_lost(report).filter(|_| !report.is_chosen));
     if let Some(rows) = &report.rows {
         let left = if rows.left_out == 0 { String::new() } else { format!(" (not known of {})", rows.left_out) };
         summary.push(format!("tables with as many rows on every replica: {}{left}", rows.equal));
@@ -114,6 +115,11 @@ pub(super) fn shown(report: &RestoreReport) -> Shown {
     }
     let (outage, full) = (millis(report.outage_millis), millis(report.full_strength_millis));
     let by = if report.resumed { ", by two runs" } else { "" };
+    if report.is_chosen {
+        let (leader, backup) = (&report.leader, report.backup.name());
+        summary.push(format!("{leader} was chosen to start the cluster; backup {backup} was not restored by it"));
+        return Shown { summary, ..Shown::default() };
+    }
     summary.push(format!(
         "restored backup {}{by}: outage {outage}, full strength after {full}; the next backup is a full one",
         report.backup.name()
@@ -221,6 +227,7 @@ mod tests {
             kept_in: Some(".mariadb-backup/old-run".to_owned()),
             rows: Some(RowCounts { equal: 12, left_out: 1, ..RowCounts::default() }),
             resumed: false,
+            is_chosen: false,
         }
     }
 

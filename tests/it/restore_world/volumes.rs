@@ -140,8 +140,17 @@ impl State {
         Outcome::done(report, vec![])
     }
 
+    /// Whether somebody serves what the replica has that a person chose.
+    fn serves_what_was_chosen(&self) -> bool {
+        let debt = self.obligation.as_ref().and_then(|owed| owed.debt.restore());
+        debt.is_some_and(|debt| {
+            debt.is_chosen && self.pods.get(&debt.leader.ordinal).is_some_and(|of| of.serves == debt.history)
+        })
+    }
+
     fn act(&mut self, order: &RefillOrder, n: i32) {
         let serves_new = self.pods.values().any(|server| server.serves.as_deref() == Some(NEW));
+        let serves_it = serves_new || self.serves_what_was_chosen();
         let volume = self.volumes.get_mut(&n).unwrap();
         let is_new = matches!(&volume.data, Data::Whole { history, .. } if history == NEW);
         match &order.act {
@@ -184,8 +193,8 @@ impl State {
             }
             RefillAct::Empty { history } => {
                 if !is_new || history.is_none() {
-                    if !serves_new {
-                        self.broken.push(format!("volume {n} was emptied and nobody serves the restored data"));
+                    if !serves_it {
+                        self.broken.push(format!("volume {n} was emptied and nobody serves what it would get"));
                     }
                     volume.data = Data::Empty;
                 }
