@@ -193,7 +193,7 @@ pub fn plan(observed: &Observed<'_>, request: &RestoreRequest) -> Result<Restore
         restored_to: None,
         served: None,
         served_lsn: 0,
-        is_chosen: false,
+        chosen: None,
         went_on_from: None,
         why: None,
     };

@@ -247,7 +247,7 @@ impl Figures {
                 let kind = if report.backup.base().is_some() { Kind::Incremental } else { Kind::Full };
                 self.copies.insert(kind, Copy::of(report));
             }
-            RunReport::Restore(report) => self.restore = Some(Restored::of(report)),
+            RunReport::Restore(report) if !report.is_chosen => self.restore = Some(Restored::of(report)),
             _ => {}
         }
     }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 mod restore;
-pub use restore::{RestoreDebt, ScratchPlace, Stage};
+pub use restore::{Choice, RestoreDebt, ScratchPlace, Stage};
 
 /// The annotation on the StatefulSet.
 pub const OBLIGATION_ANNOTATION: &str = "mariadb-backup.io/obligation";

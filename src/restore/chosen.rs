@@ -10,7 +10,7 @@ use super::phase3_start::{all, ask};
 use super::serving::{LOOK, LOOK_EVERY};
 use super::{phase1_stop, positions, rollback};
 use crate::model::names::RESTORE_DIRECTORY;
-use crate::model::obligation::{RestoreDebt, Stage};
+use crate::model::obligation::{Choice, RestoreDebt, Stage};
 use crate::model::order::RefillAct;
 use crate::model::workload::{Flavour, Replica};
 use crate::patience::patiently;
@@ -33,17 +33,27 @@ pub(super) async fn check(course: &Course<'_>, ordinal: i32) -> Result<Replica, 
     }
     match who_serves(course).await {
         Ok(None) => Ok(replica),
-        Ok(Some(pod)) => refused(format!("{pod} serves, and nobody who serves is stopped for it")),
+        Ok(Some(pod)) => {
+            let set = replica.pod.rsplit_once('-').map_or("", |(set, _)| set);
+            refused(format!(
+                "{pod} serves; where what it serves shall be given up, stop it first: kubectl scale statefulset {set} --replicas=0"
+            ))
+        }
         Err(StepError::World(error)) => Err(course.interrupted(error)),
         Err(error) => refused(error.words()),
     }
 }
 
-/// Any replica that serves, whatever it has; asked for a while, as one answer may be lost.
+/// Any replica that serves, whatever it has, by its own word or by Kubernetes'; asked for a while, as one answer may be
+/// lost.
 async fn who_serves(course: &Course<'_>) -> Result<Option<String>, StepError> {
     let clock = course.ports.conductor.clock;
     let deadline = clock.elapsed() + LOOK;
     loop {
+        let view = patiently(course.ports.conductor, || course.ports.conductor.cluster.view()).await?;
+        if let Some(pod) = view.pods.iter().find(|pod| pod.ready) {
+            return Ok(Some(pod.name.clone()));
+        }
         for replica in all(course) {
             let said = ask(course.ports, &replica).await?;
             if said.is_ok_and(|member| member.ready && member.cluster_status == "Primary") {
@@ -69,13 +79,23 @@ pub(super) async fn choose(course: &mut Course<'_>, replica: &Replica) -> Result
     }
 }
 
-/// The history of what it has.
+/// The history of what it has, which is marked to start the cluster, and nothing else is.
 async fn chosen(course: &mut Course<'_>, replica: &Replica) -> Result<String, StepError> {
     phase1_stop::stop(course).await?;
+    let none = || StepError::Failed(format!("{} has no whole data that say where they stand", replica.pod));
+    // Data that were never whole, or a server marked as broken, have no history of their own, whatever is found in them.
+    let look = course.refill(replica, RefillAct::Look).await?;
+    let own = look.state.filter(|state| look.has_data && state.has_history()).ok_or_else(none)?;
     let found = positions::of(course, &all(course)).await?;
-    let own = found.into_iter().find(|of| of.replica == *replica);
-    let own = own.ok_or_else(|| StepError::Failed(format!("{} has no data that say where they stand", replica.pod)))?;
-    Ok(own.state.uuid)
+    for other in found.iter().filter(|of| of.replica != *replica && of.state.safe_to_bootstrap) {
+        match course.refill(&other.replica, RefillAct::Uncrown).await {
+            // It is emptied before it is started.
+            Err(StepError::Failed(why)) => rollback::warn(course, why),
+            done => drop(done?),
+        }
+    }
+    course.refill(replica, RefillAct::Crown { state: None }).await?;
+    Ok(own.uuid)
 }
 
 fn take_over(debt: &mut RestoreDebt, replica: &Replica, history: String) {
@@ -86,17 +106,19 @@ fn take_over(debt: &mut RestoreDebt, replica: &Replica, history: String) {
         // What was set aside is on its volume.
         debt.first_leader.get_or_insert(before);
     }
+    // Before the switch nothing was set aside.
+    let keep_old_data = debt.keep_old_data || debt.reached >= Stage::Switching;
     (debt.stage, debt.reached) = (Stage::Starting, debt.reached.max(Stage::Starting));
     (debt.history, debt.previous) = (Some(history), None);
     (debt.served, debt.served_lsn, debt.went_on_from, debt.why) = (None, 0, None, None);
-    (debt.is_chosen, debt.keep_old_data) = (true, true);
+    (debt.chosen, debt.keep_old_data) = (Some(Choice::default()), keep_old_data);
 }
 
-/// Marks what it has to start the cluster, as long as nobody runs with it. Data that were never whole have no mark.
-pub(super) async fn crown(course: &mut Course<'_>) -> Result<(), StepError> {
-    let leader = course.debt.leader.clone();
-    let (claims, ports) = ([leader.claim.clone()], course.ports);
-    if patiently(ports.conductor, || ports.workload.users(&claims, None)).await?.is_empty() {
+/// Marks what it has once more, as long as it was not started: the mark goes with the first start.
+pub(super) async fn crown_again(course: &mut Course<'_>) -> Result<(), StepError> {
+    let (leader, cluster) = (course.debt.leader.clone(), course.ports.conductor.cluster);
+    let view = patiently(course.ports.conductor, || cluster.view()).await?;
+    if view.pod(&leader.pod).is_none() {
         course.refill(&leader, RefillAct::Crown { state: None }).await?;
     }
     Ok(())

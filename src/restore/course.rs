@@ -200,7 +200,11 @@ pub(super) async fn drive(mut course: Course<'_>) -> Result<RestoreReport, Resto
             Err(StepError::Failed(why) | StepError::Intruded(why)) if stage == Stage::Joining => {
                 return Err(RestoreError::NotJoined { leader: course.debt.leader.pod.clone(), why });
             }
-            Err(error) if course.debt.is_chosen => {
+            Err(error) if course.debt.chosen.is_some() => {
+                // Stopped, it can be started anew, or another be chosen.
+                if let Err(StepError::World(source)) = phase1_stop::stop(&course).await {
+                    return Err(course.interrupted(source));
+                }
                 let why = format!("{} was chosen to start the cluster", course.debt.leader.pod);
                 return Err(rollback::not_back(&course, error.into(), &why));
             }

@@ -170,5 +170,5 @@ async fn remove_scratch(course: &mut Course<'_>) -> Result<(), String> {
         return Ok(());
     }
     let leader = course.debt.leader.clone();
-    course.tidy(&leader, false, false).await.map_err(|error| error.words())
+    course.tidy(&leader, false, false).await.map(drop).map_err(|error| error.words())
 }

@@ -48,7 +48,6 @@ pub(super) async fn join(course: &mut Course<'_>) -> Result<(), StepError> {
 /// Makes the other volumes ready and starts all replicas, for as long as somebody serves.
 async fn started_again(course: &mut Course<'_>, again: bool) -> Result<(), StepError> {
     let preparations = preparations(course, again).await?;
-    let course = &*course;
     if !preparations.is_empty() {
         tokio::select! {
             biased;
@@ -58,7 +57,12 @@ async fn started_again(course: &mut Course<'_>, again: bool) -> Result<(), StepE
                 return Err(lost);
             }
         }
+        if let Some(choice) = &mut course.debt.chosen {
+            choice.emptied.extend(preparations.iter().map(|of| of.replica.pod.clone()));
+            course.record().await?;
+        }
     }
+    let course = &*course;
     start_all(course).await?;
     tokio::select! {
         biased;
@@ -137,11 +141,9 @@ async fn adopt(course: &mut Course<'_>, member: &Member) -> Result<(), StepError
 /// What was lent to the others is in that history too, and only as far as the backup: as long as it is not
 /// known how far the leader is, none of them may stand for it.
 async fn furthest_restored(course: &mut Course<'_>) -> Result<Replica, StepError> {
-    if course.debt.is_chosen {
-        return Ok(course.debt.leader.clone());
-    }
-    let found = positions::of(course, &all(course)).await?;
+    let mut found = positions::of(course, &all(course)).await?;
     let debt = &course.debt;
+    found.retain(|of| debt.can_have_the_leader_s(&of.replica));
     let is_restored = |of: &&positions::Found| debt.history.as_ref() == Some(&of.state.uuid);
     let leader = found.iter().find(|of| of.replica == debt.leader && debt.previous.as_ref() != Some(&of.state.uuid));
     if debt.lent_is_whole {
@@ -182,7 +184,8 @@ async fn preparations(course: &mut Course<'_>, mut again: bool) -> Result<Vec<Pr
     for replica in course.debt.others.clone() {
         let serves = ask(course.ports, &replica)
             .await?
-            .is_ok_and(|member| member.is_synced() && course.debt.history.as_ref() == Some(&member.state_uuid));
+            .is_ok_and(|member| member.is_synced() && course.debt.history.as_ref() == Some(&member.state_uuid))
+            && course.debt.can_have_the_leader_s(&replica);
         late.extend((!serves).then_some(replica));
     }
     if late.is_empty() {
@@ -199,14 +202,15 @@ async fn preparations(course: &mut Course<'_>, mut again: bool) -> Result<Vec<Pr
             (late, again) = (course.debt.others.clone(), true);
         }
     }
-    // Others may have the history of what was chosen, and not what it has.
-    let history = course.debt.history.clone().filter(|_| !again && !course.debt.is_chosen);
-    let lent = phase1_lend::source(course).zip(history.clone());
+    let history = course.debt.history.clone().filter(|_| !again);
+    let is_chosen = course.debt.chosen.is_some();
+    let lent = phase1_lend::source(course).filter(|_| !is_chosen).zip(history.clone());
     let mut preparations = Vec::new();
     for replica in late {
         let fill = lent.clone().map(|(source, history)| RefillAct::Fill { source, history });
         let fill = fill.map(|act| course.runner(&replica, act, None));
-        let empty = course.runner(&replica, RefillAct::Empty { history: history.clone() }, None);
+        let history = history.clone().filter(|_| course.debt.can_have_the_leader_s(&replica));
+        let empty = course.runner(&replica, RefillAct::Empty { history }, None);
         preparations.push(Preparation { replica, fill, empty });
     }
     Ok(preparations)

@@ -28,8 +28,8 @@ pub(super) async fn lead(course: &mut Course<'_>) -> Result<(), StepError> {
     if !course.resumed {
         phase1_stop::hold(course).await?;
     }
-    if course.debt.is_chosen {
-        chosen::crown(course).await?;
+    if course.debt.chosen.is_some() {
+        chosen::crown_again(course).await?;
     }
     start_alone(course, &leader).await?;
     // From now on clients may write to it.
@@ -41,7 +41,7 @@ pub(super) async fn lead(course: &mut Course<'_>) -> Result<(), StepError> {
     course.debt.served = Some(course.ports.conductor.clock.now());
     course.debt.served_lsn = member.lsn;
     course.took.start_millis = millis(course.ports.conductor.clock.elapsed().saturating_sub(begun));
-    let what = if course.debt.is_chosen { "what it has" } else { "the restored data" };
+    let what = if course.debt.chosen.is_some() { "what it has" } else { "the restored data" };
     course.step(Phase::Start, format!("{} serves {what}: the outage is over", leader.pod));
     proven_rows::are_as_proven(course).await
 }
@@ -141,8 +141,10 @@ pub(super) async fn finish(course: &mut Course<'_>) -> Result<RestoreReport, Res
     let keep_old_data = course.debt.keep_old_data || in_doubt;
     let mut kept_old_data = keep_old_data && course.debt.place.has_room_beside();
     let with_old_data = course.debt.first_leader.clone().unwrap_or_else(|| leader.clone());
-    match course.tidy(&with_old_data, keep_old_data, false).await {
-        Ok(()) => {}
+    // What a person chose was proven by nobody.
+    let keep_failed = course.debt.chosen.is_some();
+    match course.tidy(&with_old_data, keep_old_data, keep_failed).await {
+        Ok(is_set_aside) => kept_old_data &= is_set_aside,
         Err(StepError::World(source)) => return Err(course.interrupted(source)),
         // What cannot be removed will not be removed by trying again: the restore is done all the same.
         Err(error) => {
@@ -171,7 +173,7 @@ pub(super) async fn finish(course: &mut Course<'_>) -> Result<RestoreReport, Res
         kept_on: kept_old_data.then(|| with_old_data.pod.clone()),
         kept_in: kept_old_data.then(|| format!("{RESTORE_DIRECTORY}/old-{}", course.run())),
         resumed: course.resumed,
-        is_chosen: debt.is_chosen,
+        is_chosen: debt.chosen.is_some(),
     };
     let last = LastRestore { run: course.run().to_owned(), at: full, report: report.clone(), kept_before: vec![] };
     let ports = course.ports;

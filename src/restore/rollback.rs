@@ -237,11 +237,11 @@ async fn as_it_was(course: &mut Course<'_>) -> Result<(), StepError> {
             let place = format!("what was unpacked may still be on the volume of {} or that of backups", leader.pod);
             warn(course, format!("{place}: {}", error.words()));
         }
-        Ok(()) if course.debt.opened && course.debt.place.has_room_beside() => {
+        Ok(_) if course.debt.opened && course.debt.place.has_room_beside() => {
             let place = format!("{RESTORE_DIRECTORY}/failed-{} on claim {}", course.run(), leader.claim);
             warn(course, format!("the restored data stay in {place}: clients may have written to them"));
         }
-        Ok(()) => {}
+        Ok(_) => {}
     }
     patiently(ports.conductor, || ports.conductor.cluster.clear_obligation(course.run())).await?;
     Ok(())

@@ -19,7 +19,7 @@ pub(super) const REGROUP: Duration = Duration::from_secs(30);
 
 /// The first replica that serves the restored data, if any does: also while it feeds another one.
 pub(super) async fn serving(course: &Course<'_>) -> Result<Option<(Replica, Member)>, StepError> {
-    for replica in all(course) {
+    for replica in all(course).into_iter().filter(|replica| course.debt.can_have_the_leader_s(replica)) {
         if let Ok(member) = ask(course.ports, &replica).await?
             && member.ready
             && member.cluster_status == "Primary"

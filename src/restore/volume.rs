@@ -111,13 +111,13 @@ impl Course<'_> {
     }
 
     /// Removes what the restore left beside the data of a replica, and on the volume of backups. Where that one
-    /// cannot be mounted, its part is left to the sweep of the store.
+    /// cannot be mounted, its part is left to the sweep of the store. Returns whether old data stay set aside.
     pub(super) async fn tidy(
         &mut self,
         replica: &Replica,
         keep_old_data: bool,
         keep_failed: bool,
-    ) -> Result<(), StepError> {
+    ) -> Result<bool, StepError> {
         let scratch = self.on_store();
         let tidied =
             self.refill_around(replica, RefillAct::Tidy { scratch: scratch.clone(), keep_old_data, keep_failed }).await;
@@ -130,9 +130,9 @@ impl Course<'_> {
                     self.ports.conductor.events.send(Phase::Refill, EventKind::Warned { message });
                 }
                 let act = RefillAct::Tidy { scratch: None, keep_old_data, keep_failed };
-                self.refill_around(replica, act).await.map(drop)
+                self.refill_around(replica, act).await.map(|report| report.set_aside)
             }
-            tidied => tidied.map(drop),
+            tidied => tidied.map(|report| report.set_aside),
         }
     }
 

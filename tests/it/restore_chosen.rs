@@ -91,7 +91,7 @@ fn who_cannot_start_it_is_refused_before_anything_is_changed_or_told_with_the_cl
     assert_eq!(changes(&world), before);
     let empty = world.recover_from("chosen", 1).unwrap().unwrap_err();
     assert_eq!(empty.code, ExitCode::NeedsPerson, "{empty:?}");
-    assert!(empty.message.contains("db-1 has no data"), "{}", empty.message);
+    assert!(empty.message.contains("db-1 has no whole data"), "{}", empty.message);
     assert!(world.lock().pods.is_empty());
     world.recover_from("again", 0).unwrap().unwrap();
     all_serve(&world, NEW, "chosen again");
@@ -116,7 +116,7 @@ fn as_long_as_anybody_serves_nobody_is_chosen() {
 fn goes_on(world: &RestoreWorld, ordinal: i32, case: &str) {
     for again in 0..4 {
         let Some(owed) = world.lock().obligation.clone() else { return };
-        let is_chosen = owed.debt.restore().unwrap().is_chosen;
+        let is_chosen = owed.debt.restore().unwrap().chosen.is_some();
         let job = format!("again-{again}");
         match (is_chosen, again % 2) {
             (false, _) => drop(world.recover_from(&job, ordinal)),
@@ -126,6 +126,24 @@ fn goes_on(world: &RestoreWorld, ordinal: i32, case: &str) {
     }
     let state = world.lock();
     assert!(state.obligation.is_none(), "{case}: {:#?}", state.journal);
+}
+
+#[test]
+fn one_that_does_not_start_is_stopped_again_and_then_it_or_another_can_be_chosen() {
+    for (ordinal, history) in [(0, NEW), (1, OLD)] {
+        let world = of_two_histories();
+        let sick = world.recover_from("chosen", 0).unwrap().unwrap_err();
+        assert_eq!(sick.code, ExitCode::NeedsPerson, "{sick:?}");
+        assert!(sick.message.contains("db-0 was chosen to start the cluster"), "{}", sick.message);
+        assert!(world.lock().pods.is_empty(), "what does not serve is not left running");
+        world.lock().restored_is_sick = false;
+        if ordinal == 0 {
+            world.recover("mended").unwrap().unwrap();
+        } else {
+            world.recover_from("another", ordinal).unwrap().unwrap();
+        }
+        all_serve(&world, history, history);
+    }
 }
 
 fn sweep(name: &str, make: fn() -> RestoreWorld, ordinal: i32, history: &str) {

@@ -96,7 +96,7 @@ pub(super) async fn resume(task: &Task, context: &Context<'_>) -> Result<Option<
     let is_for_it = match task {
         Task::Recover(_) => true,
         // Whoever wants another backup must know first what became of the one that is under way.
-        Task::Restore(request) => request.backup == debt.backup,
+        Task::Restore(request) => request.backup == debt.backup && debt.chosen.is_none(),
         _ => false,
     };
     if !is_for_it && debt.has_left_proving() {

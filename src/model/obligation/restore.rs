@@ -86,15 +86,32 @@ pub struct RestoreDebt {
     /// The write-set from which the old cluster has gone on, once it is rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub went_on_from: Option<i64>,
-    /// Whether what the leader has is what a person chose, and not the backup.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_chosen: bool,
+    /// That what the leader has is what a person chose, and not the backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Choice>,
     /// Why it is rolled back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
 }
 
+/// That a person chose from whose data the cluster is started, and what came of it so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Choice {
+    /// Pods whose volumes were emptied since: what they have is from the leader. Others may have the same history, and
+    /// not the same data.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub emptied: Vec<String>,
+}
+
 impl RestoreDebt {
+    /// Whether what a replica has in the history of the leader is the leader's.
+    #[must_use]
+    pub fn can_have_the_leader_s(&self, replica: &Replica) -> bool {
+        let is_emptied = |choice: &Choice| choice.emptied.contains(&replica.pod);
+        *replica == self.leader || self.chosen.as_ref().is_none_or(is_emptied)
+    }
+
     /// Whether that is the history the cluster was in before; where nobody knew it, any but the restored one.
     #[must_use]
     pub fn is_old(&self, uuid: &String) -> bool {

@@ -116,7 +116,9 @@ fn last_text(last: &Last, now: Timestamp) -> String {
 }
 
 fn restore_text(last: &LastRestore, now: Timestamp) -> String {
-    format!("{}, {} ago", last.report.backup.name(), age::since(last.at, now))
+    let report = &last.report;
+    let not = if report.is_chosen { format!(" (not restored: {} was chosen)", report.leader) } else { String::new() };
+    format!("{}{not}, {} ago", report.backup.name(), age::since(last.at, now))
 }
 
 fn kept_text(Kept { data, command }: &Kept, now: Timestamp) -> String {

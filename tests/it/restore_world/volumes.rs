@@ -144,7 +144,7 @@ impl State {
     fn serves_what_was_chosen(&self) -> bool {
         let debt = self.obligation.as_ref().and_then(|owed| owed.debt.restore());
         debt.is_some_and(|debt| {
-            debt.is_chosen && self.pods.get(&debt.leader.ordinal).is_some_and(|of| of.serves == debt.history)
+            debt.chosen.is_some() && self.pods.get(&debt.leader.ordinal).is_some_and(|of| of.serves == debt.history)
         })
     }
 
@@ -236,6 +236,7 @@ impl State {
             has_data: state.is_some(),
             is_empty: state.is_none(),
             state,
+            set_aside: volume.old.is_some(),
             data_bytes: self.data_bytes,
             free_bytes: self.free_bytes,
             total_bytes: 20 << 30,
