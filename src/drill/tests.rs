@@ -54,6 +54,7 @@ fn planned_of(catalogue: &Catalogue, stores: &str, request: &DrillRequest) -> Re
         replicas: 3,
         pods: Vec::new(),
         server,
+        flavour: crate::model::workload::Flavour::Plain,
         obligation: None,
         last_restore: None,
     };

@@ -3,6 +3,7 @@
 use super::accounts::AccountSource;
 use super::obligation::Obligation;
 use super::report::LastRestore;
+use super::workload::Flavour;
 
 /// A cluster: a StatefulSet, its pods, the claim backups go to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct ClusterView {
     pub pods: Vec<PodView>,
     /// How its server is run.
     pub server: ServerSpec,
+    /// In which way its servers start, as far as the StatefulSet tells.
+    pub flavour: Flavour,
     /// What is owed to it.
     pub obligation: Option<Obligation>,
     /// The last restore of it.

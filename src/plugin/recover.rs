@@ -25,8 +25,8 @@ pub(crate) async fn run(
             "{statefulset} is started from what {statefulset}-{ordinal} has; the other volumes are emptied, and what only they have is lost."
         );
         if asking.is_none() {
-            let what = "--leader has to be confirmed, and there is no terminal to ask on";
-            return Err(Failure::new(ExitCode::Usage, what).with_hint("add --yes"));
+            let unasked = "--leader has to be confirmed, and there is no terminal to ask on";
+            return Err(Failure::new(ExitCode::Usage, unasked).with_cause(what).with_hint("add --yes"));
         }
         confirm_name(&what, (&session.namespace()?, &statefulset), "--leader", screen, asking).await?;
     }

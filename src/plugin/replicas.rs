@@ -81,6 +81,7 @@ mod tests {
             replicas,
             pods: ordinals.iter().map(pod).collect(),
             server: ServerSpec::default(),
+            flavour: crate::model::workload::Flavour::Plain,
             obligation: None,
             last_restore: None,
         }

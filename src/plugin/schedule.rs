@@ -27,7 +27,7 @@ use manifest::{CronWish, check_name, cron_job};
 pub(crate) use shape::{Schedule, brief};
 
 /// What is said beside a manifest that was printed: somebody may have thought it was applied, too.
-pub(super) const PRINTED_ONLY: &str = "nothing was made: it is without -o";
+pub(super) const PRINTED_ONLY: &str = "nothing was made; leave out -o to make it";
 
 pub(crate) async fn run(flags: &ScheduleFlags, session: &Session, screen: &mut Screen) -> CommandResult {
     match &flags.command {

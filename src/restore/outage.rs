@@ -22,8 +22,10 @@ pub(super) struct Outage {
     /// How long the servers took to stop the last time.
     stop: Option<Duration>,
     stop_at_most: Duration,
-    /// How long one took to start, the last time or when those that run did.
-    start: Option<Duration>,
+    /// How long one took to start, the last time or when those that run did, and which of these it was.
+    start: Option<(Duration, &'static str)>,
+    /// How long getting the data into place took the last time.
+    place: Option<Duration>,
     /// What has to be copied.
     copied: Option<Copied>,
     /// How long the last one took.
@@ -49,7 +51,10 @@ impl Outage {
             is_there: plan.debt.stood_at_zero,
             stop: parts.map(|parts| Duration::from_millis(parts.stop_millis)),
             stop_at_most: pace.stop_at_most,
-            start: parts.map(|parts| Duration::from_millis(parts.start_millis)).or(start),
+            start: parts
+                .map(|parts| (Duration::from_millis(parts.start_millis), "the last time"))
+                .or(start.map(|took| (took, "as the quickest of those that run"))),
+            place: parts.map(|parts| Duration::from_millis(parts.place_millis)),
             copied: matches!(plan.debt.scratch, ScratchPlace::Store(_)).then(|| copied(plan, observed)),
             last: last.map(|last| Duration::from_millis(last.report.outage_millis)),
         }
@@ -57,8 +62,8 @@ impl Outage {
 
     /// `None` where it is there already, or where nothing tells how long a part of it takes.
     pub(super) fn predicted(&self) -> Option<PredictedOutage> {
-        let copy = self.copied.map_or(Some(Duration::ZERO), |copied| copied.took)?;
-        let rest = self.start.filter(|_| !self.is_there)? + copy;
+        let copy = self.copied.map_or(Some(self.place.unwrap_or_default()), |copied| copied.took)?;
+        let rest = self.start.filter(|_| !self.is_there)?.0 + copy;
         let stop = self.stop.unwrap_or_default();
         Some(PredictedOutage {
             least_seconds: (rest + stop).as_secs(),
@@ -78,7 +83,7 @@ impl Outage {
         let before = self.stop.map(|took| format!("{} the last time, ", span::human(took))).unwrap_or_default();
         let stop = format!("the servers stop ({before}at most {})", span::human(self.stop_at_most));
         let copied = self.copied.map(|copied| format!(", {}", copied.words())).unwrap_or_default();
-        let started = self.start.map(|took| format!(" ({}, as the last time)", span::human(took)));
+        let started = self.start.map(|(took, when)| format!(" ({}, {when})", span::human(took)));
         let (long, started) = (long.unwrap_or_default(), started.unwrap_or_default());
         format!("{long}from step 3 to step 5: {stop}{copied}, one starts{started}{last}")
     }

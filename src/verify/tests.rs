@@ -24,6 +24,7 @@ fn a_thousand_backups_are_checked_within_the_limits_of_arguments_and_last_words(
         replicas: 3,
         pods: Vec::new(),
         server: crate::model::cluster::ServerSpec::default(),
+        flavour: crate::model::workload::Flavour::Plain,
         obligation: None,
         last_restore: None,
     };

@@ -37,6 +37,7 @@ fn status_report() -> Value {
         replicas: 3,
         pods: (0..3).map(pod).collect(),
         server: ServerSpec::default(),
+        flavour: mariadb_backup::model::workload::Flavour::Plain,
         obligation: None,
         last_restore: None,
     };

@@ -57,6 +57,7 @@ fn plan(catalogue: &Catalogue, stores: &str, wish: &Wish) -> Result<KeepPlan, Ke
         replicas: 3,
         pods: Vec::new(),
         server: ServerSpec::default(),
+        flavour: mariadb_backup::model::workload::Flavour::Plain,
         obligation: None,
         last_restore: None,
     };

@@ -21,15 +21,15 @@ fn an_outage_is_predicted_from_what_a_start_took_and_a_stop_may_take() {
     let world = RestoreWorld::new(3);
     let (seconds, words) = outage(&world, |_| {});
     assert_eq!(seconds, Some((7, 37)));
-    insta::assert_snapshot!(words, @"about 7s to 37s, from step 3 to step 5: the servers stop (at most 30s), one starts (7s, as the last time)");
+    insta::assert_snapshot!(words, @"about 7s to 37s, from step 3 to step 5: the servers stop (at most 30s), one starts (7s, as the quickest of those that run)");
     let last = json!({"backup": "base/2026-01-01_00-00-00", "leader": "db-0", "replicas": 3, "history": "h",
         "outageMillis": 9_000, "fullStrengthMillis": 20_000,
         "outageParts": {"stopMillis": 4_000, "placeMillis": 1_000, "startMillis": 5_000}});
     let last = json!({"run": "before", "at": "2026-01-03T12:00:00Z", "report": last});
     let cluster = ClusterView { last_restore: Some(serde_json::from_value(last).unwrap()), ..world.cluster() };
     let (seconds, words) = outage(&world, |observed| observed.cluster = Box::leak(Box::new(cluster)));
-    assert_eq!(seconds, Some((9, 35)));
-    insta::assert_snapshot!(words, @"about 9s to 35s, from step 3 to step 5: the servers stop (4s the last time, at most 30s), one starts (5s, as the last time); the last one took 9s");
+    assert_eq!(seconds, Some((10, 36)));
+    insta::assert_snapshot!(words, @"about 10s to 36s, from step 3 to step 5: the servers stop (4s the last time, at most 30s), one starts (5s, the last time); the last one took 9s");
     let (seconds, words) = outage(&world, |observed| observed.workload.pace.start = None);
     assert_eq!(seconds, None, "of an unknown part nothing is made up");
     insta::assert_snapshot!(words, @"from step 3 to step 5: the servers stop (at most 30s), one starts");
@@ -49,8 +49,8 @@ fn data_that_have_to_be_copied_are_predicted_at_the_speed_of_the_backup() {
     };
     let (seconds, words) = outage(&world, took(Some(10)));
     assert_eq!(seconds, Some((17, 47)));
-    insta::assert_snapshot!(words, @"about 17s to 47s, from step 3 to step 5: the servers stop (at most 30s), 100MiB are copied (10s at the speed of the backup), one starts (7s, as the last time)");
+    insta::assert_snapshot!(words, @"about 17s to 47s, from step 3 to step 5: the servers stop (at most 30s), 100MiB are copied (10s at the speed of the backup), one starts (7s, as the quickest of those that run)");
     let (seconds, words) = outage(&world, took(None));
     assert_eq!(seconds, None);
-    insta::assert_snapshot!(words, @"from step 3 to step 5: the servers stop (at most 30s), 100MiB are copied, one starts (7s, as the last time)");
+    insta::assert_snapshot!(words, @"from step 3 to step 5: the servers stop (at most 30s), 100MiB are copied, one starts (7s, as the quickest of those that run)");
 }

@@ -454,6 +454,7 @@ impl State {
                 sub_path: if self.has_siblings { "mysql" } else { "" }.to_owned(),
                 ..ServerSpec::default()
             },
+            flavour: Flavour::Plain,
             obligation: self.obligation.clone(),
             last_restore: None,
         }

@@ -214,6 +214,7 @@ impl World {
             replicas: 3,
             pods: (0..REPLICAS).map(|n| PodView { role: role(n), ..pod(n) }).collect(),
             server: ServerSpec { container: "mariadb".to_owned(), port: 3306, ..ServerSpec::default() },
+            flavour: mariadb_backup::model::workload::Flavour::Plain,
             obligation: state.obligation.clone(),
             last_restore: None,
         }

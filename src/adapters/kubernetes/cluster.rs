@@ -138,6 +138,7 @@ impl Cluster for KubernetesCluster {
             replicas: set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
             pods,
             server,
+            flavour: super::workload_view::flavour(&set),
             obligation: standing(&set, &self.statefulset_name())?,
             // Of what a newer version wrote there, nothing depends.
             last_restore: set

@@ -96,6 +96,7 @@ mod tests {
             replicas: i32::try_from(pods.len()).unwrap(),
             pods: pods.iter().map(|name| pod(name)).collect(),
             server: ServerSpec::default(),
+            flavour: crate::model::workload::Flavour::Plain,
             obligation,
             last_restore: None,
         }

@@ -11,6 +11,7 @@ use crate::adapters::kubernetes::orders::{OrderedRun, Orders};
 use crate::adapters::kubernetes::preflight::Preflight;
 use crate::adapters::kubernetes::run_sight::newest_reports;
 use crate::model::catalogue::Catalogue;
+use crate::model::command::placed;
 use crate::model::outcome::Failure;
 use crate::model::settings::Settings;
 use crate::plugin::connect::Session;
@@ -46,7 +47,13 @@ pub(super) async fn gather(place: &Place, session: &Session) -> Result<(Facts, V
     for run in runs.iter().flatten().filter(|run| run.is_running && !run.task.as_deref().is_some_and(is_look)) {
         at_work.push(sight(run, place, session).await?);
     }
+    let flavour = view.as_ref().map(|view| &view.flavour);
+    let restore_refused = flavour.zip(settings.as_ref()).and_then(|(found, settings)| {
+        let why = settings.flavour.as_ref().unwrap_or(found).unknown_start(settings.bootstrap.is_some())?;
+        Some(session.reached(&placed(why, namespace, statefulset)))
+    });
     let facts = Facts {
+        restore_refused,
         namespace: namespace.clone(),
         statefulset: statefulset.clone(),
         is_gone: false,

@@ -102,8 +102,11 @@ fn unrecorded<'a>(runs: &'a [OrderedRun], figures: &'a Figures) -> impl Iterator
             || figures.last.values().any(|last| last.job == job && went_well(last.code))
     };
     let is_newer = |run: &OrderedRun, at: Option<Timestamp>| {
-        let recorded = run.task.as_ref().and_then(|task| figures.failures.get(task));
-        recorded.is_none_or(|failed| at.is_some_and(|at| at > failed.ended))
+        let Some(recorded) = run.task.as_ref().and_then(|task| figures.failures.get(task)) else { return true };
+        let of_recorded = runs.iter().find(|known| known.job == recorded.job).and_then(|known| known.ordered);
+        // Kubernetes calls a Job failed seconds after its run has ended, and has written that down.
+        let is_later = run.ordered.zip(of_recorded).map(|(own, other)| own > other);
+        is_later.unwrap_or_else(|| at.is_some_and(|at| at > recorded.ended))
     };
     let has_failed = move |run: &&OrderedRun| {
         let newer = run.end.as_ref().is_some_and(|end| !end.is_good && is_newer(run, end.at));
@@ -182,6 +185,15 @@ mod tests {
         let runs = [run("killed", false, 9), run("good", true, 7), run("recorded", false, 5), run("older", false, 3)];
         let names: Vec<&str> = unrecorded(&runs, &figures).map(|run| run.job.as_str()).collect();
         assert_eq!(names, ["killed"]);
+    }
+
+    #[test]
+    fn of_two_that_failed_one_right_after_the_other_the_later_one_is_the_last() {
+        let figures = Figures { failures: [("backup".to_owned(), failed(5))].into(), ..Figures::default() };
+        // Kubernetes calls the first one failed after the second has written that down.
+        let first = OrderedRun { ordered: Some(at(3)), ..run("first", false, 6) };
+        let runs = [OrderedRun { ordered: Some(at(4)), ..run("recorded", false, 7) }, first];
+        assert_eq!(unrecorded(&runs, &figures).count(), 0);
     }
 
     #[test]

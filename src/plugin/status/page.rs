@@ -59,7 +59,7 @@ fn facts(status: &Status, now: Timestamp) -> String {
     match &status.running {
         None => rows.push(("Running", UNKNOWN.to_owned())),
         Some(runs) if runs.is_empty() => rows.push(("Running", NONE.to_owned())),
-        Some(runs) => rows.extend(runs.iter().map(|run| ("Running", run_text(run, now)))),
+        Some(runs) => rows.extend(runs.iter().map(|run| (run_name(run), run_text(run, now)))),
     }
     match &status.schedules {
         None => rows.push(("Schedules", UNKNOWN.to_owned())),
@@ -67,6 +67,7 @@ fn facts(status: &Status, now: Timestamp) -> String {
         // They have a table of their own.
         Some(_) => {}
     }
+    rows.extend(status.restore_refused.iter().map(|why| ("Restore", format!("would be refused: {why}"))));
     rows.extend(status.unknown_settings.iter().map(|key| ("Unknown setting", key.clone())));
     let lines: Vec<String> =
         rows.iter().map(|(name, text)| format!("{:<19}{}\n", format!("{name}:"), harmless(text))).collect();
@@ -149,9 +150,13 @@ fn room_text(room: &RoomSeen, now: Timestamp) -> String {
     format!("{free} of {total} in the local store (the volume of backups), seen {} ago", age::since(room.at, now))
 }
 
+fn run_name(run: &Run) -> &'static str {
+    if run.waits.is_some() { "Not started" } else { "Running" }
+}
+
 fn run_text(run: &Run, now: Timestamp) -> String {
     let since = run.since.map(|since| format!(", for {}", age::since(since, now))).unwrap_or_default();
-    let waits = run.waits.as_ref().map(|why| format!(", not started: {why}")).unwrap_or_default();
+    let waits = run.waits.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     let phase = run.phase.as_ref().map(|phase| format!(", in phase {phase}")).unwrap_or_default();
     let doing = run.doing.as_ref().map(|doing| format!(": {doing}")).unwrap_or_default();
     format!("{} ({}){since}{waits}{phase}{doing}", run.job, run.task.as_deref().unwrap_or("run"))

@@ -64,6 +64,8 @@ pub(super) struct Facts {
     /// Full backups to keep on the volume; none where that is not used.
     pub(super) keep: Option<u32>,
     pub(super) unknown_settings: Vec<String>,
+    /// Why a restore would be refused whatever else is done.
+    pub(super) restore_refused: Option<String>,
     /// The command that settles what is owed.
     pub(super) recover: String,
     /// The command that shows what fewer backups would be.
@@ -121,6 +123,9 @@ pub(crate) struct Status {
     pub(super) is_full: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) schedules: Option<Vec<Schedule>>,
+    /// Why a restore would be refused whatever else is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) restore_refused: Option<String>,
     pub(super) unknown_settings: Vec<String>,
 }
 
@@ -247,6 +252,7 @@ impl Status {
             },
             schedules: facts.schedules,
             unknown_settings: facts.unknown_settings,
+            restore_refused: facts.restore_refused,
         }
     }
 

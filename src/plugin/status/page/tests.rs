@@ -49,10 +49,12 @@ fn facts(pods: Vec<PodView>, obligation: Option<Obligation>) -> Facts {
         replicas: 3,
         pods,
         server: ServerSpec::default(),
+        flavour: crate::model::workload::Flavour::Plain,
         obligation,
         last_restore: None,
     };
     Facts {
+        restore_refused: None,
         namespace: "db".to_owned(),
         statefulset: "mariadb-server".to_owned(),
         is_gone: false,
@@ -116,8 +118,16 @@ fn a_run_that_has_not_started_is_not_shown_as_one_at_work() {
     let running = Some(vec![Run { job, task, since, waits, phase: None, doing: None }]);
     let facts = Facts { running, ..facts((0..3).map(|n| pod(n, true)).collect(), None) };
     let page = text(&Status::of(facts, None), now(), true);
-    let wanted = "run-x (backup), for 11m, not started: container conductor: ErrImagePull: not found\n";
+    let wanted = "Not started:       run-x (backup), for 11m: container conductor: ErrImagePull: not found\n";
     assert!(page.contains(wanted), "{page}");
+}
+
+#[test]
+fn a_cluster_that_could_not_be_restored_says_so_long_before_that_day() {
+    let why = Some("it is not known how its servers start".to_owned());
+    let facts = Facts { restore_refused: why, ..facts((0..3).map(|n| pod(n, true)).collect(), None) };
+    let page = text(&Status::of(facts, None), now(), true);
+    assert!(page.contains("Restore:           would be refused: it is not known how its servers start\n"), "{page}");
 }
 
 #[test]
