@@ -11,6 +11,9 @@ use crate::model::galera::Position;
 use crate::model::workload::ClaimUser;
 use crate::patience::patiently;
 
+/// How often a cluster is stopped again that somebody else starts again.
+const MOST_AGAIN: u32 = 5;
+
 /// The pause before a cluster that somebody else starts again is stopped again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -39,7 +42,7 @@ async fn stands_at(course: &Course<'_>) -> Result<Option<Position>, StepError> {
 
 /// Stops every replica, and waits until nobody has any of the volumes, nor may still have it.
 ///
-/// A cluster that somebody starts again meanwhile is stopped again, until time runs out.
+/// A cluster that somebody starts again meanwhile is stopped again, a few times and until time runs out.
 pub(super) async fn stop(course: &Course<'_>) -> Result<(), StepError> {
     let ports = course.ports;
     let clock = ports.conductor.clock;
@@ -63,6 +66,10 @@ pub(super) async fn stop(course: &Course<'_>) -> Result<(), StepError> {
         }
         if left.iter().any(|user| !user.terminating) {
             again += 1;
+            // Each start and stop in the middle of another is a risk to what the servers have: a fight is not worth it.
+            if again > MOST_AGAIN {
+                return Err(StepError::Failed(not_free(&left, again, course.limits.stop.saturating_sub(limit))));
+            }
             if again == 1 {
                 course.step(Phase::Stop, format!("{} and does not end; stopping the cluster again", users_text(&left)));
             }
