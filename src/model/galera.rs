@@ -192,6 +192,12 @@ impl Member {
         }
     }
 
+    /// Whether it answers queries, and is in a group with a majority.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        self.ready && self.cluster_status == "Primary"
+    }
+
     /// Whether it keeps up with the group and nothing holds it back from doing so.
     #[must_use]
     pub fn is_synced(&self) -> bool {

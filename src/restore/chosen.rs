@@ -56,7 +56,7 @@ async fn who_serves(course: &Course<'_>) -> Result<Option<String>, StepError> {
         }
         for replica in all(course) {
             let said = ask(course.ports, &replica).await?;
-            if said.is_ok_and(|member| member.ready && member.cluster_status == "Primary") {
+            if said.is_ok_and(|member| member.serves()) {
                 return Ok(Some(replica.pod));
             }
         }

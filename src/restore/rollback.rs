@@ -166,7 +166,7 @@ pub(super) async fn join(course: &Course<'_>, with: &Member) -> Result<(), StepE
 /// Whether anybody serves the data that nobody has touched yet.
 async fn old_serves(course: &Course<'_>) -> Result<bool, StepError> {
     for replica in all(course) {
-        if ask(course.ports, &replica).await?.is_ok_and(|member| member.ready && member.cluster_status == "Primary") {
+        if ask(course.ports, &replica).await?.is_ok_and(|member| member.serves()) {
             return Ok(true);
         }
     }

@@ -21,8 +21,7 @@ pub(super) const REGROUP: Duration = Duration::from_secs(30);
 pub(super) async fn serving(course: &Course<'_>) -> Result<Option<(Replica, Member)>, StepError> {
     for replica in all(course).into_iter().filter(|replica| course.debt.can_have_the_leader_s(replica)) {
         if let Ok(member) = ask(course.ports, &replica).await?
-            && member.ready
-            && member.cluster_status == "Primary"
+            && member.serves()
             && is_restored(&course.debt, &replica, &member)
         {
             return Ok(Some((replica, member)));

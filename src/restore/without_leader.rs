@@ -92,7 +92,7 @@ pub(super) async fn serving(course: &Course<'_>) -> Result<Option<(Replica, Memb
 /// What a replica says that serves the old data.
 async fn old(course: &Course<'_>, replica: &Replica) -> Result<Option<Member>, StepError> {
     let said = ask(course.ports, replica).await?.ok();
-    Ok(said.filter(|of| of.ready && of.cluster_status == "Primary" && course.debt.is_old(&of.state_uuid)))
+    Ok(said.filter(|of| of.serves() && course.debt.is_old(&of.state_uuid)))
 }
 
 /// Puts the leader's old data back while the others serve, and lets it join them.

@@ -102,11 +102,11 @@ impl<'a> KubernetesWorkload<'a> {
 
     /// Replicas on nodes that do not answer, in words. Without the right to read nodes there are none to be
     /// seen.
-    async fn lost(&self, replicas: &[(Replica, Option<ClaimView>)]) -> Result<Vec<String>, PortError> {
+    async fn lost(&self, replicas: &[(Replica, Option<ClaimView>)], pods: &[Pod]) -> Result<Vec<String>, PortError> {
         let nodes: Api<Node> = Api::all(self.client.clone());
         let is_one = |pod: &&Pod| replicas.iter().any(|(replica, _)| replica.pod == pod.name_any());
         let mut lost = Vec::new();
-        for pod in self.pods().await?.iter().filter(is_one) {
+        for pod in pods.iter().filter(is_one) {
             let Some(name) = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) else { continue };
             let what = format!("cannot read node {name}");
             let node = if_allowed(nodes.get(&name).await.map_err(|error| port_error(what, error)))?;
@@ -221,7 +221,8 @@ impl WorkloadControl for KubernetesWorkload<'_> {
         let (scale, template) = (view::scale(&set), view::claim_template(&set)?);
         let replicas = self.replicas(scale, &template, if_stopped).await?;
         let flavour = self.flavour.clone().unwrap_or_else(|| view::flavour(&set));
-        let lost = self.lost(&replicas).await?;
+        let pods = self.pods().await?;
+        let lost = self.lost(&replicas, &pods).await?;
         Ok(Workload {
             scale,
             replicas,
@@ -232,7 +233,7 @@ impl WorkloadControl for KubernetesWorkload<'_> {
             trouble: self.trouble(&flavour, &lost).await?,
             flavour,
             keepers: view::keepers(&set),
-            pace: view::pace(&set, &self.pods().await?),
+            pace: view::pace(&set, &pods),
             sees_nodes: self.sees_nodes().await?,
         })
     }

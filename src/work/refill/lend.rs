@@ -38,7 +38,7 @@ impl Site<'_> {
             return Err(RefillError::NoRoom { place: self.volume.place(target), needed_bytes, free_bytes });
         }
         say(format!("copying what was proven to {}, for the other replicas", self.volume.place(target)));
-        self.copy(source, target)?;
+        self.copy(source, target, needed_bytes)?;
         // Who finds the state finds everything.
         self.volume.make_durable(target)?;
         // Nobody may start the cluster from it but the leader, from its own.
@@ -55,7 +55,7 @@ impl Site<'_> {
         let (proven, bytes) = (self.proven(source, history)?, self.volume.size(source)?);
         self.take_out(say)?;
         say(format!("copying the restored data to {}", self.volume.place(self.data())));
-        self.copy(source, self.data())?;
+        self.copy(source, self.data(), bytes)?;
         self.is_still_there(source, history, bytes)?;
         self.volume.make_durable("")?;
         self.volume.write_state(self.data(), &SavedState { safe_to_bootstrap: false, ..proven })?;

@@ -60,7 +60,7 @@ impl Site<'_> {
                 say(format!("copying the restored data to {}", self.volume.place(&new)));
                 self.volume.make(&new, Some(source))?;
                 let bytes = self.volume.size(source)?;
-                self.copy(source, &new)?;
+                self.copy(source, &new, bytes)?;
                 self.is_still_there(source, history, bytes)?;
                 self.volume.make_durable("")?;
                 self.volume.write_state(&new, &proven)?;
@@ -131,7 +131,7 @@ impl Site<'_> {
         self.clear(&[BEGUN, KEPT[0]])?;
         say("copying the restored data into place".to_owned());
         let bytes = self.volume.size(source)?;
-        self.copy(source, self.data())?;
+        self.copy(source, self.data(), bytes)?;
         self.is_still_there(source, history, bytes)?;
         self.volume.make_durable("")?;
         self.volume.write_state(self.data(), &proven)?;
@@ -177,8 +177,8 @@ impl Site<'_> {
         Ok(())
     }
 
-    pub(super) fn copy(&self, from: &str, to: &str) -> Result<(), RefillError> {
-        self.wanted.store(self.volume.size(from)?, Ordering::Relaxed);
+    pub(super) fn copy(&self, from: &str, to: &str, bytes: u64) -> Result<(), RefillError> {
+        self.wanted.store(bytes, Ordering::Relaxed);
         let copying = Copying {
             leave_out: &[STATE_FILE],
             threads: usize::try_from(self.order.parallel).unwrap_or(1).max(1),
