@@ -154,7 +154,9 @@ async fn furthest_restored(course: &mut Course<'_>) -> Result<Replica, StepError
         }
     }
     let restored: Vec<_> = found.iter().filter(is_restored).cloned().collect();
-    let best = positions::furthest(&restored, debt.saved.first).or(leader);
+    // Where all are in doubt, the leader is the one who never joined anybody.
+    let leader_in_doubt = leader.filter(|of| of.in_doubt && is_restored(of));
+    let best = leader_in_doubt.or_else(|| positions::furthest(&restored, debt.saved.first)).or(leader);
     best.map(|of| of.replica.clone())
         .ok_or_else(|| StepError::Failed("no volume holds the restored data in a state to start from".to_owned()))
 }

@@ -8,15 +8,23 @@ use crate::model::galera::SavedState;
 use crate::model::order::RefillAct;
 use crate::model::workload::Replica;
 
+/// What is said of data whose position is not to be believed.
+const DOUBT: &str =
+    ", in doubt: its server was ended in the middle of a state transfer, or of a change of tables";
+
 /// Where the data of one replica are.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
     pub replica: Replica,
     pub state: SavedState,
+    /// Whether its server was ended in the middle of a state transfer, or of a change of tables: files may be of
+    /// different times, whatever position they claim.
+    pub in_doubt: bool,
 }
 
 /// Asks the volumes, all at once. One that cannot tell is left out with a warning: it must not keep the
-/// others from coming back.
+/// others from coming back. So is one in doubt, unless all of the cluster are: then nobody was there to transfer
+/// anything from, and they were ended while tables were changed.
 pub(super) async fn of(course: &mut Course<'_>, replicas: &[Replica]) -> Result<Vec<Found>, StepError> {
     let mut sent = Vec::new();
     for replica in replicas {
@@ -24,14 +32,17 @@ pub(super) async fn of(course: &mut Course<'_>, replicas: &[Replica]) -> Result<
     }
     let course = &*course;
     let asked = join_all(sent.iter().map(|(spec, replica)| course.alone(spec, replica))).await;
-    let mut found = Vec::new();
+    let (mut found, mut have_told) = (Vec::new(), 0);
     for (replica, report) in replicas.iter().zip(asked) {
         match report {
             Ok(report) => {
+                have_told += 1;
+                let in_doubt = report.in_doubt;
                 let state = report.state.filter(|state| report.has_data && state.has_history());
                 if let Some(state) = state {
-                    course.step(Phase::RollBack, format!("{} is at {}:{}", replica.pod, state.uuid, state.seqno));
-                    found.push(Found { replica: replica.clone(), state });
+                    let doubt = if in_doubt { DOUBT } else { "" };
+                    course.step(Phase::RollBack, format!("{} is at {}:{}{doubt}", replica.pod, state.uuid, state.seqno));
+                    found.push(Found { replica: replica.clone(), state, in_doubt });
                 }
             }
             Err(StepError::World(error)) => return Err(StepError::World(error)),
@@ -40,6 +51,10 @@ pub(super) async fn of(course: &mut Course<'_>, replicas: &[Replica]) -> Result<
                 course.ports.conductor.events.send(Phase::RollBack, EventKind::Warned { message });
             }
         }
+    }
+    let is_whole_cluster = have_told == course.debt.replicas().count();
+    if !is_whole_cluster || found.iter().any(|of| !of.in_doubt) {
+        found.retain(|of| !of.in_doubt);
     }
     Ok(found)
 }

@@ -154,7 +154,10 @@ impl Site<'_> {
 
     /// Marks what is in place to start the cluster.
     fn crown(&self, else_state: Option<&SavedState>) -> Result<(), RefillError> {
-        let Some(mut state) = self.volume.state(self.data())?.or_else(|| else_state.cloned()) else {
+        let own = self.volume.state(self.data())?;
+        // A file that names no history would begin another one.
+        let known = own.clone().filter(SavedState::has_history).or_else(|| else_state.cloned());
+        let Some(mut state) = known.or(own) else {
             return Err(RefillError::NothingToStart { place: self.volume.place(self.data()) });
         };
         state.safe_to_bootstrap = true;
@@ -224,12 +227,15 @@ impl Site<'_> {
         let names = self.volume.names(self.data())?;
         let is_begun = self.is_begun()?;
         let measures = matches!(self.order.act, RefillAct::Look);
+        // The directory of the server's own tables: without it, there is nothing a server starts from.
+        let has_data = !is_begun && names.iter().any(|name| name == "mysql");
+        let state = self.volume.state(self.data())?;
         Ok(VolumeReport {
-            // The directory of the server's own tables: without it, there is nothing a server starts from.
             is_empty: self.is_empty()?,
-            has_data: !is_begun && names.iter().any(|name| name == "mysql"),
+            has_data,
             is_begun,
-            state: self.volume.state(self.data())?,
+            in_doubt: has_data && !state.as_ref().is_some_and(SavedState::has_history),
+            state,
             unremovable: if measures { self.volume.unremovable(self.data(), &[OF_THE_FILE_SYSTEM])? } else { None },
             data_bytes: if measures { self.volume.size(self.data())? } else { 0 },
             free_bytes,

@@ -391,6 +391,22 @@ fn a_volume_tells_how_it_is_and_asks_the_server_only_where_it_did_not_end_cleanl
 }
 
 #[test]
+fn data_whose_server_was_ended_in_a_state_transfer_are_in_doubt_whatever_position_they_claim() {
+    let site = Site::new("mysql", false);
+    let is_in_doubt = |act: &RefillAct| site.must(act).in_doubt;
+    assert!(!is_in_doubt(&RefillAct::Position));
+    fs::write(site.data().join("grastate.dat"), state(OLD, -1)).unwrap();
+    assert!(!is_in_doubt(&RefillAct::Position), "a crash leaves whole data behind");
+    let nothing = "00000000-0000-0000-0000-000000000000";
+    fs::write(site.data().join("grastate.dat"), state(nothing, -1)).unwrap();
+    let report = site.must(&RefillAct::Position);
+    assert!(report.in_doubt);
+    assert_eq!(report.state.unwrap().seqno, 7, "what it claims is told all the same");
+    fs::write(site.data().join("grastate.dat"), "").unwrap();
+    assert!(is_in_doubt(&RefillAct::Position), "as of one that joins with its file gone");
+}
+
+#[test]
 fn data_that_were_put_back_are_set_aside_again_whole_and_a_second_try_takes_nothing_that_came_since() {
     let site = Site::new("mysql", false);
     site.must(&RefillAct::SetAside);

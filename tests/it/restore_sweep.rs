@@ -301,6 +301,25 @@ fn what_was_lent_never_stands_for_a_leader_of_which_nobody_knows_how_far_it_is()
 }
 
 #[test]
+fn a_leader_that_crashed_is_never_replaced_by_who_was_joining_it_then() {
+    for leader_in_doubt in [false, true] {
+        let world = crashed_leader(9).with(|state| {
+            state.in_doubt = [(NEW.to_owned(), 12)].into();
+            if leader_in_doubt {
+                state.in_doubt.insert((NEW.to_owned(), 9));
+                state.volumes.get_mut(&2).unwrap().data = Data::Empty;
+            }
+            let torn = Data::Whole { history: NEW.to_owned(), seqno: 12, safe: false };
+            state.volumes.get_mut(&1).unwrap().data = torn;
+        });
+        world.recover("next").unwrap().unwrap();
+        let state = world.lock();
+        assert_eq!((state.unfinished(), state.history().as_deref()), (vec![], Some(NEW)), "{:#?}", state.journal);
+        assert!(state.journal.contains(&"scale to 1 from 0".to_owned()), "{:#?}", state.journal);
+    }
+}
+
+#[test]
 fn a_replica_that_falls_out_of_the_group_while_it_joins_is_started_again() {
     let world = RestoreWorld::new(3).with(|state| state.stray = Some(2));
     world.restore("job").unwrap().unwrap();

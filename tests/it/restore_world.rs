@@ -5,7 +5,7 @@
 //! that they may. Every effect is numbered and can fail, or kill the conductor there. Whoever breaks a
 //! promise on the way is written down at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -64,6 +64,8 @@ pub(crate) struct State {
     pub(crate) replicas: i32,
     pub(crate) pods: BTreeMap<i32, Server>,
     pub(crate) volumes: BTreeMap<i32, Volume>,
+    /// What data claim to be whose server was ended in the middle of a state transfer, or of a change of tables.
+    pub(crate) in_doubt: BTreeSet<(String, i64)>,
     /// Whether a copy was unpacked, prepared and booted, and lies ready: beside the data or elsewhere.
     pub(crate) proven: Option<i32>,
     /// Whether the volume of backups can be mounted on any number of nodes at once.
@@ -161,6 +163,7 @@ impl RestoreWorld {
             replicas,
             pods: (0..replicas).map(|n| (n, Server { serves: Some(OLD.to_owned()), stuck: false })).collect(),
             volumes: (0..replicas).map(|n| (n, Volume { data: old(n), old: None })).collect(),
+            in_doubt: BTreeSet::new(),
             proven: None,
             shared_store: false,
             lent: false,

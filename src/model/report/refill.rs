@@ -20,6 +20,11 @@ pub struct VolumeReport {
     /// What Galera keeps of them; `None` when it keeps nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<SavedState>,
+    /// Whether Galera's own file names no history of theirs. So it is from the moment a server asks for a state
+    /// transfer until it has it, and while tables are changed. Files can be of different times then, and the server
+    /// still recovers a position, that of its donor, and finds no fault in any table (MariaDB 10.11 with rsync).
+    #[serde(default)]
+    pub in_doubt: bool,
     /// Bytes the data take.
     #[serde(default)]
     pub data_bytes: u64,

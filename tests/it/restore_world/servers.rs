@@ -45,6 +45,14 @@ impl State {
                 continue;
             }
             let Some(history) = history.filter(|history| !(self.restored_is_sick && history == NEW)) else { continue };
+            if self.is_in_doubt(n) {
+                let has_nothing_better = |other| self.is_in_doubt(other) || self.volumes[&other].data == Data::Empty;
+                if serving.is_none() && !(0..self.replicas).all(has_nothing_better) {
+                    self.broken.push(format!("db-{n} started the cluster from half a state transfer"));
+                }
+                // Whoever joins gets everything anew.
+                self.in_doubt.clear();
+            }
             if let Some(volume) = self.volumes.get_mut(&n) {
                 // Another history's data are given up for a state transfer.
                 let seqno = match &volume.data {
@@ -63,6 +71,7 @@ impl State {
     fn bootstraps(&mut self, n: i32) -> Option<String> {
         match &self.volumes[&n].data {
             Data::Whole { history, safe: true, .. } => Some(history.clone()),
+            Data::Whole { .. } if self.is_in_doubt(n) => None,
             Data::Whole { history, seqno, .. } => {
                 // Nobody is marked: the furthest does it, once all have told where they are.
                 let all_there = i32::try_from(self.pods.len()) == Ok(self.replicas);

@@ -219,6 +219,14 @@ impl State {
         }
     }
 
+    /// Whether what a replica has need not be whole.
+    pub(super) fn is_in_doubt(&self, n: i32) -> bool {
+        match &self.volumes[&n].data {
+            Data::Whole { history, seqno, .. } => self.in_doubt.contains(&(history.clone(), *seqno)),
+            Data::Empty | Data::Half => false,
+        }
+    }
+
     fn refill(&mut self, order: &RefillOrder, n: i32) -> VolumeReport {
         let writes = !matches!(order.act, RefillAct::Look | RefillAct::Tidy { .. } | RefillAct::Lend { .. });
         if writes && self.pods.contains_key(&n) {
@@ -236,6 +244,7 @@ impl State {
             has_data: state.is_some(),
             is_empty: state.is_none(),
             state,
+            in_doubt: self.is_in_doubt(n),
             set_aside: volume.old.is_some(),
             data_bytes: self.data_bytes,
             free_bytes: self.free_bytes,

@@ -55,10 +55,12 @@ peer_is_ready() {
 # Galera takes the first address of a name only, which may be this one's own.
 peer_addresses() { getent ahostsv4 "$DISCOVERY_DOMAIN" | awk -v port="$WSREP_PORT" '{print $1 ":" port}' | sort -u | grep -vxF "$POD_IP:$WSREP_PORT" | paste -sd,; }
 
+names_history() { [[ $(saved uuid) == *[1-9a-f]* ]]; }
+
 # After a crash the position is known to InnoDB only. The address only satisfies a
 # check of the server's; no group is joined while recovering.
 recover_position() {
-  [ -f "$grastate" ] && [ "$(saved seqno)" = -1 ] || return 0
+  [ -f "$grastate" ] && [ "$(saved seqno)" = -1 ] && names_history || return 0
   "${server[@]}" --wsrep-cluster-address=gcomm:// --wsrep-recover --log-error=/tmp/recover.log >/dev/null 2>&1
   local seqno
   seqno=$(sed -n 's/.*Recovered position: .*://p' /tmp/recover.log | tail -n 1)
@@ -66,10 +68,11 @@ recover_position() {
   save seqno "${seqno:--1}"
 }
 
-# Tells the others how far this one's data is; one without data never leads.
+# Tells the others how far this one's data is; one without data never leads, and one that was ended in the middle of
+# a state transfer, whose files are of different times, is behind all others.
 report() {
   local seqno=none
-  [ ! -f "$grastate" ] || seqno=$(saved seqno)
+  [ ! -f "$grastate" ] || seqno=$(names_history && saved seqno || echo 0)
   merge "$state_map" "{\"data\": {\"seqno.$me\": \"$seqno\", \"uuid.$me\": \"$(saved uuid)\",
     \"safe_to_bootstrap.$me\": \"$(saved safe_to_bootstrap)\", \"sample_time.$me\": \"$(date -u +%FT%TZ)\"}}"
 }

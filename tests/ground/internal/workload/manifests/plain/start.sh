@@ -44,18 +44,24 @@ peer_addresses() {
 
 is_fresh() { [ ! -d "$datadir/mysql" ]; }
 saved() { sed -n "s/^$1: *//p" "$datadir/grastate.dat" 2>/dev/null; }
-safe_to_bootstrap() { [ "$(saved safe_to_bootstrap)" = 1 ]; }
+# One that was killed while it joined keeps the mark of an earlier stop, and no history.
+safe_to_bootstrap() { [ "$(saved safe_to_bootstrap)" = 1 ] && names_history; }
+names_history() { [[ $(saved uuid) == *[1-9a-f]* ]]; }
 
-# Prints "uuid seqno": of a clean stop from grastate.dat, else what InnoDB says.
+# Prints "uuid seqno": of a clean stop from grastate.dat, else what InnoDB says; nothing when that fails. Without a
+# history the server was ended in the middle of a state transfer: files are of different times, and what InnoDB says
+# is the donor's position.
 own_position() {
   if is_fresh; then echo "- -2"; return; fi
+  if ! names_history; then echo "- -1"; return; fi
   local uuid seqno position
   uuid=$(saved uuid) seqno=$(saved seqno)
-  if [ -n "$uuid" ] && [ "${seqno:--1}" -ge 0 ]; then echo "$uuid $seqno"; return; fi
+  if [ "${seqno:--1}" -ge 0 ]; then echo "$uuid $seqno"; return; fi
   position=$("${server[@]}" --wsrep-recover --wsrep-cluster-address=gcomm:// --log-error=/tmp/recover.log >/dev/null 2>&1
     sed -n 's/.*Recovered position: *//p' /tmp/recover.log | tail -n 1)
   case $position in
-    00000000-*|"") echo "- -1" ;;
+    "") ;;
+    00000000-*) echo "- -1" ;;
     *) echo "${position%:*} ${position##*:}" ;;
   esac
 }
@@ -115,6 +121,7 @@ must_go_first() {
 }
 
 own_position >"$state_file"
+[ -s "$state_file" ] || { say "the position cannot be recovered:"; tail -n 20 /tmp/recover.log; exit 1; }
 say "position $(cat "$state_file")"
 some_peer_serves && join
 safe_to_bootstrap && bootstrap "it was the last to leave, or was told to start"
