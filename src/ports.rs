@@ -127,6 +127,13 @@ pub trait EventSink: Send + Sync {
         self.deliver(None, phase, kind);
     }
 
+    /// Tells what a tool that failed wrote last.
+    fn said(&self, phase: Phase, by: &str, lines: Vec<String>) {
+        for line in lines {
+            self.send(phase, EventKind::Said { by: by.to_owned(), line });
+        }
+    }
+
     /// Says that a step was taken.
     fn step(&self, phase: Phase, message: String) {
         self.send(phase, EventKind::Step { message });

@@ -299,7 +299,7 @@ fn judge(exit_ok: bool, how: String, lines: &[String]) -> EngineEnd {
         complaints.extend(last.cloned());
     }
     complaints.reverse();
-    EngineEnd { exit_ok, how, completed, complaints }
+    EngineEnd { exit_ok, how, completed, complaints, last_lines: lines.to_vec() }
 }
 
 #[cfg(test)]

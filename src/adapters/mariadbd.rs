@@ -234,6 +234,10 @@ impl ThrowawayRun for Run {
     fn complaints(&self) -> Vec<String> {
         complaints(&self.process.last_lines())
     }
+
+    fn last_lines(&self) -> Vec<String> {
+        self.process.last_lines()
+    }
 }
 
 /// The first errors, of which the others follow, and the last ones; where there are none the last lines.

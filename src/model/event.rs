@@ -106,6 +106,13 @@ pub enum EventKind {
         /// Some of its tables.
         tables: Vec<Counted>,
     },
+    /// Of a runner: a line that a tool wrote which failed, one of its last; for the log, where its pod is gone.
+    Said {
+        /// The tool: `mariadb-backup` or `mariadbd`.
+        by: String,
+        /// The line, as it came.
+        line: String,
+    },
     /// A phase ended well; of a runner: its work did.
     Finished,
     /// A phase failed, or a runner's work; the outcome says more.

@@ -275,6 +275,9 @@ impl View {
             self.found.push((**found).clone());
         }
         let line = self.picture.take(event);
+        if let (EventKind::Said { by, line }, Reports::Lines | Reports::TimedLines) = (&event.kind, self.reports) {
+            self.line(&format!("{by}: {line}"), screen);
+        }
         if let EventKind::Warned { message } = &event.kind {
             self.warned.insert(message.clone());
         }

@@ -143,6 +143,9 @@ pub trait ThrowawayRun: Send {
 
     /// Returns what it said last that tells how it is.
     fn complaints(&self) -> Vec<String>;
+
+    /// Returns the last lines it wrote, whatever they tell.
+    fn last_lines(&self) -> Vec<String>;
 }
 
 /// How a server ended.

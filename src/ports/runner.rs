@@ -154,6 +154,8 @@ pub struct EngineEnd {
     pub completed: bool,
     /// What it said last that tells why it failed.
     pub complaints: Vec<String>,
+    /// The last lines it wrote, whatever they tell.
+    pub last_lines: Vec<String>,
 }
 
 /// The replica's files, read beside its server.

@@ -9,8 +9,7 @@ use crate::model::order::RefillAct;
 use crate::model::workload::Replica;
 
 /// What is said of data whose position is not to be believed.
-const DOUBT: &str =
-    ", in doubt: its server was ended in the middle of a state transfer, or of a change of tables";
+const DOUBT: &str = ", in doubt: its server was ended in the middle of a state transfer, or of a change of tables";
 
 /// Where the data of one replica are.
 #[derive(Clone, Debug)]
@@ -41,7 +40,8 @@ pub(super) async fn of(course: &mut Course<'_>, replicas: &[Replica]) -> Result<
                 let state = report.state.filter(|state| report.has_data && state.has_history());
                 if let Some(state) = state {
                     let doubt = if in_doubt { DOUBT } else { "" };
-                    course.step(Phase::RollBack, format!("{} is at {}:{}{doubt}", replica.pod, state.uuid, state.seqno));
+                    course
+                        .step(Phase::RollBack, format!("{} is at {}:{}{doubt}", replica.pod, state.uuid, state.seqno));
                     found.push(Found { replica: replica.clone(), state, in_doubt });
                 }
             }

@@ -289,7 +289,7 @@ fn repeat(events: &dyn EventSink, replica: &Replica, event: Event) {
     let kind = match event.kind {
         EventKind::Step { message } => EventKind::Step { message: of(message) },
         EventKind::Warned { message } => EventKind::Warned { message: of(message) },
-        progress @ EventKind::Progress { .. } => progress,
+        other @ (EventKind::Progress { .. } | EventKind::Said { .. }) => other,
         _ => return,
     };
     events.deliver(event.runner.as_deref(), Phase::Refill, kind);

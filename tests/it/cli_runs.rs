@@ -129,6 +129,16 @@ fn a_run_that_is_followed_as_json_gives_one_report_a_line_and_its_outcome_last()
 }
 
 #[test]
+fn what_a_tool_wrote_that_failed_is_shown_by_logs_and_not_where_the_error_is_told() {
+    let said = |seq, line: &str| report(seq, &json!({"kind": "said", "by": "mariadb-backup", "line": line}));
+    let failed = json!({"schema": 1, "failed": {"code": "failed-in-cluster",
+        "message": "cannot prepare: mariadb-backup ended with exit code 1"}});
+    let server = cluster(vec![said(1, "[00] Loading"), said(2, "[ERROR] no")], failed);
+    let lines: [&[&str]; 3] = [&["logs", "run-x"], &["logs", "run-x", "--timestamps"], &["sync"]];
+    insta::assert_snapshot!(all(&server, &lines));
+}
+
+#[test]
 fn a_limit_that_runs_out_is_named_also_where_only_a_plan_was_asked_for() {
     let at_work = pod("Running", &json!({"running": {}}));
     let server = Api::judging(move |asked| answer_at_work(asked, &[], &at_work));

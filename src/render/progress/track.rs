@@ -49,6 +49,7 @@ impl Track {
             | EventKind::Published { .. }
             | EventKind::Found { .. }
             | EventKind::Counted { .. }
+            | EventKind::Said { .. }
             | EventKind::Failed { .. }
             | EventKind::Unknown => {}
         }

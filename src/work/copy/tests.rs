@@ -452,7 +452,7 @@ impl EngineRun for ToolRun {
         *self.world.tool_ended.lock().unwrap() = true;
         let exit_ok = self.world.engine != Misbehaviour::ExitCode;
         let completed = self.world.engine != Misbehaviour::NoMark;
-        Ok(EngineEnd { exit_ok, how: "exit code 1".to_owned(), completed, complaints: Vec::new() })
+        Ok(EngineEnd { exit_ok, how: "exit code 1".to_owned(), completed, ..EngineEnd::default() })
     }
 }
 

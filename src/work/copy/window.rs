@@ -63,7 +63,10 @@ pub(super) async fn copy(
     let engine = match watch(plan, ports, run.as_mut(), meter, stop).await {
         // Right at its end: what becomes of the files later is no concern of this copy.
         Ok(end) if ended_well(&end) => check_same_files(plan, ports).map(|()| end),
-        Ok(end) => Ok(end),
+        Ok(end) => {
+            ports.events.said(Phase::Copy, "mariadb-backup", end.last_lines.clone());
+            Ok(end)
+        }
         Err(cause) => {
             end_early(run.as_mut(), ports.clock.as_ref()).await;
             if !matches!(cause, CopyError::ServerGone(_) | CopyError::ServerRestarted) {

@@ -60,7 +60,7 @@ async fn wait_for_answer(work: &mut Work<'_>, run: &mut dyn ThrowawayRun) -> Res
             Err(error) => error,
         };
         if clock.elapsed().saturating_sub(begun) >= limit {
-            return Err(ProveError::NoAnswer { secs: limit.as_secs(), complaints: run.complaints(), why });
+            return Err(ProveError::NoAnswer { secs: limit.as_secs(), complaints: said(work, run), why });
         }
     }
 }
@@ -85,7 +85,7 @@ pub(super) async fn beside<T>(
             }
         };
         let ServerEnd { how, .. } = ended.map_err(ProveError::Start)?;
-        return Err(ProveError::Died { how, complaints: run.complaints() });
+        return Err(ProveError::Died { how, complaints: said(work, run) });
     }
 }
 
@@ -103,7 +103,7 @@ pub(super) async fn shut_down(work: &mut Work<'_>, run: &mut dyn ThrowawayRun) -
             () = stop.requested() => ProveError::Stopped,
             ended = run.wait() => match ended {
                 Ok(ServerEnd { exit_ok: true, .. }) => return Ok(()),
-                Ok(ServerEnd { how, .. }) => return Err(ProveError::EndedBadly { how, complaints: run.complaints() }),
+                Ok(ServerEnd { how, .. }) => return Err(ProveError::EndedBadly { how, complaints: said(work, run) }),
                 Err(error) => ProveError::Start(error),
             },
             () = clock.sleep(TICK) => {
@@ -111,12 +111,18 @@ pub(super) async fn shut_down(work: &mut Work<'_>, run: &mut dyn ThrowawayRun) -
                 if clock.elapsed().saturating_sub(begun) < limit {
                     continue;
                 }
-                ProveError::DoesNotEnd { secs: limit.as_secs(), complaints: run.complaints() }
+                ProveError::DoesNotEnd { secs: limit.as_secs(), complaints: said(work, run) }
             }
         };
         end(run, clock.as_ref()).await;
         return Err(why_not);
     }
+}
+
+/// What it said last that tells how it is; all it said last is told for the log.
+fn said(work: &Work<'_>, run: &dyn ThrowawayRun) -> Vec<String> {
+    work.ports.stores.events.said(Phase::Prove, "mariadbd", run.last_lines());
+    run.complaints()
 }
 
 /// Ends it at once: what it ran on is not worth a clean end any more.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::error::ProveError;
 use super::plan::{self, Link};
 use super::{TICK, Work};
+use crate::model::event::Phase;
 use crate::ports::Clock;
 use crate::ports::prove::{Preparation, PrepareRun};
 use crate::ports::runner::EngineEnd;
@@ -27,7 +28,8 @@ pub(super) async fn prepare(work: &mut Work<'_>, link: &Link, is_increment: bool
     let mut run = preparer.start(&step).await.map_err(ProveError::Start)?;
     match watch(work, run.as_mut()).await {
         Ok(end) if end.exit_ok && end.completed => Ok(()),
-        Ok(EngineEnd { exit_ok, how, complaints, .. }) => {
+        Ok(EngineEnd { exit_ok, how, complaints, last_lines, .. }) => {
+            work.ports.stores.events.said(Phase::Prove, "mariadb-backup", last_lines);
             let how = if exit_ok { "exit code 0, but without its mark of success".to_owned() } else { how };
             Err(ProveError::Prepare { backup: link.backup.clone(), how, complaints })
         }

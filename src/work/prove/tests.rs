@@ -85,6 +85,7 @@ struct Ran {
     alive: usize,
     effects: usize,
     directories: Vec<String>,
+    said: Vec<String>,
 }
 
 fn run_in(store: &Memory, expected: BTreeMap<String, Checksum>, change: impl FnOnce(&mut State)) -> Ran {
@@ -101,7 +102,7 @@ fn run_order(store: &Memory, order: &ProveOrder, change: impl FnOnce(&mut State)
         state.directories = ["base", "inc-9", "other"].map(str::to_owned).to_vec();
         change(&mut state);
     }
-    let (mut stores, _events) = memory::ports(Some(store), None);
+    let (mut stores, events) = memory::ports(Some(store), None);
     stores.clock = Arc::new(sim.clone());
     let ports = ProvePorts {
         stores,
@@ -114,7 +115,11 @@ fn run_order(store: &Memory, order: &ProveOrder, change: impl FnOnce(&mut State)
     let outcome = wait(run(order, &ports, stop));
     let mut state = sim.lock();
     let (journal, directories) = (std::mem::take(&mut state.journal), std::mem::take(&mut state.directories));
-    Ran { outcome, journal, alive: state.alive, effects: state.effects, directories }
+    let said = events.all().into_iter().filter_map(|kind| match kind {
+        EventKind::Said { by, line } => Some(format!("{by}: {line}")),
+        _ => None,
+    });
+    Ran { outcome, journal, alive: state.alive, effects: state.effects, directories, said: said.collect() }
 }
 
 fn run_with(change: impl FnOnce(&mut State)) -> Ran {
@@ -260,6 +265,16 @@ fn programs_that_hang_fail_or_die_are_told_and_ended() {
         assert_eq!(failure(&ran), (ExitCode::FailedInCluster, wanted), "{mood:?}");
         assert_eq!(ran.alive, 0, "{mood:?}");
     }
+}
+
+#[test]
+fn what_a_program_that_failed_wrote_last_is_told_whole_and_of_one_that_did_not_nothing() {
+    let said = |mood| run_with(|state| state.mood = mood).said;
+    assert_eq!(said(Mood::ToolFails), ["mariadb-backup: [ERROR] why"]);
+    for mood in [Mood::ServerDies, Mood::ServerNeverAnswers, Mood::ServerNeverEnds, Mood::ServerEndsBadly] {
+        assert_eq!(said(mood), ["mariadbd: [Note] how it began", "mariadbd: [ERROR] why"], "{mood:?}");
+    }
+    assert_eq!(run_with(|_| ()).said, [""; 0]);
 }
 
 #[test]

@@ -233,7 +233,13 @@ impl PrepareRun for SimRun {
         self.end();
         let is_good = !is_ended && mood != Mood::ToolFails;
         let complaints = vec!["[ERROR] why".to_owned()];
-        Ok(EngineEnd { exit_ok: is_good, how: "exit code 1".to_owned(), completed: is_good, complaints })
+        Ok(EngineEnd {
+            exit_ok: is_good,
+            how: "exit code 1".to_owned(),
+            completed: is_good,
+            last_lines: complaints.clone(),
+            complaints,
+        })
     }
 }
 
@@ -267,6 +273,10 @@ impl ThrowawayRun for SimRun {
 
     fn complaints(&self) -> Vec<String> {
         vec!["[ERROR] why".to_owned()]
+    }
+
+    fn last_lines(&self) -> Vec<String> {
+        vec!["[Note] how it began".to_owned(), "[ERROR] why".to_owned()]
     }
 }
 
