@@ -17,13 +17,17 @@ pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>) -> RestorePreview 
     let debt = &plan.debt;
     let outage = Outage::of(plan, observed);
     let entry = observed.catalogue.entry(&debt.backup);
+    let (backup_position, present_position) =
+        (entry.as_ref().and_then(|entry| entry.position.clone()), present(observed));
+    let since = present_position.as_ref().filter(|at| backup_position.as_ref().is_some_and(|of| of.uuid != at.uuid));
+    let since = since.and_then(|at| restored_since(at, observed));
     RestorePreview {
         cluster: format!("{}/{}", observed.cluster.namespace, observed.cluster.statefulset),
         backup: debt.backup.clone(),
         chain: plan.chain.members.iter().cloned().zip(plan.chain.from.iter().copied()).collect(),
         holds: entry.as_ref().and_then(|entry| holds(debt, entry)),
-        backup_position: entry.and_then(|entry| entry.position),
-        present_position: present(observed),
+        backup_position,
+        present_position,
         asked: observed.now,
         flavour: observed.workload.flavour.words().to_owned(),
         leader: debt.leader.pod.clone(),
@@ -37,8 +41,15 @@ pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>) -> RestorePreview 
         outage: outage.words(),
         predicted_outage: outage.predicted(),
         way_back: way_back(plan, observed),
-        remarks: plan.remarks.clone(),
+        remarks: plan.remarks.iter().cloned().chain(since).collect(),
     }
+}
+
+/// That the history the cluster is in is that of the last restore: each begins one of its own.
+fn restored_since(at: &Position, observed: &Observed<'_>) -> Option<String> {
+    let last = observed.cluster.last_restore.as_ref().filter(|last| last.report.history == at.uuid)?;
+    let (backup, time) = (&last.report.backup, last.at);
+    Some(format!("its history is that of the restore of {backup} at {time:.0}; each restore begins a new one"))
 }
 
 /// The end of the copy: what was written while it went on is in the backup.

@@ -225,6 +225,16 @@ fn where_nodes_may_not_be_looked_at_the_plan_says_what_is_not_seen() {
 }
 
 #[test]
+fn that_the_cluster_has_another_history_since_a_restore_is_said_in_the_next_plan() {
+    let world = RestoreWorld::new(3);
+    let told = || world.preview(&request()).unwrap().remarks.join("\n");
+    assert!(!told().contains("history"), "{}", told());
+    world.restore("job").unwrap().unwrap();
+    let wanted = format!("its history is that of the restore of {} at 2026-", request().backup);
+    assert!(told().contains(&wanted), "{}", told());
+}
+
+#[test]
 fn of_a_backup_of_the_original_it_is_said_what_is_not_known() {
     let world = RestoreWorld::new(3).with(|state| {
         let entry = state.catalogue.known(&request().backup).unwrap();

@@ -459,7 +459,7 @@ impl State {
             },
             flavour: Flavour::Plain,
             obligation: self.obligation.clone(),
-            last_restore: None,
+            last_restore: self.last.clone(),
         }
     }
 

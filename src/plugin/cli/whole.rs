@@ -86,9 +86,9 @@ Columns of several clusters:
   FAILED          (wide) what failed last and was not made good since
   IMAGE NODES     (wide) of its servers
 
-Full in: days until the volume has no room for the next backup. Below the
-number of full backups to keep (MARIADB_BACKUPS_TO_KEEP), what was stored a
-day since the oldest of them goes on; once that many are there, each new one
+Volume full in: days until the volume has no room for the next backup. Below
+the number of full backups to keep (MARIADB_BACKUPS_TO_KEEP), what was stored
+a day since the oldest of them goes on; once that many are there, each new one
 replaces one, and only the growth from the oldest to the newest counts. When
 it has none now, a person should act.
 

@@ -44,7 +44,7 @@ fn facts(status: &Status, now: Timestamp) -> String {
         ("Last full", fact(&status.last_full, |last| last_text(last, now))),
         ("Last incremental", fact(&status.last_incremental, |last| last_text(last, now))),
         ("Free space", status.room.as_ref().map_or_else(|| UNKNOWN.to_owned(), |room| room_text(room, now))),
-        ("Full in", full_text(status)),
+        ("Volume full in", full_text(status)),
     ];
     if let Fact::Known(last) = &status.last_restore {
         rows.push(("Last restore", restore_text(last, now)));

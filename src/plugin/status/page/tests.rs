@@ -161,7 +161,7 @@ fn a_bad_day_on_one_page() {
     Last full:         2026-01-01_00-00-00, 2d12h ago
     Last incremental:  2026-01-02_00-00-00, 36h ago
     Free space:        10GiB of 50GiB in the local store (the volume of backups), seen 11h ago
-    Full in:           <unknown>
+    Volume full in:    <unknown>
     Running:           mariadb-phy-backup-abcde (backup), for 11m, in phase copy: 400MiB/0.98GiB 100MiB/s ETA 6s
     Schedules:         <none>
     Unknown setting:   MARIADB_BACKUP_TIMOUT
@@ -245,7 +245,7 @@ fn a_next_backup_that_will_not_fit_calls_a_person_and_names_what_makes_room() {
     let pods = (0..3).map(|n| pod(n, true)).collect();
     let status = Status::of(Facts { catalogue: Some(full), ..facts(pods, None) }, Some(told("Synced", &[])));
     let page = text(&status, now(), true);
-    assert!(page.contains("\nFull in:           now: the next backup may not fit\n"), "{page}");
+    assert!(page.contains("\nVolume full in:    now: the next backup may not fit\n"), "{page}");
     let last: Vec<&str> = page.lines().rev().take(2).collect();
     insta::assert_snapshot!(last.join("\n"), @r"
       kubectl mariadb-backup prune mariadb-server --keep 2 --dry-run -n db
@@ -379,7 +379,7 @@ fn a_cluster_is_only_called_healthy_when_its_replicas_said_so() {
     Last full:         2026-01-01_00-00-00, 2d12h ago
     Last incremental:  2026-01-02_00-00-00, 36h ago
     Free space:        10GiB of 50GiB in the local store (the volume of backups), seen 11h ago
-    Full in:           <unknown>
+    Volume full in:    <unknown>
     Running:           <none>
     Schedules:         <none>
 
@@ -406,7 +406,7 @@ fn what_could_not_be_had_is_unknown_and_not_none() {
     Last full:         <unknown>
     Last incremental:  <unknown>
     Free space:        <unknown>
-    Full in:           <unknown>
+    Volume full in:    <unknown>
     Running:           <unknown>
     Schedules:         <unknown>
     ");
