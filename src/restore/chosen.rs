@@ -86,8 +86,8 @@ async fn chosen(course: &mut Course<'_>, replica: &Replica) -> Result<String, St
     // Data that were never whole, or a server marked as broken, have no history of their own, whatever is found in them.
     let look = course.refill(replica, RefillAct::Look).await?;
     let own = look.state.filter(|state| look.has_data && state.has_history()).ok_or_else(none)?;
-    let found = positions::of(course, &all(course)).await?;
-    for other in found.iter().filter(|of| of.replica != *replica && of.state.safe_to_bootstrap) {
+    let told = positions::of(course, &all(course)).await?;
+    for other in told.found.iter().filter(|of| of.replica != *replica && of.state.safe_to_bootstrap) {
         match course.refill(&other.replica, RefillAct::Uncrown).await {
             // It is emptied before it is started.
             Err(StepError::Failed(why)) => rollback::warn(course, why),

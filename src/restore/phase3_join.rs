@@ -141,22 +141,23 @@ async fn adopt(course: &mut Course<'_>, member: &Member) -> Result<(), StepError
 /// What was lent to the others is in that history too, and only as far as the backup: as long as it is not
 /// known how far the leader is, none of them may stand for it.
 async fn furthest_restored(course: &mut Course<'_>) -> Result<Replica, StepError> {
-    let mut found = positions::of(course, &all(course)).await?;
+    let mut told = positions::of(course, &all(course)).await?;
     let debt = &course.debt;
-    found.retain(|of| debt.can_have_the_leader_s(&of.replica));
-    let is_restored = |of: &&positions::Found| debt.history.as_ref() == Some(&of.state.uuid);
-    let leader = found.iter().find(|of| of.replica == debt.leader && debt.previous.as_ref() != Some(&of.state.uuid));
+    told.found.retain(|of| debt.can_have_the_leader_s(&of.replica));
+    let is_restored = |of: &positions::Found| debt.history.as_ref() == Some(&of.state.uuid);
+    let mut found = told.found.iter();
+    let leader = found.find(|of| of.replica == debt.leader && debt.previous.as_ref() != Some(&of.state.uuid));
     if debt.lent_is_whole {
         match leader.filter(|of| of.state.seqno >= 0) {
             None => return Err(StepError::Failed(unknown_leader(&debt.leader))),
-            Some(of) if !is_restored(&of) => return Ok(of.replica.clone()),
+            Some(of) if !is_restored(of) => return Ok(of.replica.clone()),
             Some(_) => {}
         }
     }
-    let restored: Vec<_> = found.iter().filter(is_restored).cloned().collect();
-    // Where all are in doubt, the leader is the one who never joined anybody.
-    let leader_in_doubt = leader.filter(|of| of.in_doubt && is_restored(of));
-    let best = leader_in_doubt.or_else(|| positions::furthest(&restored, debt.saved.first)).or(leader);
+    let best = told.furthest(is_restored, debt.saved.first)?;
+    // Where both are in doubt, the leader is the one who never joined anybody.
+    let is_as_far = |of: &&positions::Found| best.is_none_or(|best| best.in_doubt && best.state == of.state);
+    let best = leader.filter(is_as_far).or(best);
     best.map(|of| of.replica.clone())
         .ok_or_else(|| StepError::Failed("no volume holds the restored data in a state to start from".to_owned()))
 }

@@ -8,7 +8,7 @@ use crate::model::galera::SavedState;
 use crate::model::order::RefillAct;
 use crate::model::workload::Replica;
 
-/// What is said of data whose position is not to be believed.
+/// What is said of data that may be torn.
 const DOUBT: &str = ", in doubt: its server was ended in the middle of a state transfer, or of a change of tables";
 
 /// Where the data of one replica are.
@@ -16,26 +16,34 @@ const DOUBT: &str = ", in doubt: its server was ended in the middle of a state t
 pub(super) struct Found {
     pub replica: Replica,
     pub state: SavedState,
-    /// Whether its server was ended in the middle of a state transfer, or of a change of tables: files may be of
-    /// different times, whatever position they claim.
+    /// Whether its server was ended in the middle of a state transfer, or of a change of tables. Either it got nothing
+    /// yet, and its data are whole; or files are of different times, and it claims to be where its donor was.
     pub in_doubt: bool,
 }
 
+/// What the volumes told.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    /// Those that hold data.
+    pub found: Vec<Found>,
+    /// Whether every replica of the cluster has told: then nobody unknown can have been the donor of one in doubt.
+    pub by_all: bool,
+}
+
 /// Asks the volumes, all at once. One that cannot tell is left out with a warning: it must not keep the
-/// others from coming back. So is one in doubt, unless all of the cluster are: then nobody was there to transfer
-/// anything from, and they were ended while tables were changed.
-pub(super) async fn of(course: &mut Course<'_>, replicas: &[Replica]) -> Result<Vec<Found>, StepError> {
+/// others from coming back.
+pub(super) async fn of(course: &mut Course<'_>, replicas: &[Replica]) -> Result<Told, StepError> {
     let mut sent = Vec::new();
     for replica in replicas {
         sent.push((course.runner(replica, RefillAct::Position, None), replica));
     }
     let course = &*course;
     let asked = join_all(sent.iter().map(|(spec, replica)| course.alone(spec, replica))).await;
-    let (mut found, mut have_told) = (Vec::new(), 0);
+    let (mut found, mut number) = (Vec::new(), 0);
     for (replica, report) in replicas.iter().zip(asked) {
         match report {
             Ok(report) => {
-                have_told += 1;
+                number += 1;
                 let in_doubt = report.in_doubt;
                 let state = report.state.filter(|state| report.has_data && state.has_history());
                 if let Some(state) = state {
@@ -52,15 +60,60 @@ pub(super) async fn of(course: &mut Course<'_>, replicas: &[Replica]) -> Result<
             }
         }
     }
-    let is_whole_cluster = have_told == course.debt.replicas().count();
-    if !is_whole_cluster || found.iter().any(|of| !of.in_doubt) {
-        found.retain(|of| !of.in_doubt);
-    }
-    Ok(found)
+    Ok(Told { found, by_all: number == course.debt.replicas().count() })
 }
 
-/// The furthest; on a tie the one that is easiest to start alone.
-pub(super) fn furthest(found: &[Found], first: i32) -> Option<&Found> {
-    let key = |of: &&Found| (of.state.seqno, of.replica.ordinal == first, -of.replica.ordinal);
-    found.iter().max_by_key(key)
+impl Told {
+    /// Leaves out those that need not be whole.
+    pub(super) fn certain(mut self) -> Self {
+        self.found.retain(|of| !of.in_doubt);
+        self
+    }
+
+    /// The furthest of those; `None` when there is none. On a tie one that is not in doubt, then the one that is
+    /// easiest to start alone.
+    ///
+    /// A donor is never behind whom it has sent its data to: who is in doubt and further than all others has its own
+    /// data, whole. That holds only where nobody is missing.
+    ///
+    /// # Errors
+    /// That one is in doubt, and whoever it may have its data from has not told.
+    pub(super) fn furthest(&self, of: impl Fn(&Found) -> bool, first: i32) -> Result<Option<&Found>, StepError> {
+        let key = |of: &&Found| (of.state.seqno, !of.in_doubt, of.replica.ordinal == first, -of.replica.ordinal);
+        let best = self.found.iter().filter(|found| of(found)).max_by_key(key);
+        match best.filter(|best| best.in_doubt && !self.by_all) {
+            Some(best) => Err(StepError::Failed(format!(
+                "{} may be the furthest, or torn: its server was ended in the middle of a state transfer or of a change of tables, and not every replica could be asked",
+                best.replica.pod
+            ))),
+            None => Ok(best),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(ordinal: i32, seqno: i64, in_doubt: bool) -> Found {
+        let replica = Replica { ordinal, pod: format!("db-{ordinal}"), claim: format!("data-db-{ordinal}") };
+        Found { replica, state: SavedState { uuid: "h".to_owned(), seqno, safe_to_bootstrap: false }, in_doubt }
+    }
+
+    fn furthest(found: &[Found], by_all: bool) -> Result<Option<i32>, String> {
+        let told = Told { found: found.to_vec(), by_all };
+        let best = told.furthest(|_| true, 0).map(|best| best.map(|best| best.replica.ordinal));
+        best.map_err(|error| error.words())
+    }
+
+    #[test]
+    fn who_is_in_doubt_is_taken_only_where_nobody_can_have_sent_it_what_it_has() {
+        let (donor, own) = (found(1, 7, false), found(2, 8, true));
+        assert_eq!(furthest(&[found(0, 7, true), donor.clone()], true), Ok(Some(1)), "torn, from that donor");
+        assert_eq!(furthest(&[donor.clone(), own.clone()], true), Ok(Some(2)), "nobody has what it has");
+        assert!(furthest(&[donor.clone(), own], false).unwrap_err().starts_with("db-2 may be the furthest, or torn"));
+        assert_eq!(furthest(&[found(0, 6, true), donor], false), Ok(Some(1)), "it does not matter");
+        assert_eq!(furthest(&[found(0, 7, true), found(1, 7, true)], true), Ok(Some(0)), "as good as each other");
+        assert_eq!(furthest(&[], true), Ok(None));
+    }
 }

@@ -8,7 +8,7 @@ use super::RestoreError;
 use super::course::{Course, StepError};
 use super::error::why_not_aside;
 use super::phase3_start::{all, answers, ask, forget_bootstrap, start_alone, started};
-use super::positions::Found;
+use super::positions::{Found, Told};
 use super::{chosen, phase1_stop, positions, strays, without_leader};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
@@ -128,9 +128,9 @@ async fn back(course: &mut Course<'_>) -> Result<(), NotBack> {
 
 /// Starts the furthest of those replicas alone, with its old data.
 pub(super) async fn lead(course: &mut Course<'_>, of: &[Replica]) -> Result<(Found, Member), NotBack> {
-    let found = positions::of(course, of).await?;
-    let furthest = furthest(course, &found)?;
-    for other in found.iter().filter(|of| of.state.safe_to_bootstrap && of.replica != furthest.replica) {
+    let told = positions::of(course, of).await?;
+    let furthest = furthest(course, &told)?;
+    for other in told.found.iter().filter(|of| of.state.safe_to_bootstrap && of.replica != furthest.replica) {
         mark(course, &other.replica, RefillAct::Uncrown).await?;
     }
     mark(course, &furthest.replica, RefillAct::Crown { state: Some(furthest.state.clone()) }).await?;
@@ -179,8 +179,8 @@ async fn put_back(course: &mut Course<'_>) -> Result<(), StepError> {
     let leader = course.debt.leader.clone();
     if !course.debt.place.has_room_beside() && !is_untouched(course).await? {
         let others = course.debt.others.clone();
-        let found = positions::of(course, &others).await?;
-        if let Err(why) = furthest(course, &found) {
+        let told = positions::of(course, &others).await?.certain();
+        if let Err(why) = furthest(course, &told) {
             let (stage, has) = match course.debt.reached {
                 Stage::Switching => {
                     (Stage::Switching, "has given its own up; to try again puts the restored ones into place")
@@ -253,15 +253,16 @@ pub(super) fn warn(course: &Course<'_>, message: String) {
 
 /// The replica the old cluster is started from: the furthest in the history it was in. Positions of different
 /// histories cannot be compared; then a person has to choose.
-fn furthest(course: &Course<'_>, found: &[Found]) -> Result<Found, StepError> {
+fn furthest(course: &Course<'_>, told: &Told) -> Result<Found, StepError> {
     let debt = &course.debt;
-    let old: Vec<_> = found.iter().filter(|of| debt.is_old(&of.state.uuid)).cloned().collect();
-    let histories: BTreeSet<_> = old.iter().map(|of| of.state.uuid.as_str()).collect();
+    let is_old = |of: &Found| debt.is_old(&of.state.uuid);
+    let old = told.found.iter().filter(|of| is_old(of));
+    let histories: BTreeSet<_> = old.map(|of| of.state.uuid.as_str()).collect();
     if histories.len() > 1 {
         let histories: Vec<_> = histories.into_iter().collect();
         return Err(StepError::Failed(format!("the volumes hold different histories: {}", histories.join(", "))));
     }
-    let best = positions::furthest(&old, debt.saved.first).cloned();
+    let best = told.furthest(is_old, debt.saved.first)?.cloned();
     let best = best.ok_or_else(|| StepError::Failed("no volume holds old data to start a cluster from".to_owned()))?;
     if best.replica.ordinal != debt.saved.first && !debt.starts_at_any_ordinal {
         let pod = &best.replica.pod;

@@ -137,11 +137,11 @@ async fn in_order(course: &mut Course<'_>, leader: &Replica, member: &Member) ->
         return Ok(());
     }
     course.refill(leader, RefillAct::Uncrown).await?;
-    let found = positions::of(course, std::slice::from_ref(leader)).await?;
+    let told = positions::of(course, std::slice::from_ref(leader)).await?.certain();
     let from = course.debt.went_on_from;
     let is_part =
         |of: &SavedState| of.uuid == member.state_uuid && of.seqno >= 0 && from.is_some_and(|from| of.seqno <= from);
-    if found.iter().any(|of| is_part(&of.state)) {
+    if told.found.iter().any(|of| is_part(&of.state)) {
         return Ok(());
     }
     if !course.debt.place.has_room_beside() {

@@ -30,6 +30,9 @@ const COMMANDS: [(&str, &[&str], i32); 17] = [
 const WITH_SCHEDULES: [&[&str]; 3] =
     [&["schedule", "list"], &["schedule", "suspend", "never"], &["schedule", "resume", "never"]];
 
+/// What is watched with the Role of a command.
+const WATCHED: [&str; 2] = ["list", "status"];
+
 /// A person who has one of the published Roles and nothing else, until dropped.
 struct Person<'a> {
     cluster: &'a Cluster,
@@ -101,6 +104,9 @@ fn every_command_works_with_its_own_role_and_names_the_right_it_lacks() {
         for more in WITH_SCHEDULES.iter().filter(|_| command == "schedule") {
             cluster.plugin(&[more, &["--as", &person.role][..]].concat()).ends_with(0);
         }
+        if WATCHED.contains(&command) {
+            is_watched(&cluster, &person, command);
+        }
         drop(restricted);
         person.loses_a_verb();
         let ran = cluster.plugin(&line).ends_with(1);
@@ -112,4 +118,13 @@ fn every_command_works_with_its_own_role_and_names_the_right_it_lacks() {
     }
     std::fs::remove_file(file).unwrap();
     cluster.plugin(&["schedule", "delete", "never"]).ends_with(0);
+}
+
+/// What changes while it is watched is shown, by the same rights.
+#[track_caller]
+fn is_watched(cluster: &Cluster, person: &Person<'_>, command: &str) {
+    let watching = cluster.start_plugin(&[command, "-w", "--as", &person.role]);
+    let name = cluster.created(&["create"]);
+    let ran = watching.killed();
+    assert!(ran.stdout.contains(&name) && !ran.stderr.contains("orbidden"), "{command}: {}{}", ran.stdout, ran.stderr);
 }

@@ -1,8 +1,9 @@
 //! Restores in which every replica gets what was proven, and restores of clusters that do not run at all.
 
-use crate::ground::{Cluster, kubectl, kubectl_json, run, until};
+use crate::ground::{Cluster, ground, kubectl, kubectl_json, run, until};
 use crate::restore_shapes::all_serve;
-use crate::restores::{backed_up_and_lost, is_back, nothing_is_left};
+use crate::restores::{backed_up_and_lost, is_back, nothing_is_left, ordered, until_in};
+use crate::run::{Signal, Who};
 
 /// A volume of backups that any number of nodes mount at once, in the place of the cluster's own claim.
 struct Shared(String);
@@ -60,6 +61,29 @@ fn every_replica_gets_what_was_proven_where_the_volume_of_backups_can_be_mounted
         assert!(logs.contains("IST received"), "{pod} says nothing of an incremental transfer: {logs}");
         assert!(!logs.contains("SST completed on joiner"), "{pod} needed a whole state transfer: {logs}");
     }
+    is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
+}
+
+#[test]
+fn a_runner_killed_while_it_copies_to_another_replica_leaves_that_one_to_a_state_transfer() {
+    let cluster = Cluster::new("shape-fill", &[]);
+    let _shared = Shared::of(&cluster);
+    let name = backed_up_and_lost(&cluster);
+    let slow = cluster.others().map(|pod| format!("mysql-data-{pod}"));
+    let restore = ordered(&cluster, &name, &["--refill", "all"]);
+    until_in(&cluster, &restore, &["stopping"]);
+    for claim in &slow {
+        ground(&["fault", "volume-slow", "--namespace", &cluster.namespace, claim, "--bps", "10000000"]);
+    }
+    let runner = restore.refiller("fill");
+    restore.until_reported(&runner, "bytes are copied", |event| event["doneBytes"].as_u64() > Some(0));
+    restore.signal(Who::Runner, &runner, Signal::Kill);
+    for claim in &slow {
+        ground(&["fault", "volume-normal", "--namespace", &cluster.namespace, claim]);
+    }
+    restore.end().ends_with(0).says("outage ");
+    all_serve(&cluster, 3);
     is_back(&cluster, 3);
     nothing_is_left(&cluster, 3);
 }

@@ -17,6 +17,14 @@ fn a_backup_of_another_series_is_refused_before_anything_is_touched() {
     cluster.plugin(&to).ends_with(6).says("10.11").says("10.5");
     assert_eq!(incarnations(&older), before, "a server was restarted");
     nothing_is_left(&older, 3);
+    // Nor does a newer server get the data of an older one.
+    let name = older.created(&["create"]);
+    older.plugin(&["sync", "--to", "s3"]).ends_with(0);
+    let before = incarnations(&cluster);
+    let to = ["restore", &name, "--to", "demo/mariadb-server", "--yes"];
+    older.plugin(&to).ends_with(6).says("10.11").says("10.5");
+    assert_eq!(incarnations(&cluster), before, "a server was restarted");
+    nothing_is_left(&cluster, 3);
 }
 
 #[test]

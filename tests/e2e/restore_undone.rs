@@ -7,7 +7,7 @@ use crate::ground::{Cluster, run, until};
 use crate::restore_faults::fill_up;
 use crate::restore_shapes::all_serve;
 use crate::restores::{
-    backed_up_and_lost, backed_up_and_lost_in_silence, beside_data, data_volume, is_as_it_was, is_back,
+    Cordoned, backed_up_and_lost, backed_up_and_lost_in_silence, beside_data, data_volume, is_as_it_was, is_back,
     nothing_is_left, ordered, pods, until_in,
 };
 use crate::run::{Run, Signal, Who};
@@ -135,6 +135,24 @@ fn prepared(cluster: &Cluster, pod: &str) -> PathBuf {
     places.retain(|place| place.join("ibdata1").exists());
     assert_eq!(places.len(), 1, "{places:?}");
     places.remove(0)
+}
+
+#[test]
+fn a_runner_deleted_before_it_has_put_the_old_data_back_leaves_the_old_cluster_serving_until_it_is_sent_again() {
+    let cluster = Cluster::with_data();
+    let name = backed_up_and_lost(&cluster);
+    let younger = YoungerPassword::new(&cluster);
+    let restore = ordered(&cluster, &name, &["--ignore-logins", "--restore-start-timeout", "40s"]);
+    until_in(&cluster, &restore, &["starting"]);
+    let place = ["get", "pod", &cluster.target(), "--ignore-not-found", "-o", "jsonpath={.spec.nodeName}"];
+    let node = until("the leader has its node", || Some(cluster.kubectl(&place)).filter(|node| !node.is_empty()));
+    let cordoned = Cordoned::new(node);
+    let runner = restore.refiller("put-back");
+    cluster.kubectl(&["delete", "pod", &runner]);
+    drop(cordoned);
+    restore.end().ends_with(15).says("mariadb-backup recover");
+    cluster.plugin(&["recover"]).ends_with(14).says("the old cluster is back");
+    younger.the_old_cluster_is_back();
 }
 
 #[test]

@@ -315,11 +315,11 @@ fn a_runner_killed_as_it_is_to_put_the_data_into_place_costs_a_moment_and_nothin
 }
 
 /// A node that takes no further pod, until dropped.
-struct Cordoned(String);
+pub(crate) struct Cordoned(String);
 
 impl Cordoned {
     #[track_caller]
-    fn new(node: String) -> Self {
+    pub(crate) fn new(node: String) -> Self {
         run("kubectl", &["cordon", &node]).ends_with(0);
         Self(node)
     }

@@ -64,8 +64,9 @@ pub(crate) struct State {
     pub(crate) replicas: i32,
     pub(crate) pods: BTreeMap<i32, Server>,
     pub(crate) volumes: BTreeMap<i32, Volume>,
-    /// What data claim to be whose server was ended in the middle of a state transfer, or of a change of tables.
-    pub(crate) in_doubt: BTreeSet<(String, i64)>,
+    /// Whose data, as they were at first, are of a server that was ended in the middle of a state transfer, or of a
+    /// change of tables.
+    pub(crate) in_doubt: BTreeSet<i32>,
     /// Whether a copy was unpacked, prepared and booted, and lies ready: beside the data or elsewhere.
     pub(crate) proven: Option<i32>,
     /// Whether the volume of backups can be mounted on any number of nodes at once.

@@ -82,6 +82,12 @@ impl Started {
         self.0.wait().unwrap();
     }
 
+    /// Kills it, and returns what it has said until then.
+    pub(crate) fn killed(mut self) -> Ran {
+        self.0.kill().unwrap();
+        self.end()
+    }
+
     /// Waits for its end.
     pub(crate) fn end(self) -> Ran {
         Ran::of(self.0.wait_with_output().unwrap())

@@ -46,12 +46,11 @@ impl State {
             }
             let Some(history) = history.filter(|history| !(self.restored_is_sick && history == NEW)) else { continue };
             if self.is_in_doubt(n) {
-                let has_nothing_better = |other| self.is_in_doubt(other) || self.volumes[&other].data == Data::Empty;
-                if serving.is_none() && !(0..self.replicas).all(has_nothing_better) {
-                    self.broken.push(format!("db-{n} started the cluster from half a state transfer"));
+                if serving.is_none() && !self.is_beyond_all(n) {
+                    self.broken.push(format!("db-{n} started the cluster, and may have half of what its donor has"));
                 }
                 // Whoever joins gets everything anew.
-                self.in_doubt.clear();
+                self.in_doubt.remove(&n);
             }
             if let Some(volume) = self.volumes.get_mut(&n) {
                 // Another history's data are given up for a state transfer.
@@ -65,6 +64,15 @@ impl State {
             return true;
         }
         false
+    }
+
+    /// Whether nobody whose data are surely whole is as far as a replica.
+    fn is_beyond_all(&self, n: i32) -> bool {
+        let Data::Whole { seqno: own, .. } = self.volumes[&n].data else { return false };
+        self.volumes.iter().filter(|(other, _)| !self.is_in_doubt(**other)).all(|(_, other)| match &other.data {
+            Data::Whole { seqno, .. } => *seqno < own,
+            Data::Empty | Data::Half => true,
+        })
     }
 
     /// The history in which a server would start the cluster, if it may.

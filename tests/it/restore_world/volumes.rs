@@ -221,10 +221,9 @@ impl State {
 
     /// Whether what a replica has need not be whole.
     pub(super) fn is_in_doubt(&self, n: i32) -> bool {
-        match &self.volumes[&n].data {
-            Data::Whole { history, seqno, .. } => self.in_doubt.contains(&(history.clone(), *seqno)),
-            Data::Empty | Data::Half => false,
-        }
+        self.in_doubt.contains(&n)
+            && self.volumes[&n].old.is_none()
+            && matches!(self.volumes[&n].data, Data::Whole { .. })
     }
 
     fn refill(&mut self, order: &RefillOrder, n: i32) -> VolumeReport {

@@ -60,7 +60,7 @@ names_history() { [[ $(saved uuid) == *[1-9a-f]* ]]; }
 # After a crash the position is known to InnoDB only. The address only satisfies a
 # check of the server's; no group is joined while recovering.
 recover_position() {
-  [ -f "$grastate" ] && [ "$(saved seqno)" = -1 ] && names_history || return 0
+  [ -f "$grastate" ] && [ "$(saved seqno)" = -1 ] || return 0
   "${server[@]}" --wsrep-cluster-address=gcomm:// --wsrep-recover --log-error=/tmp/recover.log >/dev/null 2>&1
   local seqno
   seqno=$(sed -n 's/.*Recovered position: .*://p' /tmp/recover.log | tail -n 1)
@@ -68,11 +68,12 @@ recover_position() {
   save seqno "${seqno:--1}"
 }
 
-# Tells the others how far this one's data is; one without data never leads, and one that was ended in the middle of
-# a state transfer, whose files are of different times, is behind all others.
+# Tells the others how far this one's data is; one without data never leads. One that was ended in the middle of a
+# state transfer may be torn, and claims its donor's position: it is behind all who are as far.
 report() {
   local seqno=none
-  [ ! -f "$grastate" ] || seqno=$(names_history && saved seqno || echo 0)
+  [ ! -f "$grastate" ] || seqno=$(saved seqno)
+  names_history || [ "$seqno" = none ] || [ "$seqno" -lt 1 ] || seqno=$((seqno - 1)).5
   merge "$state_map" "{\"data\": {\"seqno.$me\": \"$seqno\", \"uuid.$me\": \"$(saved uuid)\",
     \"safe_to_bootstrap.$me\": \"$(saved safe_to_bootstrap)\", \"sample_time.$me\": \"$(date -u +%FT%TZ)\"}}"
 }

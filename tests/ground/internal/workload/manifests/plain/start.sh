@@ -19,15 +19,16 @@ trap 'exit 143' TERM
 
 say() { echo "$(date -u +%H:%M:%S) start: $*"; }
 peer_name() { echo "$STATEFULSET-$1.$DISCOVERY"; }
-answers() { timeout 1 bash -c "exec 3<>/dev/tcp/$1/4567" 2>/dev/null; }
+greets() { [ -n "$(timeout 1 bash -c "head -c 5 </dev/tcp/$1/3306 | tr -d '\\0'" 2>/dev/null)" ]; }
 resolves() { getent ahostsv4 "$1" >/dev/null; }
 
-# A peer that listens on the group port has a server that is up.
+# A peer whose server greets clients is in the cluster. One that only listens on the group port may itself be waiting
+# for a cluster to join: two of them would wait for each other.
 some_peer_serves() {
   local n
   for ((n = 0; n < REPLICAS; n++)); do
     [ "$n" = "$ordinal" ] && continue
-    answers "$(peer_name "$n")" && return 0
+    greets "$(peer_name "$n")" && return 0
   done
   return 1
 }
@@ -49,49 +50,53 @@ safe_to_bootstrap() { [ "$(saved safe_to_bootstrap)" = 1 ] && names_history; }
 names_history() { [[ $(saved uuid) == *[1-9a-f]* ]]; }
 
 # Prints "uuid seqno": of a clean stop from grastate.dat, else what InnoDB says; nothing when that fails. Without a
-# history the server was ended in the middle of a state transfer: files are of different times, and what InnoDB says
-# is the donor's position.
+# history there, the server was ended in the middle of a state transfer, and "doubt" follows: either it got nothing
+# yet, or files are of different times and InnoDB says the donor's position.
 own_position() {
   if is_fresh; then echo "- -2"; return; fi
-  if ! names_history; then echo "- -1"; return; fi
-  local uuid seqno position
+  local uuid seqno position doubt=""
+  names_history || doubt=" doubt"
   uuid=$(saved uuid) seqno=$(saved seqno)
-  if [ "${seqno:--1}" -ge 0 ]; then echo "$uuid $seqno"; return; fi
+  if [ -z "$doubt" ] && [ "${seqno:--1}" -ge 0 ]; then echo "$uuid $seqno"; return; fi
   position=$("${server[@]}" --wsrep-recover --wsrep-cluster-address=gcomm:// --log-error=/tmp/recover.log >/dev/null 2>&1
     sed -n 's/.*Recovered position: *//p' /tmp/recover.log | tail -n 1)
   case $position in
     "") ;;
     00000000-*) echo "- -1" ;;
-    *) echo "${position%:*} ${position##*:}" ;;
+    *) echo "${position%:*} ${position##*:}$doubt" ;;
   esac
 }
 
 # Succeeds when every replica has told its position and this one's is the
-# furthest, the lowest ordinal on a tie. Positions of different histories cannot
-# be compared; then nobody starts and a person must choose.
+# furthest; on a tie one without doubt, which can be the donor of one in doubt,
+# then the lowest ordinal. Positions of different histories cannot be compared;
+# then nobody starts and a person must choose.
 is_furthest() {
-  local n uuid seqno own_seqno history="-"
-  own_seqno=$(cut -d' ' -f2 "$state_file")
+  local n uuid seqno doubt own_seqno own_doubt history="-"
+  read -r _ own_seqno own_doubt <"$state_file"
   for ((n = 0; n < REPLICAS; n++)); do
     if [ "$n" = "$ordinal" ]; then
-      read -r uuid seqno <"$state_file"
+      read -r uuid seqno doubt <"$state_file"
     else
-      read -r uuid seqno < <(timeout 1 bash -c "cat </dev/tcp/$(peer_name "$n")/$side_port" 2>/dev/null) || return 1
+      read -r uuid seqno doubt < <(timeout 1 bash -c "cat </dev/tcp/$(peer_name "$n")/$side_port" 2>/dev/null) || return 1
     fi
     [ -n "${seqno:-}" ] || return 1
     if [ "$uuid" != - ]; then
       [ "$history" = - ] || [ "$history" = "$uuid" ] || { say "replicas hold different histories"; return 1; }
       history=$uuid
     fi
-    if [ "$seqno" -gt "$own_seqno" ] || { [ "$seqno" = "$own_seqno" ] && [ "$n" -lt "$ordinal" ]; }; then return 1; fi
+    [ "$seqno" -gt "$own_seqno" ] && return 1
+    [ "$seqno" -lt "$own_seqno" ] && continue
+    [ -n "$own_doubt" ] && [ -z "$doubt" ] && return 1
+    [ "$own_doubt" = "$doubt" ] && [ "$n" -lt "$ordinal" ] && return 1
   done
   return 0
 }
 
 join() {
-  local uuid seqno position=()
-  read -r uuid seqno <"$state_file"
-  [ "$uuid" = - ] || position=(--wsrep-start-position="$uuid:$seqno")
+  local uuid seqno doubt position=()
+  read -r uuid seqno doubt <"$state_file"
+  [ "$uuid" = - ] || [ -n "$doubt" ] || position=(--wsrep-start-position="$uuid:$seqno")
   say "joining with position $uuid:$seqno"
   exec "${server[@]}" "${position[@]}" --wsrep-cluster-address="$(peer_addresses)"
 }
