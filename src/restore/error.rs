@@ -220,9 +220,11 @@ impl Explain for RestoreError {
                 Some("nothing was changed; clear what stands in the way and order it again".to_owned())
             }
             Self::NoLeader { sync, place, .. } => Some(possible(sync.as_deref(), place.as_deref())),
-            Self::Unremovable { .. } => {
-                Some("see in that pod who owns it, and whether it is immutable: ls -ln, lsattr".to_owned())
-            }
+            // No pod that Pod Security restricts may take that mark off.
+            Self::Unremovable { .. } => Some(
+                "see in that pod who owns it: ls -ln; where it is immutable (lsattr), only root on its node can free it: chattr -i -a"
+                    .to_owned(),
+            ),
             Self::NoWayBack { .. } => Some("--no-rollback goes on without a way back".to_owned()),
             Self::CannotLend(_) => {
                 Some("leave --refill out, and the other replicas get everything from the first one".to_owned())
