@@ -83,10 +83,20 @@ pub(super) async fn choose(course: &mut Course<'_>, replica: &Replica) -> Result
 async fn chosen(course: &mut Course<'_>, replica: &Replica) -> Result<String, StepError> {
     phase1_stop::stop(course).await?;
     let none = || StepError::Failed(format!("{} has no whole data that say where they stand", replica.pod));
-    // Data that were never whole, or a server marked as broken, have no history of their own, whatever is found in them.
     let look = course.refill(replica, RefillAct::Look).await?;
-    let own = look.state.filter(|state| look.has_data && state.has_history()).ok_or_else(none)?;
     let told = positions::of(course, &all(course)).await?;
+    let found = told.found.iter().find(|of| of.replica == *replica);
+    let own = look.state.filter(|state| look.has_data && state.has_history());
+    let own = own.or_else(|| found.map(|of| of.state.clone())).ok_or_else(none)?;
+    if look.in_doubt {
+        let pod = &replica.pod;
+        rollback::warn(
+            course,
+            format!(
+                "the data of {pod} are in doubt: its server was ended in the middle of a state transfer, or of a change of tables, so that files may be of different times; compare what it serves with what should be there"
+            ),
+        );
+    }
     for other in told.found.iter().filter(|of| of.replica != *replica && of.state.safe_to_bootstrap) {
         match course.refill(&other.replica, RefillAct::Uncrown).await {
             // It is emptied before it is started.
@@ -94,7 +104,7 @@ async fn chosen(course: &mut Course<'_>, replica: &Replica) -> Result<String, St
             done => drop(done?),
         }
     }
-    course.refill(replica, RefillAct::Crown { state: None }).await?;
+    course.refill(replica, RefillAct::Crown { state: Some(own.clone()) }).await?;
     Ok(own.uuid)
 }
 

@@ -4,6 +4,7 @@ use futures::future::join_all;
 
 use super::course::{Course, StepError};
 use super::phase3_start::{all, answers, ask, forget_bootstrap, start_alone, started};
+use super::positions::Found;
 use super::serving::{LOOK, LOOK_EVERY, REGROUP, is_headless, is_restored, lost, serving, still_leads};
 use super::{phase1_lend, phase1_stop, positions, strays};
 use crate::model::event::{EventKind, Phase};
@@ -110,7 +111,7 @@ async fn revive(course: &mut Course<'_>) -> Result<(), StepError> {
 /// Stops whoever is left, and starts the replica that is furthest in the restored history alone.
 async fn start_from_furthest(course: &mut Course<'_>) -> Result<(), StepError> {
     phase1_stop::stop(course).await?;
-    let leader = furthest_restored(course).await?;
+    let Found { replica: leader, state, .. } = furthest_restored(course).await?;
     if leader != course.debt.leader {
         let old = std::mem::replace(&mut course.debt.leader, leader.clone());
         course.debt.others.retain(|replica| *replica != leader);
@@ -118,7 +119,7 @@ async fn start_from_furthest(course: &mut Course<'_>) -> Result<(), StepError> {
         course.debt.first_leader.get_or_insert(old);
     }
     course.record().await?;
-    course.refill(&leader, RefillAct::Crown { state: None }).await?;
+    course.refill(&leader, RefillAct::Crown { state: Some(state) }).await?;
     start_alone(course, &leader).await?;
     let previous = course.debt.previous.clone();
     let is_new = |member: &Member| Some(&member.state_uuid) != previous.as_ref();
@@ -140,26 +141,30 @@ async fn adopt(course: &mut Course<'_>, member: &Member) -> Result<(), StepError
 ///
 /// What was lent to the others is in that history too, and only as far as the backup: as long as it is not
 /// known how far the leader is, none of them may stand for it.
-async fn furthest_restored(course: &mut Course<'_>) -> Result<Replica, StepError> {
+async fn furthest_restored(course: &mut Course<'_>) -> Result<Found, StepError> {
     let mut told = positions::of(course, &all(course)).await?;
     let debt = &course.debt;
     told.found.retain(|of| debt.can_have_the_leader_s(&of.replica));
-    let is_restored = |of: &positions::Found| debt.history.as_ref() == Some(&of.state.uuid);
+    let is_restored = |of: &Found| debt.history.as_ref() == Some(&of.state.uuid);
     let mut found = told.found.iter();
     let leader = found.find(|of| of.replica == debt.leader && debt.previous.as_ref() != Some(&of.state.uuid));
     if debt.lent_is_whole {
         match leader.filter(|of| of.state.seqno >= 0) {
             None => return Err(StepError::Failed(unknown_leader(&debt.leader))),
-            Some(of) if !is_restored(of) => return Ok(of.replica.clone()),
+            Some(of) if !is_restored(of) => return Ok(of.clone()),
             Some(_) => {}
         }
     }
-    let best = told.furthest(is_restored, debt.saved.first)?;
-    // Where both are in doubt, the leader is the one who never joined anybody.
-    let is_as_far = |of: &&positions::Found| best.is_none_or(|best| best.in_doubt && best.state == of.state);
-    let best = leader.filter(is_as_far).or(best);
-    best.map(|of| of.replica.clone())
-        .ok_or_else(|| StepError::Failed("no volume holds the restored data in a state to start from".to_owned()))
+    // As long as nobody else has led, the leader joined nobody whose data are not surely whole: what it has is its own.
+    let is_own = |of: &&Found| of.in_doubt && is_restored(of) && debt.first_leader.is_none();
+    if let Some(leader) = leader.filter(is_own)
+        && !told.found.iter().any(|of| is_restored(of) && of.stands_before(leader))
+    {
+        return Ok(leader.clone());
+    }
+    let best = told.furthest(is_restored, debt.saved.first)?.or(leader);
+    let none = || StepError::Failed("no volume holds the restored data in a state to start from".to_owned());
+    best.cloned().ok_or_else(none)
 }
 
 fn unknown_leader(leader: &Replica) -> String {

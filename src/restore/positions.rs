@@ -21,12 +21,20 @@ pub(super) struct Found {
     pub in_doubt: bool,
 }
 
+impl Found {
+    /// Whether one is further than another, or as far and not in doubt.
+    pub(super) fn stands_before(&self, other: &Self) -> bool {
+        (self.state.seqno, !self.in_doubt) > (other.state.seqno, !other.in_doubt)
+    }
+}
+
 /// What the volumes told.
 #[derive(Clone, Debug)]
 pub(super) struct Told {
     /// Those that hold data.
     pub found: Vec<Found>,
-    /// Whether every replica of the cluster has told: then nobody unknown can have been the donor of one in doubt.
+    /// Whether every replica of the cluster has data and tells where they are: then nobody unknown can have been the
+    /// donor of one in doubt.
     pub by_all: bool,
 }
 
@@ -39,11 +47,10 @@ pub(super) async fn of(course: &mut Course<'_>, replicas: &[Replica]) -> Result<
     }
     let course = &*course;
     let asked = join_all(sent.iter().map(|(spec, replica)| course.alone(spec, replica))).await;
-    let (mut found, mut number) = (Vec::new(), 0);
+    let mut found = Vec::new();
     for (replica, report) in replicas.iter().zip(asked) {
         match report {
             Ok(report) => {
-                number += 1;
                 let in_doubt = report.in_doubt;
                 let state = report.state.filter(|state| report.has_data && state.has_history());
                 if let Some(state) = state {
@@ -60,7 +67,8 @@ pub(super) async fn of(course: &mut Course<'_>, replicas: &[Replica]) -> Result<
             }
         }
     }
-    Ok(Told { found, by_all: number == course.debt.replicas().count() })
+    let by_all = found.len() == course.debt.replicas().count();
+    Ok(Told { found, by_all })
 }
 
 impl Told {
@@ -73,17 +81,17 @@ impl Told {
     /// The furthest of those; `None` when there is none. On a tie one that is not in doubt, then the one that is
     /// easiest to start alone.
     ///
-    /// A donor is never behind whom it has sent its data to: who is in doubt and further than all others has its own
-    /// data, whole. That holds only where nobody is missing.
+    /// A donor that has its data still is not behind whom it has sent them to: who is in doubt and further than all
+    /// others has its own data, whole. That holds only where nobody is missing.
     ///
     /// # Errors
-    /// That one is in doubt, and whoever it may have its data from has not told.
+    /// That one is in doubt, and whoever it may have its data from is not among those who told.
     pub(super) fn furthest(&self, of: impl Fn(&Found) -> bool, first: i32) -> Result<Option<&Found>, StepError> {
         let key = |of: &&Found| (of.state.seqno, !of.in_doubt, of.replica.ordinal == first, -of.replica.ordinal);
         let best = self.found.iter().filter(|found| of(found)).max_by_key(key);
         match best.filter(|best| best.in_doubt && !self.by_all) {
             Some(best) => Err(StepError::Failed(format!(
-                "{} may be the furthest, or torn: its server was ended in the middle of a state transfer or of a change of tables, and not every replica could be asked",
+                "{} may be the furthest, or torn: its server was ended in the middle of a state transfer or of a change of tables, and whose data it then has is not known",
                 best.replica.pod
             ))),
             None => Ok(best),

@@ -9,6 +9,7 @@ use super::course::{Course, StepError};
 use super::error::why_not_aside;
 use super::phase3_start::{all, answers, ask, forget_bootstrap, start_alone, started};
 use super::positions::{Found, Told};
+use super::serving::{LOOK, LOOK_EVERY};
 use super::{chosen, phase1_stop, positions, strays, without_leader};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
@@ -73,7 +74,8 @@ fn how_it_is(course: &Course<'_>) -> &'static str {
 }
 
 async fn back(course: &mut Course<'_>) -> Result<(), NotBack> {
-    if course.debt.reached <= Stage::Stopping && old_serves(course).await? {
+    let is_untouched = course.debt.reached <= Stage::Stopping;
+    if is_untouched && old_serves(course).await? {
         course.step(Phase::RollBack, "the old cluster serves; it was not stopped, or is started again");
         // One that somebody has started since is his.
         if !course.debt.stood_at_zero {
@@ -82,6 +84,7 @@ async fn back(course: &mut Course<'_>) -> Result<(), NotBack> {
         return Ok(as_it_was(course).await?);
     }
     if course.resumed
+        && !is_untouched
         && !course.debt.stood_at_zero
         && let Some(serving) = without_leader::serving(course).await?
     {
@@ -165,12 +168,23 @@ pub(super) async fn join(course: &Course<'_>, with: &Member) -> Result<(), StepE
 
 /// Whether anybody serves the data that nobody has touched yet.
 async fn old_serves(course: &Course<'_>) -> Result<bool, StepError> {
-    for replica in all(course) {
-        if ask(course.ports, &replica).await?.is_ok_and(|member| member.serves()) {
-            return Ok(true);
+    let (ports, clock) = (course.ports, course.ports.conductor.clock);
+    let claims = phase1_stop::all_claims(course);
+    // Since its run has died, the cluster may be on its way up.
+    let comes_up =
+        course.resumed && !patiently(ports.conductor, || ports.workload.users(&claims, None)).await?.is_empty();
+    let deadline = clock.elapsed() + if comes_up { LOOK } else { Duration::ZERO };
+    loop {
+        for replica in all(course) {
+            if ask(ports, &replica).await?.is_ok_and(|member| member.serves()) {
+                return Ok(true);
+            }
         }
+        if clock.elapsed() >= deadline {
+            return Ok(false);
+        }
+        clock.sleep(LOOK_EVERY).await;
     }
-    Ok(false)
 }
 
 /// Puts the leader's old data back; where none were set aside, only once another replica is known to have
@@ -179,7 +193,7 @@ async fn put_back(course: &mut Course<'_>) -> Result<(), StepError> {
     let leader = course.debt.leader.clone();
     if !course.debt.place.has_room_beside() && !is_untouched(course).await? {
         let others = course.debt.others.clone();
-        let told = positions::of(course, &others).await?.certain();
+        let told = positions::of(course, &others).await?;
         if let Err(why) = furthest(course, &told) {
             let (stage, has) = match course.debt.reached {
                 Stage::Switching => {

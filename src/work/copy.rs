@@ -192,7 +192,9 @@ async fn make<'a>(
         ports.events.step(Phase::Copy, "the replica is Synced again".to_owned());
     }
     let covered = match copied {
-        Ok(copied) => window::judge(copied).await.and_then(|passed| record::covered(plan, passed)),
+        Ok(copied) => {
+            window::judge(copied, ports.events.as_ref()).await.and_then(|passed| record::covered(plan, passed))
+        }
         Err(error) => Err(error),
     };
     let (covered, off, synced) = match (covered, rejoined) {

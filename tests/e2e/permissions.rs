@@ -15,13 +15,13 @@ const COMMANDS: [(&str, &[&str], i32); 17] = [
     ("restore", &["restore", "BACKUP", "--yes"], 0),
     ("sync", &["sync"], 0),
     ("schedule", &["schedule", "create", "never", "--schedule", "@weekly", "--suspend"], 0),
+    ("delete", &["delete", "BACKUP", "--yes"], 0),
     ("prune", &["prune", "--yes"], 0),
     ("recover", &["recover"], 0),
     ("status", &["status"], 0),
     ("logs", &["logs"], 0),
     ("report", &["report", "--file", "FILE"], 0),
     ("version", &["version"], 0),
-    ("delete", &["delete", "BACKUP", "--yes"], 0),
     // Without the ClusterRole, which only an admin of the whole cluster can make.
     ("setup", &["setup"], 3),
 ];

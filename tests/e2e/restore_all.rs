@@ -70,7 +70,7 @@ fn a_runner_killed_while_it_copies_to_another_replica_leaves_that_one_to_a_state
     let cluster = Cluster::new("shape-fill", &[]);
     let _shared = Shared::of(&cluster);
     let name = backed_up_and_lost(&cluster);
-    let slow = cluster.others().map(|pod| format!("mysql-data-{pod}"));
+    let slow = [1, 2].map(|n| format!("mysql-data-mariadb-server-{n}"));
     let restore = ordered(&cluster, &name, &["--refill", "all"]);
     until_in(&cluster, &restore, &["stopping"]);
     for claim in &slow {

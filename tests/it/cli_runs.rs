@@ -185,6 +185,26 @@ fn nothing_owed_and_something_settled() {
 }
 
 #[test]
+fn nobody_is_asked_about_a_leader_where_there_is_none_to_choose() {
+    let server = cluster(vec![], json!({}));
+    let replica = |n: u32| json!({"ordinal": n, "pod": format!("one-{n}"), "claim": format!("data-one-{n}")});
+    let debt = json!({"kind": "restore", "backup": "base/2000-01-01_00-00-00", "stage": "rolling-back",
+        "leader": replica(0), "others": [replica(1)], "saved": {"replicas": 2, "first": 0}});
+    let owing = Api::start(move |path| {
+        let mut set = statefulset();
+        let owed = json!({"schema": 1, "run": "run-w", "since": "2000-01-02T00:00:00Z", "debt": debt});
+        set["metadata"]["annotations"]["mariadb-backup.io/obligation"] = json!(owed.to_string());
+        if path.ends_with("/statefulsets/one") {
+            return Answer::ok(&set);
+        }
+        answer(path, &[], &ended_pod(&json!({})))
+    });
+    let shown =
+        [all(&server, &[&["recover", "--leader", "0"]]), all(&owing, &[&["recover", "--leader", "7", "--yes"]])];
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[test]
 fn a_live_listing_shows_the_stores_and_ends_with_3_where_they_differ() {
     let found = |seq, store: &str, directory: &str| {
         let files = json!({format!("{directory}/backup.mbstream.zst"): {"checksum": "aa", "size": 7}});

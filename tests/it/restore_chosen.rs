@@ -4,7 +4,7 @@ use mariadb_backup::exit_code::ExitCode;
 use mariadb_backup::model::order::RestoreRequest;
 
 use crate::restore_sweep::{sick, stopped, without_siblings};
-use crate::restore_world::{Data, NEW, OLD, RestoreWorld, request};
+use crate::restore_world::{Data, NEW, OLD, RestoreWorld, Volume, request};
 use crate::world::Fault;
 
 /// The leader gave its old data up for restored ones that do not serve, and nobody else has any.
@@ -95,6 +95,34 @@ fn who_cannot_start_it_is_refused_before_anything_is_changed_or_told_with_the_cl
     assert!(world.lock().pods.is_empty());
     world.recover_from("again", 0).unwrap().unwrap();
     all_serve(&world, NEW, "chosen again");
+}
+
+/// The leader gives its old data up, and of the others one is the furthest and was ended in a state transfer.
+fn of_a_donor_that_gave_its_data_up() -> RestoreWorld {
+    sick(without_siblings(RestoreWorld::new(3))).with(|state| {
+        for (n, seqno) in [(0, 510), (1, 500), (2, 510)] {
+            state.volumes.get_mut(&n).unwrap().data = Data::Whole { history: OLD.to_owned(), seqno, safe: false };
+        }
+        state.in_doubt = [2].into();
+    })
+}
+
+#[test]
+fn who_may_have_half_of_what_the_leader_gave_up_never_starts_the_cluster_unless_a_person_says_so() {
+    for (ordinal, in_doubt) in [(1, false), (2, true)] {
+        let world = of_a_donor_that_gave_its_data_up();
+        let failure = world.restore("job").unwrap().unwrap_err();
+        assert_eq!(failure.code, ExitCode::NeedsPerson, "{failure:?}");
+        assert!(failure.message.contains("db-2 may be the furthest, or torn"), "{failure:?}");
+        let is_new = |volume: &Volume| matches!(&volume.data, Data::Whole { history, .. } if history == NEW);
+        assert!(is_new(&world.lock().volumes[&0]), "the leader keeps what it has");
+        // What may be torn is for that person to see.
+        world.lock().in_doubt = if in_doubt { [2].into() } else { [].into() };
+        world.recover_from("chosen", ordinal).unwrap().unwrap();
+        all_serve(&world, OLD, "chosen");
+        let warned = world.lock().warnings.iter().any(|text| text.starts_with("the data of db-2 are in doubt"));
+        assert_eq!(warned, in_doubt);
+    }
 }
 
 #[test]

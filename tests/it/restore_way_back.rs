@@ -5,6 +5,7 @@ use mariadb_backup::model::order::RestoreRequest;
 
 use crate::restore_sweep::{sick, stopped, sweep, without_siblings};
 use crate::restore_world::{Data, OLD, RestoreWorld, Volume, request};
+use crate::world::Fault;
 
 #[test]
 fn a_cluster_that_was_stopped_is_so_again_when_its_restore_is_undone() {
@@ -78,6 +79,22 @@ fn who_asked_for_a_state_transfer_and_got_nothing_starts_the_old_cluster_where_n
     let state = world.lock();
     assert_eq!((state.unfinished(), state.history().as_deref()), (vec![], Some(OLD)), "{:#?}", state.journal);
     assert!(state.journal.contains(&"scale to 1 from 2".to_owned()), "{:#?}", state.journal);
+}
+
+#[test]
+fn a_cluster_that_comes_up_by_itself_after_its_restore_died_untouched_is_not_stopped_again() {
+    let quiet = RestoreWorld::new(3);
+    quiet.restore("job").unwrap().unwrap();
+    let stopping = quiet.lock().journal.iter().position(|effect| effect == "record Stopping").unwrap();
+    let world = RestoreWorld::new(3).with_fault(stopping, Fault::DieAfter);
+    assert!(world.restore("job").is_none(), "it died");
+    world.lock().silent = 3;
+    let failure = world.recover("next").unwrap().unwrap_err();
+    assert_eq!(failure.code, ExitCode::RolledBack, "{failure:?}");
+    let state = world.lock();
+    assert_eq!((state.unfinished(), state.history().as_deref()), (vec![], Some(OLD)), "{:#?}", state.journal);
+    assert_eq!(state.times("scale to 0 from 0"), 0, "{:#?}", state.journal);
+    assert!(state.volumes.values().all(|volume| volume.old.is_none()), "nothing is set aside");
 }
 
 #[test]

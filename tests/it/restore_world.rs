@@ -67,6 +67,10 @@ pub(crate) struct State {
     /// Whose data, as they were at first, are of a server that was ended in the middle of a state transfer, or of a
     /// change of tables.
     pub(crate) in_doubt: BTreeSet<i32>,
+    /// Whose file names a history all the same, since it was written there.
+    pub(crate) named: BTreeSet<i32>,
+    /// So many times nobody answers who is asked.
+    pub(crate) silent: u32,
     /// Whether a copy was unpacked, prepared and booted, and lies ready: beside the data or elsewhere.
     pub(crate) proven: Option<i32>,
     /// Whether the volume of backups can be mounted on any number of nodes at once.
@@ -165,6 +169,8 @@ impl RestoreWorld {
             pods: (0..replicas).map(|n| (n, Server { serves: Some(OLD.to_owned()), stuck: false })).collect(),
             volumes: (0..replicas).map(|n| (n, Volume { data: old(n), old: None })).collect(),
             in_doubt: BTreeSet::new(),
+            named: BTreeSet::new(),
+            silent: 0,
             proven: None,
             shared_store: false,
             lent: false,

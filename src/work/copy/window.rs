@@ -14,7 +14,7 @@ use super::preflight::CopyPlan;
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
 use crate::ports::runner::{EngineEnd, EngineRun, RunnerPorts, StoreFile};
-use crate::ports::{Clock, PortError, Reason};
+use crate::ports::{Clock, EventSink, PortError, Reason};
 use crate::work::pipeline::{self, Meter, Passed, PipelineError, Running};
 use crate::work::stop::Stop;
 use crate::work::xbstream::StreamError;
@@ -63,10 +63,7 @@ pub(super) async fn copy(
     let engine = match watch(plan, ports, run.as_mut(), meter, stop).await {
         // Right at its end: what becomes of the files later is no concern of this copy.
         Ok(end) if ended_well(&end) => check_same_files(plan, ports).map(|()| end),
-        Ok(end) => {
-            ports.events.said(Phase::Copy, "mariadb-backup", end.last_lines.clone());
-            Ok(end)
-        }
+        Ok(end) => Ok(end),
         Err(cause) => {
             end_early(run.as_mut(), ports.clock.as_ref()).await;
             if !matches!(cause, CopyError::ServerGone(_) | CopyError::ServerRestarted) {
@@ -224,7 +221,7 @@ fn check_same_files(plan: &CopyPlan, ports: &RunnerPorts) -> Result<(), CopyErro
 }
 
 /// Brings the tool's word and the pipeline's together: only both make a copy.
-pub(super) async fn judge(copied: Copied) -> Result<Passed, CopyError> {
+pub(super) async fn judge(copied: Copied, events: &dyn EventSink) -> Result<Passed, CopyError> {
     let passed = match copied.finished {
         Some(finished) => finished.await.unwrap_or(Err(PipelineError::BrokeOff)).map_err(CopyError::Pipeline),
         None => Err(CopyError::Pipeline(PipelineError::BrokeOff)),
@@ -233,6 +230,7 @@ pub(super) async fn judge(copied: Copied) -> Result<Passed, CopyError> {
     if ended_well(&end) {
         return passed;
     }
+    events.said(Phase::Copy, "mariadb-backup", end.last_lines);
     let how = if end.exit_ok { "exit code 0, but without its mark of success".to_owned() } else { end.how };
     match passed {
         // The tool also fails when nobody takes its bytes any more; then that is the cause.

@@ -199,6 +199,10 @@ impl Galera for RestoreWorld {
     async fn member(&self, server: &ServerAddress) -> Result<Member, PortError> {
         let n = ordinal(server);
         self.effect(&format!("ask db-{n}"), |state| {
+            if state.silent > 0 {
+                state.silent -= 1;
+                return Err(PortError::new(Reason::Unreachable, "connection refused"));
+            }
             state.member(n).ok_or_else(|| PortError::new(Reason::Unreachable, "connection refused"))
         })
     }

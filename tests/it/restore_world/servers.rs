@@ -46,7 +46,7 @@ impl State {
             }
             let Some(history) = history.filter(|history| !(self.restored_is_sick && history == NEW)) else { continue };
             if self.is_in_doubt(n) {
-                if serving.is_none() && !self.is_beyond_all(n) {
+                if serving.is_none() && !self.is_beyond_all(n) && !self.is_chosen() {
                     self.broken.push(format!("db-{n} started the cluster, and may have half of what its donor has"));
                 }
                 // Whoever joins gets everything anew.
@@ -64,6 +64,12 @@ impl State {
             return true;
         }
         false
+    }
+
+    /// Whether a person has said from whose data the cluster is started.
+    fn is_chosen(&self) -> bool {
+        let debt = self.obligation.as_ref().and_then(|owed| owed.debt.restore());
+        debt.is_some_and(|debt| debt.chosen.is_some())
     }
 
     /// Whether nobody whose data are surely whole is as far as a replica.

@@ -151,6 +151,7 @@ impl State {
     fn act(&mut self, order: &RefillOrder, n: i32) {
         let serves_new = self.pods.values().any(|server| server.serves.as_deref() == Some(NEW));
         let serves_it = serves_new || self.serves_what_was_chosen();
+        let in_doubt = self.is_in_doubt(n);
         let volume = self.volumes.get_mut(&n).unwrap();
         let is_new = matches!(&volume.data, Data::Whole { history, .. } if history == NEW);
         match &order.act {
@@ -209,7 +210,13 @@ impl State {
                     volume.old = Some(std::mem::replace(&mut volume.data, Data::Empty));
                 }
             }
-            RefillAct::Crown { .. } => set_safe(&mut volume.data, true),
+            // Nobody starts a cluster by a file that names no history.
+            RefillAct::Crown { state } => {
+                if state.is_some() {
+                    self.named.insert(n);
+                }
+                set_safe(&mut volume.data, !in_doubt || self.named.contains(&n));
+            }
             RefillAct::Uncrown => set_safe(&mut volume.data, false),
             RefillAct::Tidy { keep_old_data, scratch, .. } => {
                 self.lent &= scratch.is_none();
@@ -234,6 +241,10 @@ impl State {
         self.act(order, n);
         let volume = &self.volumes[&n];
         let state = match &volume.data {
+            // Its file says nothing; the server itself is asked for a position only.
+            Data::Whole { .. } if self.is_in_doubt(n) && order.act != RefillAct::Position => {
+                Some(SavedState { uuid: super::OLD.replace(|c| c != '-', "0"), seqno: -1, safe_to_bootstrap: false })
+            }
             Data::Whole { history, seqno, safe } => {
                 Some(SavedState { uuid: history.clone(), seqno: *seqno, safe_to_bootstrap: *safe })
             }

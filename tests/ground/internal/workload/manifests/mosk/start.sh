@@ -72,7 +72,7 @@ recover_position() {
 # state transfer may be torn, and claims its donor's position: it is behind all who are as far.
 report() {
   local seqno=none
-  [ ! -f "$grastate" ] || seqno=$(saved seqno)
+  [ ! -s "$grastate" ] || seqno=$(saved seqno)
   names_history || [ "$seqno" = none ] || [ "$seqno" -lt 1 ] || seqno=$((seqno - 1)).5
   merge "$state_map" "{\"data\": {\"seqno.$me\": \"$seqno\", \"uuid.$me\": \"$(saved uuid)\",
     \"safe_to_bootstrap.$me\": \"$(saved safe_to_bootstrap)\", \"sample_time.$me\": \"$(date -u +%FT%TZ)\"}}"

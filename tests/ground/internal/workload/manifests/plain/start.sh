@@ -96,7 +96,7 @@ is_furthest() {
 join() {
   local uuid seqno doubt position=()
   read -r uuid seqno doubt <"$state_file"
-  [ "$uuid" = - ] || [ -n "$doubt" ] || position=(--wsrep-start-position="$uuid:$seqno")
+  [ -z "$seqno" ] || [ "$uuid" = - ] || [ -n "$doubt" ] || position=(--wsrep-start-position="$uuid:$seqno")
   say "joining with position $uuid:$seqno"
   exec "${server[@]}" "${position[@]}" --wsrep-cluster-address="$(peer_addresses)"
 }
@@ -126,9 +126,9 @@ must_go_first() {
 }
 
 own_position >"$state_file"
-[ -s "$state_file" ] || { say "the position cannot be recovered:"; tail -n 20 /tmp/recover.log; exit 1; }
 say "position $(cat "$state_file")"
 some_peer_serves && join
+[ -s "$state_file" ] || { say "the position cannot be recovered:"; tail -n 20 /tmp/recover.log; exit 1; }
 safe_to_bootstrap && bootstrap "it was the last to leave, or was told to start"
 # Ordered: while this one is not ready there are no others that could have data.
 if [ "$POLICY" = OrderedReady ] && [ "$ordinal" = 0 ] && is_fresh; then bootstrap "it is the first of all"; fi
