@@ -189,7 +189,9 @@ fn nobody_is_asked_about_a_leader_where_there_is_none_to_choose() {
     let server = cluster(vec![], json!({}));
     let replica = |n: u32| json!({"ordinal": n, "pod": format!("one-{n}"), "claim": format!("data-one-{n}")});
     let debt = json!({"kind": "restore", "backup": "base/2000-01-01_00-00-00", "stage": "rolling-back",
-        "leader": replica(0), "others": [replica(1)], "saved": {"replicas": 2, "first": 0}});
+        "leader": replica(0), "others": [replica(1)], "saved": {"replicas": 2, "first": 0}, "stoodAtZero": false, "keepOldData": false,
+        "place": {"directory": "mysql"}, "scratch": {"store": ".restore_run-w"}, "lentIsWhole": false,
+        "startsAtAnyOrdinal": true, "reached": "joining", "opened": true});
     let owing = Api::start(move |path| {
         let mut set = statefulset();
         let owed = json!({"schema": 1, "run": "run-w", "since": "2000-01-02T00:00:00Z", "debt": debt});

@@ -151,7 +151,7 @@ impl State {
     fn act(&mut self, order: &RefillOrder, n: i32) {
         let serves_new = self.pods.values().any(|server| server.serves.as_deref() == Some(NEW));
         let serves_it = serves_new || self.serves_what_was_chosen();
-        let in_doubt = self.is_in_doubt(n);
+        let crowns = !self.is_in_doubt(n) || matches!(&order.act, RefillAct::Crown { state: Some(_) });
         let volume = self.volumes.get_mut(&n).unwrap();
         let is_new = matches!(&volume.data, Data::Whole { history, .. } if history == NEW);
         match &order.act {
@@ -211,12 +211,7 @@ impl State {
                 }
             }
             // Nobody starts a cluster by a file that names no history.
-            RefillAct::Crown { state } => {
-                if state.is_some() {
-                    self.named.insert(n);
-                }
-                set_safe(&mut volume.data, !in_doubt || self.named.contains(&n));
-            }
+            RefillAct::Crown { .. } => set_safe(&mut volume.data, crowns || self.named.contains(&n)),
             RefillAct::Uncrown => set_safe(&mut volume.data, false),
             RefillAct::Tidy { keep_old_data, scratch, .. } => {
                 self.lent &= scratch.is_none();
@@ -239,6 +234,7 @@ impl State {
             self.broken.push(format!("{:?} on volume {n} while db-{n} holds it", order.act));
         }
         self.act(order, n);
+        self.named.extend(matches!(&order.act, RefillAct::Crown { state: Some(_) }).then_some(n));
         let volume = &self.volumes[&n];
         let state = match &volume.data {
             // Its file says nothing; the server itself is asked for a position only.
