@@ -1,8 +1,10 @@
 //! What a restore takes its data from: other series, objects that are gone, links that are slow.
 
-use crate::ground::{Cluster, ground};
+use serde_json::{Value, json};
+
+use crate::ground::{Cluster, ground, kubectl, scratch_file, until};
 use crate::oracle::bucket_keys;
-use crate::restores::{backed_up_and_lost, incarnations, is_back, nothing_is_left, ordered};
+use crate::restores::{backed_up_and_lost, incarnations, is_as_it_was, is_back, nothing_is_left, ordered};
 
 #[test]
 fn a_backup_of_another_series_is_refused_before_anything_is_touched() {
@@ -62,5 +64,57 @@ fn what_lies_behind_a_slow_link_is_fetched_whole_while_the_cluster_serves() {
     ran.ends_with(0).says("outage ");
     cluster.healthy();
     is_back(&cluster, 3);
+    nothing_is_left(&cluster, 3);
+}
+
+/// Another cluster beside the first one in its namespace: one replica on a node, with the same start script.
+#[track_caller]
+fn beside(cluster: &Cluster, node: &str) {
+    let mut set: Value = cluster.kubectl_json(&["get", "statefulset", "mariadb-server"]);
+    let labels = json!({"application": "other", "component": "server"});
+    set["metadata"] = json!({"name": "mariadb-other", "namespace": cluster.namespace});
+    let spec = &mut set["spec"];
+    (spec["replicas"], spec["serviceName"]) = (json!(1), json!("other-discovery"));
+    (spec["selector"], spec["template"]["metadata"]) = (json!({"matchLabels": labels}), json!({"labels": labels}));
+    let pod = &mut spec["template"]["spec"];
+    pod["nodeSelector"] = json!({"kubernetes.io/hostname": node});
+    pod.as_object_mut().unwrap().remove("affinity");
+    let discovery = format!("other-discovery.{}.svc.cluster.local", cluster.namespace);
+    for variable in pod["containers"][0]["env"].as_array_mut().unwrap() {
+        match variable["name"].as_str() {
+            Some("STATEFULSET") => variable["value"] = json!("mariadb-other"),
+            Some("REPLICAS") => variable["value"] = json!("1"),
+            Some("DISCOVERY") => variable["value"] = json!(discovery),
+            _ => {}
+        }
+    }
+    // A volume that any claim of that class may have.
+    spec["volumeClaimTemplates"][0]["spec"]["storageClassName"] = json!("ground-backup");
+    let service = json!({"apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "other-discovery", "namespace": cluster.namespace},
+        "spec": {"clusterIP": "None", "publishNotReadyAddresses": true, "selector": labels,
+            "ports": [{"name": "wsrep", "port": 4567}]}});
+    let both = json!({"apiVersion": "v1", "kind": "List", "items": [service, set]});
+    let file = scratch_file("beside", &both.to_string());
+    kubectl(&["apply", "-f", file.to_str().unwrap()]);
+    std::fs::remove_file(file).unwrap();
+    let ready = ["get", "statefulset", "mariadb-other", "-o", "jsonpath={.status.readyReplicas}"];
+    until("the other cluster is Ready", || (cluster.kubectl(&ready) == "1").then_some(()));
+}
+
+#[test]
+fn a_backup_of_one_cluster_is_restored_into_another_of_the_same_namespace_from_their_volume() {
+    let cluster = Cluster::new("source-beside", &[]);
+    let name = backed_up_and_lost(&cluster);
+    let node = cluster.kubectl(&["get", "pod", &cluster.target(), "-o", "jsonpath={.spec.nodeName}"]);
+    beside(&cluster, &node);
+    let image = ground(&["agent", "--print"]);
+    cluster.plugin(&["setup", "mariadb-other", "--agent-image", &image, "--bootstrap", "grastate"]).ends_with(0);
+    let before = incarnations(&cluster);
+    let to = ["restore", &name, "--statefulset", "mariadb-server", "--to", "mariadb-other", "--yes"];
+    cluster.plugin(&to).ends_with(0).says("outage ");
+    assert_eq!(cluster.sql("mariadb-other-0", "SELECT SUM(n) FROM regret.kept"), "7");
+    assert_eq!(incarnations(&cluster), before, "a server of the first cluster was restarted");
+    is_as_it_was(&cluster);
     nothing_is_left(&cluster, 3);
 }
