@@ -401,7 +401,13 @@ fn data_whose_server_was_ended_in_a_state_transfer_are_in_doubt_whatever_positio
     fs::write(site.data().join("grastate.dat"), state(nothing, -1)).unwrap();
     let report = site.must(&RefillAct::Position);
     assert!(report.in_doubt);
-    assert_eq!(report.state.unwrap().seqno, 7, "what it claims is told all the same");
+    let recovered = report.state.unwrap();
+    assert_eq!(recovered.seqno, 7, "what it claims is told all the same");
+    // Whoever starts from there anyway keeps the history: a file without one begins another.
+    site.must(&RefillAct::Crown { state: Some(recovered.clone()) });
+    let crowned = site.must(&RefillAct::Look);
+    assert!(!crowned.in_doubt);
+    assert_eq!(crowned.state.unwrap(), SavedState { safe_to_bootstrap: true, ..recovered });
     fs::write(site.data().join("grastate.dat"), "").unwrap();
     assert!(is_in_doubt(&RefillAct::Position), "as of one that joins with its file gone");
 }
