@@ -45,14 +45,14 @@ async fn can_be_chosen(ordinal: i32, statefulset: &str, session: &Session) -> Re
     let connection = session.connection()?;
     let board = KubernetesBoard::new(connection.client.clone(), &connection.target.namespace, statefulset);
     let owed = board.obligation().await.map_err(|error| session.failure(&error))?;
-    let refused = |why: &str| Err(Failure::new(ExitCode::Refused, why));
+    let refused = |why: String| Failure::new(ExitCode::Refused, why);
     let Some(debt) = owed.as_ref().and_then(|owed| owed.debt.restore()) else {
         let why = format!("{statefulset} owes no restore, so there is nothing to choose a replica for");
-        return refused(&why).map_err(|failure| failure.with_hint(session.command("status")));
+        return Err(refused(why).with_hint(session.command("status")));
     };
     if debt.replicas().any(|replica| replica.ordinal == ordinal) {
         return Ok(());
     }
     let pods: Vec<_> = debt.replicas().map(|replica| replica.pod.as_str()).collect();
-    refused(&format!("{statefulset} has no ordinal {ordinal}: the restore is of {}", pods.join(", ")))
+    Err(refused(format!("{statefulset} has no ordinal {ordinal}: the restore is of {}", pods.join(", "))))
 }

@@ -6,8 +6,8 @@
 
 use super::RestoreError;
 use super::course::{Course, StepError};
-use super::phase3_start::{all, ask};
-use super::serving::{LOOK, LOOK_EVERY};
+use super::phase3_start::all;
+use super::serving::{LOOK, anybody, for_a_while};
 use super::{phase1_stop, positions, rollback};
 use crate::model::names::RESTORE_DIRECTORY;
 use crate::model::obligation::{Choice, RestoreDebt, Stage};
@@ -47,24 +47,15 @@ pub(super) async fn check(course: &Course<'_>, ordinal: i32) -> Result<Replica, 
 /// Any replica that serves, whatever it has, by its own word or by Kubernetes'; asked for a while, as one answer may be
 /// lost.
 async fn who_serves(course: &Course<'_>) -> Result<Option<String>, StepError> {
-    let clock = course.ports.conductor.clock;
-    let deadline = clock.elapsed() + LOOK;
-    loop {
-        let view = patiently(course.ports.conductor, || course.ports.conductor.cluster.view()).await?;
-        if let Some(pod) = view.pods.iter().find(|pod| pod.ready) {
-            return Ok(Some(pod.name.clone()));
+    let conductor = course.ports.conductor;
+    for_a_while(course, LOOK, async || {
+        let view = patiently(conductor, || conductor.cluster.view()).await?;
+        match view.pods.into_iter().find(|pod| pod.ready) {
+            Some(pod) => Ok(Some(pod.name)),
+            None => Ok(anybody(course).await?.map(|replica| replica.pod)),
         }
-        for replica in all(course) {
-            let said = ask(course.ports, &replica).await?;
-            if said.is_ok_and(|member| member.serves()) {
-                return Ok(Some(replica.pod));
-            }
-        }
-        if clock.elapsed() >= deadline {
-            return Ok(None);
-        }
-        clock.sleep(LOOK_EVERY).await;
-    }
+    })
+    .await
 }
 
 /// Stops whoever is left, looks at what each has, and records that the restore is about what that one has.

@@ -72,12 +72,6 @@ pub(super) async fn of(course: &mut Course<'_>, replicas: &[Replica]) -> Result<
 }
 
 impl Told {
-    /// Leaves out those that need not be whole.
-    pub(super) fn certain(mut self) -> Self {
-        self.found.retain(|of| !of.in_doubt);
-        self
-    }
-
     /// The furthest of those; `None` when there is none. On a tie one that is not in doubt, then the one that is
     /// easiest to start alone.
     ///

@@ -19,8 +19,7 @@ pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>) -> RestorePreview 
     let entry = observed.catalogue.entry(&debt.backup);
     let (backup_position, present_position) =
         (entry.as_ref().and_then(|entry| entry.position.clone()), present(observed));
-    let since = present_position.as_ref().filter(|at| backup_position.as_ref().is_some_and(|of| of.uuid != at.uuid));
-    let since = since.and_then(|at| restored_since(at, observed));
+    let since = restored_since(present_position.as_ref(), backup_position.as_ref(), observed);
     RestorePreview {
         cluster: format!("{}/{}", observed.cluster.namespace, observed.cluster.statefulset),
         backup: debt.backup.clone(),
@@ -45,9 +44,10 @@ pub(super) fn of(plan: &RestorePlan, observed: &Observed<'_>) -> RestorePreview 
     }
 }
 
-/// That the history the cluster is in is that of the last restore: each begins one of its own.
-fn restored_since(at: &Position, observed: &Observed<'_>) -> Option<String> {
-    let last = observed.cluster.last_restore.as_ref().filter(|last| last.report.history == at.uuid)?;
+/// That the history the cluster is in, other than the backup's, is that of the last restore: each begins one of its own.
+fn restored_since(present: Option<&Position>, of: Option<&Position>, observed: &Observed<'_>) -> Option<String> {
+    let present = present.filter(|present| of.is_some_and(|of| of.uuid != present.uuid))?;
+    let last = observed.cluster.last_restore.as_ref().filter(|last| last.report.history == present.uuid)?;
     let (backup, time) = (&last.report.backup, last.at);
     Some(format!("its history is that of the restore of {backup} at {time:.0}; each restore begins a new one"))
 }

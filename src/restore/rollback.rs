@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::RestoreError;
 use super::course::{Course, StepError};
 use super::error::why_not_aside;
-use super::phase3_start::{all, answers, ask, forget_bootstrap, start_alone, started};
+use super::phase3_start::{all, answers, forget_bootstrap, start_alone, started};
 use super::positions::{Found, Told};
-use super::serving::{LOOK, LOOK_EVERY};
+use super::serving::{LOOK, anybody, for_a_while};
 use super::{chosen, phase1_stop, positions, strays, without_leader};
 use crate::model::event::{EventKind, Phase};
 use crate::model::galera::Member;
@@ -168,23 +168,13 @@ pub(super) async fn join(course: &Course<'_>, with: &Member) -> Result<(), StepE
 
 /// Whether anybody serves the data that nobody has touched yet.
 async fn old_serves(course: &Course<'_>) -> Result<bool, StepError> {
-    let (ports, clock) = (course.ports, course.ports.conductor.clock);
+    let ports = course.ports;
     let claims = phase1_stop::all_claims(course);
     // Since its run has died, the cluster may be on its way up.
     let comes_up =
         course.resumed && !patiently(ports.conductor, || ports.workload.users(&claims, None)).await?.is_empty();
-    let deadline = clock.elapsed() + if comes_up { LOOK } else { Duration::ZERO };
-    loop {
-        for replica in all(course) {
-            if ask(ports, &replica).await?.is_ok_and(|member| member.serves()) {
-                return Ok(true);
-            }
-        }
-        if clock.elapsed() >= deadline {
-            return Ok(false);
-        }
-        clock.sleep(LOOK_EVERY).await;
-    }
+    let limit = if comes_up { LOOK } else { Duration::ZERO };
+    Ok(for_a_while(course, limit, async || anybody(course).await).await?.is_some())
 }
 
 /// Puts the leader's old data back; where none were set aside, only once another replica is known to have

@@ -17,6 +17,33 @@ pub(super) const LOOK: Duration = Duration::from_secs(10);
 /// How long a group that changes may be without a majority.
 pub(super) const REGROUP: Duration = Duration::from_secs(30);
 
+/// Looks again for so long, as one answer may be lost; `None` when nothing was found by then.
+pub(super) async fn for_a_while<T>(
+    course: &Course<'_>,
+    limit: Duration,
+    mut look: impl AsyncFnMut() -> Result<Option<T>, StepError>,
+) -> Result<Option<T>, StepError> {
+    let clock = course.ports.conductor.clock;
+    let deadline = clock.elapsed() + limit;
+    loop {
+        let found = look().await?;
+        if found.is_some() || clock.elapsed() >= deadline {
+            return Ok(found);
+        }
+        clock.sleep(LOOK_EVERY).await;
+    }
+}
+
+/// The first replica that serves, whatever it has, by its own word.
+pub(super) async fn anybody(course: &Course<'_>) -> Result<Option<Replica>, StepError> {
+    for replica in all(course) {
+        if ask(course.ports, &replica).await?.is_ok_and(|member| member.serves()) {
+            return Ok(Some(replica));
+        }
+    }
+    Ok(None)
+}
+
 /// The first replica that serves the restored data, if any does: also while it feeds another one.
 pub(super) async fn serving(course: &Course<'_>) -> Result<Option<(Replica, Member)>, StepError> {
     for replica in all(course).into_iter().filter(|replica| course.debt.can_have_the_leader_s(replica)) {

@@ -4,7 +4,7 @@
 use super::course::{Course, StepError};
 use super::phase3_start::{ask, forget_bootstrap, started};
 use super::rollback::{self, NotBack};
-use super::serving::{LOOK, LOOK_EVERY};
+use super::serving::{LOOK, for_a_while};
 use super::{phase1_stop, positions};
 use crate::model::event::Phase;
 use crate::model::galera::{Member, SavedState};
@@ -74,19 +74,15 @@ pub(super) async fn serving(course: &Course<'_>) -> Result<Option<(Replica, Memb
     if patiently(ports.conductor, || ports.workload.users(&claims, None)).await?.is_empty() {
         return Ok(None);
     }
-    let clock = ports.conductor.clock;
-    let deadline = clock.elapsed() + LOOK;
-    loop {
+    for_a_while(course, LOOK, async || {
         for replica in &course.debt.others {
             if let Some(member) = old(course, replica).await? {
                 return Ok(Some((replica.clone(), member)));
             }
         }
-        if clock.elapsed() >= deadline {
-            return Ok(None);
-        }
-        clock.sleep(LOOK_EVERY).await;
-    }
+        Ok(None)
+    })
+    .await
 }
 
 /// What a replica says that serves the old data.
@@ -137,11 +133,11 @@ async fn in_order(course: &mut Course<'_>, leader: &Replica, member: &Member) ->
         return Ok(());
     }
     course.refill(leader, RefillAct::Uncrown).await?;
-    let told = positions::of(course, std::slice::from_ref(leader)).await?.certain();
+    let told = positions::of(course, std::slice::from_ref(leader)).await?;
     let from = course.debt.went_on_from;
     let is_part =
         |of: &SavedState| of.uuid == member.state_uuid && of.seqno >= 0 && from.is_some_and(|from| of.seqno <= from);
-    if told.found.iter().any(|of| is_part(&of.state)) {
+    if told.found.iter().any(|of| !of.in_doubt && is_part(&of.state)) {
         return Ok(());
     }
     if !course.debt.place.has_room_beside() {

@@ -2,6 +2,7 @@
 
 use std::collections::btree_map::Entry;
 
+use mariadb_backup::model::obligation::RestoreDebt;
 use mariadb_backup::model::rows::Table;
 
 use super::{Data, NEW, Server, State};
@@ -46,7 +47,7 @@ impl State {
             }
             let Some(history) = history.filter(|history| !(self.restored_is_sick && history == NEW)) else { continue };
             if self.is_in_doubt(n) {
-                if serving.is_none() && !self.is_beyond_all(n) && !self.is_chosen() {
+                if serving.is_none() && !self.is_beyond_all(n) && self.chosen_debt().is_none() {
                     self.broken.push(format!("db-{n} started the cluster, and may have half of what its donor has"));
                 }
                 // Whoever joins gets everything anew.
@@ -66,10 +67,10 @@ impl State {
         false
     }
 
-    /// Whether a person has said from whose data the cluster is started.
-    fn is_chosen(&self) -> bool {
+    /// The restore whose leader a person has chosen, if one has.
+    pub(super) fn chosen_debt(&self) -> Option<&RestoreDebt> {
         let debt = self.obligation.as_ref().and_then(|owed| owed.debt.restore());
-        debt.is_some_and(|debt| debt.chosen.is_some())
+        debt.filter(|debt| debt.chosen.is_some())
     }
 
     /// Whether nobody whose data are surely whole is as far as a replica.

@@ -142,10 +142,8 @@ impl State {
 
     /// Whether somebody serves what the replica has that a person chose.
     fn serves_what_was_chosen(&self) -> bool {
-        let debt = self.obligation.as_ref().and_then(|owed| owed.debt.restore());
-        debt.is_some_and(|debt| {
-            debt.chosen.is_some() && self.pods.get(&debt.leader.ordinal).is_some_and(|of| of.serves == debt.history)
-        })
+        self.chosen_debt()
+            .is_some_and(|debt| self.pods.get(&debt.leader.ordinal).is_some_and(|of| of.serves == debt.history))
     }
 
     fn act(&mut self, order: &RefillOrder, n: i32) {
