@@ -266,14 +266,19 @@ fn a_cluster_that_is_scaled_to_0_is_restored_with_as_many_replicas_as_have_claim
     assert_eq!(state.history().as_deref(), Some(NEW));
 }
 
+/// A world whose restore died right after an effect.
+pub(crate) fn died_after(effect: &str, make: impl Fn() -> RestoreWorld) -> RestoreWorld {
+    let quiet = make();
+    quiet.restore("job").unwrap().unwrap();
+    let number = quiet.lock().journal.iter().position(|done| done == effect).unwrap();
+    let world = make().with_fault(number, Fault::DieAfter);
+    assert!(world.restore("job").is_none(), "it died");
+    world
+}
+
 /// A restore that died when the leader served, and a leader that crashed since; the others hold what was lent.
 fn crashed_leader(seqno: i64) -> RestoreWorld {
-    let quiet = shared(RestoreWorld::new(3));
-    quiet.restore("job").unwrap().unwrap();
-    let joining = quiet.lock().journal.iter().position(|effect| effect == "record Joining").unwrap();
-    let world = shared(RestoreWorld::new(3)).with_fault(joining, Fault::DieAfter);
-    assert!(world.restore("job").is_none(), "it died");
-    world.with(|state| {
+    died_after("record Joining", || shared(RestoreWorld::new(3))).with(|state| {
         state.pods.clear();
         state.scale.replicas = 3;
         for (n, volume) in &mut state.volumes {
@@ -330,12 +335,7 @@ fn a_replica_that_falls_out_of_the_group_while_it_joins_is_started_again() {
 
 #[test]
 fn a_leader_that_is_left_alone_without_a_majority_is_started_again_and_not_waited_for() {
-    let quiet = RestoreWorld::new(3);
-    quiet.restore("job").unwrap().unwrap();
-    let joined = quiet.lock().journal.iter().position(|effect| effect == "wait for db-1").unwrap();
-    let world = RestoreWorld::new(3).with_fault(joined, Fault::DieAfter);
-    assert!(world.restore("job").is_none(), "it died");
-    let world = world.with(|state| {
+    let world = died_after("wait for db-1", || RestoreWorld::new(3)).with(|state| {
         state.loses_majority = true;
         state.pods.get_mut(&2).unwrap().serves = None;
         state.volumes.get_mut(&2).unwrap().data = Data::Empty;

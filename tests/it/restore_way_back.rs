@@ -3,9 +3,8 @@
 use mariadb_backup::exit_code::ExitCode;
 use mariadb_backup::model::order::RestoreRequest;
 
-use crate::restore_sweep::{sick, stopped, sweep, without_siblings};
+use crate::restore_sweep::{died_after, sick, stopped, sweep, without_siblings};
 use crate::restore_world::{Data, OLD, RestoreWorld, Volume, request};
-use crate::world::Fault;
 
 #[test]
 fn a_cluster_that_was_stopped_is_so_again_when_its_restore_is_undone() {
@@ -83,11 +82,7 @@ fn who_asked_for_a_state_transfer_and_got_nothing_starts_the_old_cluster_where_n
 
 #[test]
 fn a_cluster_that_comes_up_by_itself_after_its_restore_died_untouched_is_not_stopped_again() {
-    let quiet = RestoreWorld::new(3);
-    quiet.restore("job").unwrap().unwrap();
-    let stopping = quiet.lock().journal.iter().position(|effect| effect == "record Stopping").unwrap();
-    let world = RestoreWorld::new(3).with_fault(stopping, Fault::DieAfter);
-    assert!(world.restore("job").is_none(), "it died");
+    let world = died_after("record Stopping", || RestoreWorld::new(3));
     world.lock().silent = 3;
     let failure = world.recover("next").unwrap().unwrap_err();
     assert_eq!(failure.code, ExitCode::RolledBack, "{failure:?}");
